@@ -1,0 +1,466 @@
+//! Frames in and out: a header and a list of payload slices.
+//!
+//! One type serves both directions, so that an in-memory link can hand a frame on without touching a byte.
+//!
+//! ```text
+//!    head (inline, written by the core)        body (shared slices, never copied)
+//!  ┌───────────────────────────────────┐     ┌──────────┬─────────────┬─────┐
+//!  │ Ethernet │ IP │ TCP and options   │ ──▶ │ Bytes    │ Bytes       │ ... │
+//!  └───────────────────────────────────┘     └──────────┴─────────────┴─────┘
+//! ```
+//!
+//! A device that reads whole frames makes a [`Frame`] from one [`Bytes`]; then the head is empty and the headers lie
+//! in the first slice. [`Frame::front`] gives the contiguous bytes in which headers are looked for, whichever it is.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+use smallvec::SmallVec;
+
+use crate::InterfaceId;
+use crate::trace::Cause;
+
+/// A list of shared byte slices with a known total length. Cloning and slicing copy no bytes.
+#[derive(Clone, Default)]
+pub struct Payload {
+    parts: SmallVec<[Bytes; 2]>,
+    len: usize,
+}
+
+impl Payload {
+    /// An empty payload.
+    pub const fn new() -> Self {
+        Payload {
+            parts: SmallVec::new_const(),
+            len: 0,
+        }
+    }
+    /// Total number of bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+    /// Whether there is no byte.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    /// The slices in order; none is empty.
+    #[inline]
+    pub fn parts(&self) -> &[Bytes] {
+        &self.parts
+    }
+    /// Appends a slice.
+    #[inline]
+    pub fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.len += bytes.len();
+            self.parts.push(bytes);
+        }
+    }
+    /// Appends all slices of `other`.
+    pub fn append(&mut self, other: Payload) {
+        self.len += other.len;
+        self.parts.extend(other.parts);
+    }
+    /// Removes everything, keeping no reference to any buffer.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.parts.clear();
+        self.len = 0;
+    }
+    /// Drops the first `n` bytes (all of them if there are fewer).
+    pub fn advance(&mut self, n: usize) {
+        if n >= self.len {
+            self.clear();
+            return;
+        }
+        self.len -= n;
+        let mut left = n;
+        let mut gone = 0;
+        for part in &mut self.parts {
+            if left < part.len() {
+                let _ = part.split_to(left);
+                break;
+            }
+            left -= part.len();
+            gone += 1;
+        }
+        if gone > 0 {
+            self.parts.drain(..gone);
+        }
+    }
+    /// Keeps only the first `n` bytes.
+    pub fn truncate(&mut self, n: usize) {
+        if n >= self.len {
+            return;
+        }
+        self.len = n;
+        let mut left = n;
+        let mut keep = 0;
+        for part in &mut self.parts {
+            if left == 0 {
+                break;
+            }
+            keep += 1;
+            if left < part.len() {
+                part.truncate(left);
+            }
+            left -= part.len().min(left);
+        }
+        self.parts.truncate(keep);
+    }
+    /// Takes the first `n` bytes off (all of them if there are fewer) and returns them.
+    pub fn split_to(&mut self, n: usize) -> Payload {
+        let mut front = Payload::new();
+        let mut left = n.min(self.len);
+        self.len -= left;
+        let mut gone = 0;
+        for part in &mut self.parts {
+            if left == 0 {
+                break;
+            }
+            if left < part.len() {
+                front.push(part.split_to(left));
+                left = 0;
+            } else {
+                left -= part.len();
+                gone += 1;
+                front.push(core::mem::take(part));
+            }
+        }
+        if gone > 0 {
+            self.parts.drain(..gone);
+        }
+        front
+    }
+    /// The bytes from `start` to `end`, clamped to what there is, sharing the buffers.
+    pub fn slice(&self, start: usize, end: usize) -> Payload {
+        let mut out = Payload::new();
+        let mut at = 0;
+        for part in &self.parts {
+            let from = start.saturating_sub(at).min(part.len());
+            let to = end.saturating_sub(at).min(part.len());
+            if from < to {
+                out.push(part.slice(from..to));
+            }
+            at += part.len();
+        }
+        out
+    }
+    /// Copies the first bytes into `out`, as many as fit; returns how many.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let mut at = 0;
+        for part in &self.parts {
+            let n = part.len().min(out.len() - at);
+            out[at..at + n].copy_from_slice(&part[..n]);
+            at += n;
+        }
+        at
+    }
+    /// All bytes in one new buffer.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut v = Vec::with_capacity(self.len);
+        for part in &self.parts {
+            v.extend_from_slice(part);
+        }
+        v
+    }
+    /// All bytes as one slice: shared when there is one part, copied otherwise.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.parts[..] {
+            [one] => one.clone(),
+            _ => Bytes::from(self.to_vec()),
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        let mut p = Payload::new();
+        p.push(bytes);
+        p
+    }
+}
+impl From<Vec<u8>> for Payload {
+    fn from(v: Vec<u8>) -> Self {
+        Payload::from(Bytes::from(v))
+    }
+}
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes in {} parts)", self.len, self.parts.len())
+    }
+}
+
+/// Room for the largest head that the core writes: Ethernet with a VLAN tag (18), IPv4 with options (60) and TCP with
+/// options (60); IPv6 with a fragment header is smaller.
+pub const HEAD_CAPACITY: usize = 140;
+
+/// The inline head of a frame: headers, written front to back.
+#[derive(Clone)]
+pub struct Head {
+    bytes: [u8; HEAD_CAPACITY],
+    len: u8,
+}
+
+impl Head {
+    /// An empty head.
+    pub const fn new() -> Self {
+        Head {
+            bytes: [0; HEAD_CAPACITY],
+            len: 0,
+        }
+    }
+    /// Number of bytes written.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+    /// Whether nothing is written.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    /// The bytes written.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+    /// The bytes written, to change.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len as usize]
+    }
+    /// Appends `n` bytes for the caller to write. Their content is unspecified.
+    ///
+    /// # Panics
+    /// If the head would exceed [`HEAD_CAPACITY`]: a fault of the core, since every header has a bounded length.
+    #[inline]
+    pub fn extend(&mut self, n: usize) -> &mut [u8] {
+        let start = self.len as usize;
+        let end = start + n;
+        assert!(end <= HEAD_CAPACITY, "a frame's head is bounded");
+        self.len = end as u8;
+        &mut self.bytes[start..end]
+    }
+    /// Forgets what was written.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+    /// Drops everything from `n` on.
+    #[inline]
+    pub fn truncate(&mut self, n: usize) {
+        self.len = self.len.min(n as u8);
+    }
+}
+impl Default for Head {
+    fn default() -> Self {
+        Head::new()
+    }
+}
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Head({} bytes)", self.len)
+    }
+}
+
+/// One frame, in either direction.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// Headers written inline; empty in a frame that a device read as one piece.
+    pub head: Head,
+    /// What follows the head.
+    pub body: Payload,
+}
+
+/// A frame to send, filled by `Stack::poll_transmit`.
+pub type TxFrame = Frame;
+
+impl Frame {
+    /// An empty frame.
+    pub const fn new() -> Self {
+        Frame {
+            head: Head::new(),
+            body: Payload::new(),
+        }
+    }
+    /// Total length in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+    /// Whether there is no byte.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Forgets the content, keeping the frame for reuse.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.body.clear();
+    }
+    /// The first contiguous bytes: the head, or the first slice where the head is empty. Headers are parsed from here.
+    #[inline]
+    pub fn front(&self) -> &[u8] {
+        if !self.head.is_empty() {
+            return self.head.as_slice();
+        }
+        self.body.parts().first().map_or(&[], |b| &b[..])
+    }
+    /// Makes the first `n` bytes contiguous (all, if there are fewer), copying only when they are not.
+    pub fn pull_up(&mut self, n: usize) {
+        if self.front().len() >= n.min(self.len()) {
+            return;
+        }
+        let all = self.to_vec();
+        self.head.clear();
+        self.body = Payload::from(all);
+    }
+    /// What follows the first `n` bytes, sharing the buffers. Bytes of the head that lie beyond `n` are copied (small
+    /// frames built by tests; the core's own frames have exactly their headers in the head).
+    #[inline]
+    pub fn into_payload(mut self, n: usize) -> Payload {
+        self.take_payload(n)
+    }
+    /// As [`Frame::into_payload`], leaving the body empty.
+    #[inline]
+    pub fn take_payload(&mut self, n: usize) -> Payload {
+        let head = self.head.len();
+        let mut body = core::mem::take(&mut self.body);
+        if n >= head {
+            if n > head {
+                body.advance(n - head);
+            }
+            return body;
+        }
+        let mut out = Payload::from(Bytes::copy_from_slice(&self.head.as_slice()[n..]));
+        out.append(body);
+        out
+    }
+    /// Keeps only the first `n` bytes: link padding goes.
+    #[inline]
+    pub fn truncate(&mut self, n: usize) {
+        let head = self.head.len();
+        if n < head {
+            self.head.truncate(n);
+            self.body.clear();
+        } else {
+            self.body.truncate(n - head);
+        }
+    }
+    /// All bytes in one new buffer.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut v = Vec::with_capacity(self.len());
+        v.extend_from_slice(self.head.as_slice());
+        for part in self.body.parts() {
+            v.extend_from_slice(part);
+        }
+        v
+    }
+}
+
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Frame {
+            head: Head::new(),
+            body: Payload::from(bytes),
+        }
+    }
+}
+impl From<Vec<u8>> for Frame {
+    fn from(v: Vec<u8>) -> Self {
+        Frame::from(Bytes::from(v))
+    }
+}
+
+/// What a device knows of a received frame beside its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RxMeta {
+    /// The device has checked the transport checksum (or the path needs none): the core does not check it again.
+    pub checksum_verified: bool,
+    /// The frame is a run of segments that the device joined (GRO), each with this much payload; 0 if it is one segment.
+    pub gro_size: u16,
+}
+
+/// What the core says of a frame to send beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct TxMeta {
+    /// The interface it leaves by.
+    pub interface: InterfaceId,
+    /// Payload bytes a segment when the frame is a super-segment that the device is to split (GSO); 0 if it is one
+    /// segment. Only set where the interface's capabilities say that the device segments.
+    pub gso_size: u16,
+    /// Where the transport header starts, and the checksum's offset in it, when the device is to complete a partial
+    /// checksum. `None` where the checksum stands already.
+    pub checksum: Option<ChecksumOffload>,
+    /// Why it is sent.
+    pub cause: Cause,
+}
+
+/// A checksum left to the device: it holds the pseudo-header's sum, and the device adds the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumOffload {
+    /// Offset of the transport header in the frame.
+    pub start: u16,
+    /// Offset of the checksum field in the transport header.
+    pub offset: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::vec;
+
+    fn payload(parts: &[&[u8]]) -> Payload {
+        let mut p = Payload::new();
+        for part in parts {
+            p.push(Bytes::copy_from_slice(part));
+        }
+        p
+    }
+
+    #[test]
+    fn slicing_agrees_with_a_flat_buffer() {
+        let p = payload(&[b"abc", b"defg", b"h", b"ijkl"]);
+        let flat = p.to_vec();
+        for start in 0..=flat.len() {
+            for end in start..=flat.len() {
+                assert_eq!(p.slice(start, end).to_vec(), &flat[start..end]);
+            }
+            let mut rest = p.clone();
+            let front = rest.split_to(start);
+            assert_eq!(
+                (front.to_vec(), rest.to_vec()),
+                (flat[..start].to_vec(), flat[start..].to_vec())
+            );
+            assert_eq!((front.len(), rest.len()), (start, flat.len() - start));
+            let mut cut = p.clone();
+            cut.truncate(start);
+            assert_eq!(cut.to_vec(), &flat[..start]);
+            let mut gone = p.clone();
+            gone.advance(start);
+            assert_eq!(gone.to_vec(), &flat[start..]);
+            assert!(gone.parts().iter().chain(cut.parts()).all(|b| !b.is_empty()));
+        }
+    }
+
+    #[test]
+    fn payload_of_a_frame_whatever_its_shape() {
+        let whole = Frame::from(vec![1, 2, 3, 4, 5, 6]);
+        assert_eq!(whole.clone().into_payload(2).to_vec(), [3, 4, 5, 6]);
+        let mut split = Frame::new();
+        split.head.extend(3).copy_from_slice(&[1, 2, 3]);
+        split.body = payload(&[&[4, 5], &[6]]);
+        for n in 0..=6 {
+            assert_eq!(split.clone().into_payload(n).to_vec(), &whole.to_vec()[n..]);
+            let mut cut = split.clone();
+            cut.truncate(n);
+            assert_eq!(cut.to_vec(), &whole.to_vec()[..n]);
+        }
+        split.pull_up(4);
+        assert_eq!(split.front(), [1, 2, 3, 4, 5, 6]);
+    }
+}

@@ -1,0 +1,1 @@
+//! Headers: one file a protocol, each with parse, check and emit.
