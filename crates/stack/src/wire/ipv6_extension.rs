@@ -234,7 +234,7 @@ fn parse_fragment(header: &ipv6::Header, packet: &[u8], at: &Upper) -> Result<Fr
     };
     let data = header.total_len() - at.offset - FRAGMENT_LEN;
     let code = icmpv6::PROBLEM_HEADER_FIELD;
-    if fragment.more && (data == 0 || data % 8 != 0) {
+    if fragment.more && (data == 0 || !data.is_multiple_of(8)) {
         // Points at the payload length of the IPv6 header.
         return Err(problem(ParseError::BadFragment, code, 4));
     }

@@ -112,7 +112,7 @@ pub fn parse(message: &[u8], source: Ipv6Addr, hop_limit: u8) -> Result<Message<
     }
     let b: &[u8; V1_LEN] = front(message)?;
     let group = ipv6::address(b, 8);
-    if !group.is_multicast() && !(kind == QUERY && group.is_unspecified()) {
+    if !(group.is_multicast() || kind == QUERY && group.is_unspecified()) {
         return Err(ParseError::Malformed);
     }
     match kind {

@@ -125,16 +125,8 @@ fn walk_options(mut rest: &[u8], syn: bool) -> Result<Options, ParseError> {
 /// Takes one option; those that we do not know leave no mark (MUST-6).
 fn read_option(kind: u8, data: &[u8], syn: bool, options: &mut Options) -> Result<(), ParseError> {
     match (kind, data) {
-        (MSS, &[a, b]) => {
-            if syn {
-                options.mss = Some(u16::from_be_bytes([a, b]));
-            }
-        }
-        (WINDOW_SCALE, &[shift]) => {
-            if syn {
-                options.window_scale = Some(shift);
-            }
-        }
+        (MSS, &[a, b]) => options.mss = syn.then_some(u16::from_be_bytes([a, b])),
+        (WINDOW_SCALE, &[shift]) => options.window_scale = syn.then_some(shift),
         (SACK_PERMITTED, []) => options.sack_permitted = syn,
         (TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
             options.timestamps = Some(Timestamps {
@@ -142,7 +134,7 @@ fn read_option(kind: u8, data: &[u8], syn: bool, options: &mut Options) -> Resul
                 echo: u32::from_be_bytes([e, f, g, h]),
             });
         }
-        (SACK, data) if !data.is_empty() && data.len() % 8 == 0 => {
+        (SACK, data) if !data.is_empty() && data.len().is_multiple_of(8) => {
             options.sack = Default::default();
             for b in data.as_chunks::<8>().0 {
                 options.sack.push(SackBlock {
@@ -348,7 +340,7 @@ mod tests {
         let mut bytes = vec![0; HEADER_LEN];
         bytes.extend_from_slice(options);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes[12] = (bytes.len() / 4 << 4) as u8;
+        bytes[12] = ((bytes.len() / 4) as u8) << 4;
         bytes[13] = flags;
         parse(&bytes, bytes.len()).map(|h| h.segment.options)
     }

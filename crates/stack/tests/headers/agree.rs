@@ -485,7 +485,7 @@ fn written_again(ours: &wire::tcp::Header) {
     let mut out = [0xee; 60];
     let len = wire::tcp::emit(&ours.segment, ours.source_port, ours.destination_port, &mut out);
     assert_eq!(len, wire::tcp::header_len(&ours.segment));
-    assert!(len % 4 == 0 && out[len..].iter().all(|&b| b == 0xee));
+    assert!(len.is_multiple_of(4) && out[len..].iter().all(|&b| b == 0xee));
     let again = wire::tcp::parse(&out[..len], len + ours.segment.payload_len as usize).unwrap();
     let mut expected = ours.segment;
     let blocks = again.segment.options.sack.as_slice().len();

@@ -177,7 +177,7 @@ proptest! {
         options.resize(options.len().next_multiple_of(4), 0);
         prop_assume!(options.len() <= 40);
         let mut bytes = vec![0; 20];
-        bytes[12] = ((20 + options.len()) / 4 << 4) as u8;
+        bytes[12] = (((20 + options.len()) / 4) as u8) << 4;
         bytes[13] = 2;
         bytes.extend(options);
         let header = sockeye_stack::wire::tcp::parse(&bytes, bytes.len()).unwrap();
