@@ -201,6 +201,30 @@ pub fn pseudo(source: Ipv6Addr, destination: Ipv6Addr, len: usize) -> checksum::
 mod tests {
     use super::*;
 
+    /// RFC 4443 sections 2.1, 2.4 and 4.
+    #[test]
+    fn kinds_of_messages() {
+        let read = |kind, code| parse(&[kind, code, 0, 0, 0, 1, 0, 2]).unwrap();
+        let (identifier, sequence) = (1, 2);
+        assert_eq!(read(128, 0), Message::EchoRequest { identifier, sequence });
+        assert_eq!(read(129, 0), Message::EchoReply { identifier, sequence });
+        assert_eq!(read(129, 1), Message::Other { kind: 129, code: 1 });
+        assert_eq!(read(2, 9), Message::PacketTooBig { mtu: 0x1_0002 });
+        assert_eq!(read(137, 0), Message::NeighborDiscovery);
+        assert_eq!(read(143, 0), Message::Membership);
+        assert!(
+            [1, 2, 3, 4, 100, 127]
+                .into_iter()
+                .all(|kind| read(kind, 0).is_error())
+        );
+        assert!(
+            ![128, 129, 130, 135, 143, 200]
+                .into_iter()
+                .any(|kind| read(kind, 0).is_error())
+        );
+        assert_eq!(parse(&[128; 7]), Err(ParseError::Truncated));
+    }
+
     /// The packet that an error quotes, behind its extension headers, cut short as errors do.
     #[test]
     fn quoted_packet() {

@@ -298,6 +298,24 @@ mod tests {
         assert_eq!(parse(&out), Err(ParseError::TransportChecksum));
     }
 
+    /// Auxiliary data is passed over, unknown kinds are left out, and what does not fit ends the list.
+    #[test]
+    fn records_of_others() {
+        let bytes = [
+            &[4, 1, 0, 1, 239, 1, 2, 3, 10, 0, 0, 9, 0xaa, 0xaa, 0xaa, 0xaa][..],
+            &[77, 0, 0, 0, 239, 1, 2, 3],
+            &[3, 0, 0, 0, 239, 1, 2, 3],
+            &[3, 0, 0, 1, 239, 1, 2, 3],
+        ]
+        .concat();
+        let mut read = records(9, &bytes);
+        let (kind, group, sources) = read.next().unwrap();
+        assert_eq!((kind, group), (RecordKind::ToExclude, GROUP));
+        assert!(addresses(sources).eq([Ipv4Addr::new(10, 0, 0, 9)]));
+        assert_eq!(read.next(), Some((RecordKind::ToInclude, GROUP, &[][..])));
+        assert_eq!(read.next(), None);
+    }
+
     #[test]
     fn joining_and_leaving() {
         let mut out = [0xee; 64];

@@ -253,15 +253,18 @@ mod tests {
     fn versions_of_queries() {
         let mut out = [0; 28];
         emit_query(GROUP, 0x8000, 2, 125, &mut out);
-        let query = |len: usize| match parse(&out[..len], LOCAL, 1) {
+        let query = |bytes: &[u8]| match parse(bytes, LOCAL, 1) {
             Ok(Message::Query(q)) => Ok((q.version, q.group, q.max_response.as_millis(), q.robustness)),
             Ok(other) => panic!("{other:?}"),
             Err(e) => Err(e),
         };
-        assert_eq!(query(28), Ok((Version::V2, GROUP, 32_768, 2)));
-        assert_eq!(query(24), Ok((Version::V1, GROUP, 32_768, 0)));
-        assert_eq!(query(27), Err(ParseError::Malformed));
-        assert_eq!(query(23), Err(ParseError::Truncated));
+        assert_eq!(query(&out[..28]), Ok((Version::V2, GROUP, 32_768, 2)));
+        assert_eq!(query(&out[..24]), Ok((Version::V1, GROUP, 32_768, 0)));
+        out[5] = 1;
+        assert_eq!(query(&out[..28]).map(|q| q.2), Ok(32_776));
+        assert_eq!(query(&out[..24]).map(|q| q.2), Ok(32_769));
+        assert_eq!(query(&out[..27]), Err(ParseError::Malformed));
+        assert_eq!(query(&out[..23]), Err(ParseError::Truncated));
         assert_eq!(parse(&out, GROUP, 1), Err(ParseError::BadSource));
         assert_eq!(parse(&out, Ipv6Addr::UNSPECIFIED, 1), Err(ParseError::BadSource));
         assert_eq!(parse(&out, LOCAL, 255), Err(ParseError::HopLimit));

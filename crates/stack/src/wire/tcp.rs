@@ -334,6 +334,12 @@ mod tests {
         };
         assert_eq!(options_of(with(None)).len(), 4 + 4 * 8);
         assert_eq!(options_of(with(TIMES)).len(), 12 + 4 + 3 * 8);
+        let crowded = Options {
+            mss: Some(1460),
+            window_scale: Some(7),
+            ..with(None)
+        };
+        assert_eq!(options_of(crowded).len(), 4 + 4 + 4 + 3 * 8);
     }
 
     fn with_options(flags: u8, options: &[u8]) -> Result<Options, ParseError> {
