@@ -30,6 +30,8 @@ mod error;
 mod pool;
 #[allow(dead_code)]
 mod rng;
+#[allow(dead_code)]
+mod rope;
 pub mod snapshot;
 mod stack;
 #[allow(dead_code)]
