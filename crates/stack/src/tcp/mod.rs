@@ -1,6 +1,10 @@
 //! TCP: RFC 9293 and its companions.
 
+#[allow(dead_code, unused_imports)]
+pub(crate) mod recv;
 mod segment;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod send;
 mod seq;
 mod socket;
 
