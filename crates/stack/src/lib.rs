@@ -21,12 +21,18 @@ pub mod trace;
 pub mod udp;
 pub mod wire;
 
+#[allow(dead_code)]
 mod arena;
+#[allow(dead_code)]
 mod demux;
 mod error;
+#[allow(dead_code)]
 mod pool;
+#[allow(dead_code)]
+mod rng;
 pub mod snapshot;
 mod stack;
+#[allow(dead_code)]
 mod wheel;
 
 pub use config::{Config, Profile};
