@@ -250,8 +250,14 @@ mod tests {
     #[test]
     fn groups_map_to_link_addresses() {
         let g: Ipv6Addr = "2001:db8::12:3456".parse().unwrap();
-        assert_eq!(solicited_node(g), "ff02::1:ff12:3456".parse::<Ipv6Addr>().unwrap());
-        assert_eq!(group_mac(solicited_node(g).into()), [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]);
+        assert_eq!(
+            solicited_node(g),
+            "ff02::1:ff12:3456".parse::<Ipv6Addr>().unwrap()
+        );
+        assert_eq!(
+            group_mac(solicited_node(g).into()),
+            [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]
+        );
         assert_eq!(group_mac("239.129.2.3".parse().unwrap()), [1, 0, 0x5e, 1, 2, 3]);
     }
 }

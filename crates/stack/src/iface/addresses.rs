@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::address::{bits, scope};
 use super::Cidr;
-use crate::time::Instant;
+use super::address::{bits, scope};
 use crate::InterfaceId;
+use crate::time::Instant;
 
 /// What an address may be used for (RFC 4862 section 5.5.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +61,10 @@ impl Addresses {
     /// Adds an address unless the interface has it already.
     pub(super) fn insert(&mut self, local: Local) {
         let key = (local.cidr.address, local.interface);
-        if let Err(at) = self.locals.binary_search_by_key(&key, |l| (l.cidr.address, l.interface)) {
+        if let Err(at) = self
+            .locals
+            .binary_search_by_key(&key, |l| (l.cidr.address, l.interface))
+        {
             self.locals.insert(at, local);
         }
         self.index_broadcasts();
@@ -69,14 +72,20 @@ impl Addresses {
     /// Removes an address from an interface.
     pub(super) fn remove(&mut self, address: IpAddr, on: InterfaceId) -> Option<Local> {
         let key = (address, on);
-        let at = self.locals.binary_search_by_key(&key, |l| (l.cidr.address, l.interface)).ok()?;
+        let at = self
+            .locals
+            .binary_search_by_key(&key, |l| (l.cidr.address, l.interface))
+            .ok()?;
         let gone = self.locals.remove(at);
         self.index_broadcasts();
         Some(gone)
     }
     fn index_broadcasts(&mut self) {
         self.broadcasts.clear();
-        let all = self.locals.iter().filter_map(|l| Some((l.cidr.broadcast()?, l.interface)));
+        let all = self
+            .locals
+            .iter()
+            .filter_map(|l| Some((l.cidr.broadcast()?, l.interface)));
         self.broadcasts.extend(all);
         self.broadcasts.sort_unstable();
     }
@@ -91,7 +100,9 @@ impl Addresses {
     /// The entries of an address (a link-local one may stand on several interfaces).
     fn of(&self, address: IpAddr) -> impl Iterator<Item = &Local> {
         let from = self.locals.partition_point(|l| l.cidr.address < address);
-        self.locals[from..].iter().take_while(move |l| l.cidr.address == address)
+        self.locals[from..]
+            .iter()
+            .take_while(move |l| l.cidr.address == address)
     }
     /// The address as it stands on an interface, tentative or not.
     pub(super) fn find(&self, address: IpAddr, on: InterfaceId) -> Option<&Local> {
@@ -100,7 +111,10 @@ impl Addresses {
     /// The same, to change.
     pub(super) fn find_mut(&mut self, address: IpAddr, on: InterfaceId) -> Option<&mut Local> {
         let key = (address, on);
-        let at = self.locals.binary_search_by_key(&key, |l| (l.cidr.address, l.interface)).ok()?;
+        let at = self
+            .locals
+            .binary_search_by_key(&key, |l| (l.cidr.address, l.interface))
+            .ok()?;
         Some(&mut self.locals[at])
     }
     /// Whether the address is ours and in use.
@@ -115,7 +129,9 @@ impl Addresses {
     }
     /// An interface on which the address is in use.
     pub(super) fn interface_of(&self, address: IpAddr) -> Option<InterfaceId> {
-        self.of(address).find(|l| l.state != AddressState::Tentative).map(|l| l.interface)
+        self.of(address)
+            .find(|l| l.state != AddressState::Tentative)
+            .map(|l| l.interface)
     }
     /// Whether it is the limited broadcast address or that of one of our prefixes.
     #[inline]

@@ -34,7 +34,10 @@ impl Identifications {
     #[inline]
     pub(super) fn atomic(&mut self) -> u16 {
         // Knuth's MMIX generator; only the high bits are shown, and nothing depends on their secrecy.
-        self.atomic = self.atomic.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.atomic = self
+            .atomic
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.atomic >> 48) as u16).max(1)
     }
     /// For a datagram whose fragments meet those of others between the same addresses.

@@ -26,7 +26,10 @@ impl Bucket {
         if per_second == 0 {
             return false;
         }
-        self.credit = self.credit.saturating_add(now.since(self.at).as_nanos()).min(SECOND);
+        self.credit = self
+            .credit
+            .saturating_add(now.since(self.at).as_nanos())
+            .min(SECOND);
         self.at = now;
         let cost = SECOND / u64::from(per_second);
         let enough = self.credit >= cost;
@@ -46,7 +49,12 @@ mod tests {
         let mut b = Bucket::new();
         let start = Instant::from_secs(100);
         assert_eq!((0..100).filter(|_| b.take(start, 10)).count(), 10);
-        assert_eq!((0..100).filter(|_| b.take(Instant::from_millis(100_250), 10)).count(), 2);
+        assert_eq!(
+            (0..100)
+                .filter(|_| b.take(Instant::from_millis(100_250), 10))
+                .count(),
+            2
+        );
         assert!(!b.take(Instant::from_secs(200), 0));
     }
 }

@@ -23,12 +23,15 @@ mod queue;
 mod reassembly;
 mod receive;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use address::{AddressClass, classify};
-pub(crate) use contract::{
-    Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, Packet, Route,
-};
+#[allow(unused_imports)]
+pub(crate) use contract::{Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, Packet, Route};
+#[allow(unused_imports)]
 pub(crate) use layer::IpLayer;
+#[allow(unused_imports)]
 pub(crate) use limit::Bucket;
 
 use alloc::string::String;

@@ -68,11 +68,17 @@ impl PathMtus {
             return None;
         }
         let h = hash(&self.key, destination);
-        self.table.find(h, |e| e.destination == destination).map(|e| e.mtu)
+        self.table
+            .find(h, |e| e.destination == destination)
+            .map(|e| e.mtu)
     }
     /// A router said that this is the most the path takes. Never raises an entry; whether it changed anything.
     pub(super) fn reduce(&mut self, now: Instant, destination: IpAddr, mtu: u32) -> bool {
-        let floor = if destination.is_ipv4() { IPV4_MTU_MIN } else { IPV6_MTU_MIN };
+        let floor = if destination.is_ipv4() {
+            IPV4_MTU_MIN
+        } else {
+            IPV6_MTU_MIN
+        };
         let mtu = mtu.max(floor);
         let h = hash(&self.key, destination);
         let until = now + AGE;
@@ -89,12 +95,17 @@ impl PathMtus {
                 until,
             };
             let secret = &self.key;
-            self.table.insert_unique(h, entry, |e| hash(secret, e.destination));
+            self.table
+                .insert_unique(h, entry, |e| hash(secret, e.destination));
         }
         self.order.push_back((until, destination));
         if self.order.len() > 2 * ENTRIES_MAX {
             let (table, secret) = (&self.table, &self.key);
-            self.order.retain(|o| table.find(hash(secret, o.1), |e| (e.until, e.destination) == *o).is_some());
+            self.order.retain(|o| {
+                table
+                    .find(hash(secret, o.1), |e| (e.until, e.destination) == *o)
+                    .is_some()
+            });
         }
         true
     }

@@ -207,11 +207,15 @@ impl Reassembly {
             return None;
         }
         let gone = self.remove(slot)?;
-        let first = gone.pieces.first().filter(|p| p.start == 0 && !gone.condemned).map(|p| {
-            let mut v = gone.quote.to_vec();
-            v.extend_from_slice(&p.bytes);
-            v
-        });
+        let first = gone
+            .pieces
+            .first()
+            .filter(|p| p.start == 0 && !gone.condemned)
+            .map(|p| {
+                let mut v = gone.quote.to_vec();
+                v.extend_from_slice(&p.bytes);
+                v
+            });
         Some(Expired { key: gone.key, first })
     }
 
@@ -259,7 +263,10 @@ impl Reassembly {
         self.cost -= datagram.cost();
         self.free.push(slot);
         self.serials[slot as usize] = 0;
-        if let Ok(entry) = self.table.find_entry(hash(&self.key, &datagram.key), |&s| s == slot) {
+        if let Ok(entry) = self
+            .table
+            .find_entry(hash(&self.key, &datagram.key), |&s| s == slot)
+        {
             entry.remove();
         }
         // The front is always alive, so that the next deadline is real.
@@ -271,7 +278,8 @@ impl Reassembly {
         }
         if self.order.len() > 64 && self.order.len() > 4 * self.table.len() {
             let serials = &self.serials;
-            self.order.retain(|&(_, slot, serial)| serials[slot as usize] == serial);
+            self.order
+                .retain(|&(_, slot, serial)| serials[slot as usize] == serial);
         }
         Some(datagram)
     }
@@ -332,7 +340,9 @@ impl Datagram {
         {
             return Err(DropReason::Duplicate);
         }
-        let before_ends = at.checked_sub(1).map_or(0, |i| self.pieces[i].start + self.pieces[i].bytes.len());
+        let before_ends = at
+            .checked_sub(1)
+            .map_or(0, |i| self.pieces[i].start + self.pieces[i].bytes.len());
         let after_starts = self.pieces.get(at).map_or(usize::MAX, |p| p.start);
         let beyond_total = self.total.is_some_and(|t| end > t || !f.more);
         let before_known = !f.more && self.pieces.last().is_some_and(|p| p.start >= start);
@@ -355,7 +365,11 @@ impl Datagram {
         let bytes = f.payload.to_vec().into_boxed_slice();
         self.pieces.insert(at, Piece { start, bytes });
         // Pieces never overlap, so the sum says whether there is a hole.
-        Ok(if self.total == Some(self.held) { Taken::Whole } else { Taken::Waiting })
+        Ok(if self.total == Some(self.held) {
+            Taken::Whole
+        } else {
+            Taken::Waiting
+        })
     }
 }
 
@@ -404,7 +418,12 @@ mod tests {
     }
     impl Model {
         fn take(&mut self, offset: usize, more: bool, bytes: &[u8]) -> Option<Vec<u8>> {
-            if self.condemned || self.pieces.iter().any(|p| (p.0, &p.1[..], p.2) == (offset, bytes, more)) {
+            if self.condemned
+                || self
+                    .pieces
+                    .iter()
+                    .any(|p| (p.0, &p.1[..], p.2) == (offset, bytes, more))
+            {
                 return None;
             }
             let end = offset + bytes.len();
@@ -472,7 +491,10 @@ mod tests {
     #[test]
     fn overlap_condemns_the_datagram_and_what_follows() {
         let mut store = Reassembly::new([0; 16]);
-        assert!(matches!(put(&mut store, 0, 1, fragment(0, true, &[1; 16])), Outcome::Waiting));
+        assert!(matches!(
+            put(&mut store, 0, 1, fragment(0, true, &[1; 16])),
+            Outcome::Waiting
+        ));
         assert!(matches!(
             put(&mut store, 0, 1, fragment(8, false, &[2; 16])),
             Outcome::Dropped(DropReason::BadFragment)
@@ -492,7 +514,10 @@ mod tests {
         let _ = put(&mut store, 1, 2, fragment(8, true, &[1; 8]));
         assert_eq!(store.next_timeout(), Some(Instant::from_secs(60)));
         assert!(store.expire(Instant::from_secs(59)).is_none());
-        assert_eq!(store.expire(Instant::from_secs(60)).unwrap().first.unwrap().len(), 28);
+        assert_eq!(
+            store.expire(Instant::from_secs(60)).unwrap().first.unwrap().len(),
+            28
+        );
         assert!(store.expire(Instant::from_secs(60)).is_none());
         assert!(store.expire(Instant::from_secs(61)).unwrap().first.is_none());
         assert_eq!(store.next_timeout(), None);

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use smallvec::SmallVec;
 
-use super::address::{bits, mask};
 use super::Cidr;
+use super::address::{bits, mask};
 use crate::InterfaceId;
 
 /// Where a route came from; also its rank among routes to the same prefix.
@@ -110,7 +110,11 @@ pub(super) struct Routes {
 
 impl Routes {
     fn family(&mut self, address: IpAddr) -> &mut Family {
-        if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+        if address.is_ipv4() {
+            &mut self.v4
+        } else {
+            &mut self.v6
+        }
     }
     /// Adds a route; the same one twice counts once. Among routes to the same prefix, addresses' come before configured
     /// ones before routers', and earlier before later.
@@ -143,9 +147,7 @@ mod tests {
     struct Model(Vec<(Cidr, Target)>);
     impl Model {
         fn insert(&mut self, c: Cidr, t: Target) {
-            let same = |(d, u): &(Cidr, Target)| {
-                *u == t && d.prefix == c.prefix && d.contains(c.address)
-            };
+            let same = |(d, u): &(Cidr, Target)| *u == t && d.prefix == c.prefix && d.contains(c.address);
             if !self.0.iter().any(same) {
                 self.0.push((c, t));
             }
