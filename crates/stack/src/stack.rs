@@ -139,7 +139,7 @@ impl Stack {
             rng: Rng::new(seed),
             trace: Trace::default(),
             ip: IpLayer::new(Secrets::derive(seed, "ip")),
-            tcp: Tcp::new(&config, seed),
+            tcp: Tcp::new(seed),
             udp: Udp::new(Secrets::derive(seed, "udp")),
             events: Events::default(),
             config,

@@ -113,19 +113,15 @@ impl Burst {
             return None;
         }
         let length = if gso { 0 } else { transport_len as u32 };
-        let pseudo =
-            checksum::pseudo_header(self.tuple.local, self.tuple.remote, wire::protocol::TCP, length);
+        let pseudo = checksum::pseudo(self.tuple.local, self.tuple.remote, wire::protocol::TCP, length);
         let at = start + wire::tcp::CHECKSUM_OFFSET;
         if capabilities.tx_checksum {
             // The device adds the rest; for a super-segment it also adds each segment's length.
-            let partial = pseudo.fold();
+            let partial = pseudo.partial();
             out.head.as_mut_slice()[at..at + 2].copy_from_slice(&partial.to_be_bytes());
             return Some(ChecksumOffload { start: start as u16, offset: wire::tcp::CHECKSUM_OFFSET as u16 });
         }
-        let mut sum = pseudo;
-        sum.add_bytes(&out.head.as_slice()[start..]);
-        sum.add_payload(&out.body);
-        let value = sum.finish();
+        let value = pseudo.add(&out.head.as_slice()[start..]).add_payload(&out.body).finish();
         out.head.as_mut_slice()[at..at + 2].copy_from_slice(&value.to_be_bytes());
         None
     }

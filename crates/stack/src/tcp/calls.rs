@@ -280,7 +280,8 @@ impl Tcp {
         let linger = tcb.extra.as_ref().and_then(|e| e.options.linger);
         let unread = tcb.readable() > 0;
         if let Some(mut queue) = tcb.receive.take() {
-            queue.clear(scope.pool);
+            let all = queue.len();
+            queue.discard(scope.pool, all);
         }
         tcb.facts.insert(Fact::ORPHAN);
         tcb.facts.remove(Fact::UNACCEPTED);
@@ -308,7 +309,8 @@ impl Tcp {
         let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation) else { return };
         let (tuple, in_time_wait) = (tcb.tuple, tcb.phase == Phase::TimeWait);
         if let Some(mut queue) = tcb.receive.take() {
-            queue.clear(&mut self.pool);
+            let all = queue.len();
+            queue.discard(&mut self.pool, all);
         }
         if in_time_wait
             && let Some(entry) = self.find(&tuple)

@@ -390,7 +390,7 @@ impl Tcb {
     /// Octets that the application can read.
     #[inline]
     pub(crate) fn readable(&self) -> usize {
-        self.receive.as_ref().map_or(0, |q| q.len())
+        self.receive.as_ref().map_or(0, |q| q.len() as usize)
     }
     /// The sequence number of the next octet that the application reads.
     pub(crate) fn read_nxt(&self) -> SeqNumber {

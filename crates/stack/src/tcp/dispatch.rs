@@ -128,7 +128,7 @@ impl Tcp {
         match opening.segment_arrives(cx.env.config, seg) {
             Opening::Waits => self.kick(Entry::new(Kind::Connection, slot)),
             Opening::Answer(segment, cause) => {
-                if self.resets.take(cx.env.now) {
+                if self.may_reset(cx.env) {
                     self.reply(Reply { tuple, segment, cause: Cause::Reset(cause) });
                 }
             }
@@ -217,12 +217,12 @@ impl Tcp {
                     window: window as u16,
                     ..Segment::default()
                 };
-                if self.challenges.take(now) {
+                if self.may_challenge(cx.env) {
                     self.reply(Reply { tuple: *tuple, segment, cause });
                 }
             }
             listen::Step::Answer(segment, cause) => {
-                if self.resets.take(now) {
+                if self.may_reset(cx.env) {
                     self.reply(Reply { tuple: *tuple, segment, cause: Cause::Reset(cause) });
                 }
             }
@@ -324,7 +324,7 @@ impl Tcp {
                     self.wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
                 }
                 let cause = Cause::Ack(crate::trace::AckCause::TimeWait);
-                if restart || self.challenges.take(now) {
+                if restart || self.may_challenge(cx.env) {
                     self.reply(Reply { tuple: *tuple, segment, cause });
                 }
             }
@@ -369,7 +369,7 @@ impl Tcp {
     fn refuse(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, seg: &Segment, cause: ResetCause) {
         self.dropped(cx.env, tuple, DropReason::NoSocket);
         let Some(segment) = reset_for(seg) else { return };
-        if self.resets.take(cx.env.now) {
+        if self.may_reset(cx.env) {
             self.reply(Reply { tuple: *tuple, segment, cause: Cause::Reset(cause) });
         } else {
             self.dropped(cx.env, tuple, DropReason::RateLimited);

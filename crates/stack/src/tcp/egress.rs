@@ -306,17 +306,12 @@ fn options(tcb: &Tcb, plan: &Plan, now: Instant) -> Options {
 
 /// RFC 2018 section 4: the most recent blocks first; RFC 2883: before them the block that came twice.
 fn blocks(tcb: &Tcb) -> SackBlocks {
-    let mut out = SackBlocks::NONE;
-    let most = if tcb.facts.contains(Fact::TIMESTAMPS) { 3 } else { 4 };
-    if let Some(block) = &tcb.dsack {
-        out.push(**block);
-    }
-    if let Some(store) = &tcb.reassembly {
-        for block in store.sack_blocks().as_slice() {
-            out.push(*block);
-        }
-    }
-    out.truncate(most);
+    let duplicate = tcb.dsack.as_ref().map(|block| **block);
+    let mut out = match &tcb.reassembly {
+        Some(store) => store.sack_blocks(duplicate),
+        None => SackBlocks::from_iter(duplicate),
+    };
+    out.truncate(if tcb.facts.contains(Fact::TIMESTAMPS) { 3 } else { 4 });
     out
 }
 

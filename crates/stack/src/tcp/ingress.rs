@@ -96,7 +96,7 @@ fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwe
     cx.dropped(tcb, reason);
     match owed {
         AckOwed::No => {}
-        AckOwed::Challenge(_) if !cx.challenges.take(cx.now) => cx.dropped(tcb, DropReason::RateLimited),
+        AckOwed::Challenge(_) if !cx.may_challenge() => cx.dropped(tcb, DropReason::RateLimited),
         owed => tcb.ack_owed = owed,
     }
     Fate::Lives

@@ -1,8 +1,9 @@
 //! What the steps of one connection get handed beside its block.
 
 use crate::config::Config;
+use crate::iface::Bucket;
 use crate::pool::Pool;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::trace::{CongestionChange, DropReason, Trace, TraceKind, TraceMask, Transition, Tuple};
 
 use super::State;
@@ -14,10 +15,15 @@ pub(crate) struct Scope<'a> {
     pub(crate) config: &'a Config,
     pub(crate) trace: &'a mut Trace,
     pub(crate) pool: &'a mut Pool,
-    pub(crate) challenges: &'a mut Limiter,
+    pub(crate) challenges: &'a mut Bucket,
 }
 
 impl Scope<'_> {
+    /// Whether one more challenge ACK may go out (RFC 5961 section 7).
+    #[must_use]
+    pub(crate) fn may_challenge(&mut self) -> bool {
+        self.challenges.take(self.now, self.config.challenge_acks_per_second)
+    }
     /// Counts a drop and traces it.
     pub(crate) fn dropped(&mut self, tcb: &Tcb, reason: DropReason) {
         self.trace.dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
@@ -50,30 +56,4 @@ impl Scope<'_> {
 /// The addresses of a connection, as traces name them.
 pub(crate) fn tuple_of(tcb: &Tcb) -> Tuple {
     tcb.tuple.into()
-}
-
-/// A token bucket: so many a second, as many at once.
-#[derive(Debug)]
-pub(crate) struct Limiter {
-    rate: u32,
-    tokens: u32,
-    since: Instant,
-}
-
-impl Limiter {
-    /// `rate` a second; 0 allows none.
-    pub(crate) fn new(rate: u32) -> Self {
-        Limiter { rate, tokens: rate, since: Instant::ZERO }
-    }
-    /// Whether one more is allowed now.
-    #[must_use]
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
-        if now.since(self.since) >= Duration::from_secs(1) {
-            self.tokens = self.rate;
-            self.since = now;
-        }
-        let allowed = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        allowed
-    }
 }

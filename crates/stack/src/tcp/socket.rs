@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use super::conn::{Fact, FinIn, Phase, Tcb};
 use super::recv::{tune, window};
-use super::table::Slot;
+use super::table::{Slot, Tcp};
 use super::{State, urgent};
 use crate::config::CongestionControl;
 use crate::demux::{Entry, Kind};
@@ -241,13 +241,14 @@ impl<'a> TcpSocket<'a> {
 
     /// Whether there is something to read, and how far a read may go; zero octets mean the end of the stream.
     fn receivable(&mut self) -> Result<usize, RecvError> {
-        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation) {
+        let Tcp { tables, pool, .. } = &mut self.stack.tcp;
+        match tables.sockets.get_mut(self.id.slot, self.id.generation) {
             None => Err(RecvError::Stale),
             Some(Slot::Fresh(fresh)) => Err(fresh.error.take().map_or(RecvError::NotConnected, RecvError::from)),
             Some(Slot::Listener(_)) => Err(RecvError::NotConnected),
             Some(Slot::SynSent(_)) => Err(RecvError::WouldBlock),
             Some(Slot::Open(tcb)) => {
-                let most = urgent::clear_to_read(tcb);
+                let most = urgent::clear_to_read(tcb, pool);
                 if tcb.readable() > 0 && !tcb.facts.contains(Fact::NO_READ) {
                     return Ok(most.min(tcb.readable()));
                 }
@@ -293,10 +294,10 @@ impl<'a> TcpSocket<'a> {
     pub fn recv_bytes(&mut self, max: usize) -> Result<Payload, RecvError> {
         let most = self.receivable()?.min(max);
         let mut payload = Payload::new();
-        if let Some((tcb, pool)) = self.block_mut()
+        if let Some((tcb, _)) = self.block_mut()
             && let Some(queue) = &mut tcb.receive
         {
-            payload = queue.take(pool, most);
+            payload = queue.take(most);
         }
         self.after_read(payload.len());
         Ok(payload)
@@ -372,7 +373,8 @@ impl<'a> TcpSocket<'a> {
         if let Some((tcb, pool)) = self.block_mut() {
             tcb.facts.insert(Fact::NO_READ);
             if let Some(mut queue) = tcb.receive.take() {
-                queue.clear(pool);
+                let all = queue.len();
+                queue.discard(pool, all);
             }
             tcb.pending |= Readiness::READABLE;
         }

@@ -14,16 +14,15 @@ use super::isn::IsnGenerator;
 use super::listen::{HalfOpen, Listener};
 use super::open::SynSent;
 use super::ports::PortChooser;
-use super::scope::{Limiter, Scope};
+use super::scope::Scope;
 use super::socket::TcpOptions;
 use super::timewait::TimeWait;
 use super::State;
 use crate::arena::Arena;
 use crate::bindings::Bindings;
-use crate::config::Config;
 use crate::demux::{Demux, Entry, FourTuple, Kind};
 use crate::error::ConnectionError;
-use crate::iface::Env;
+use crate::iface::{Bucket, Env};
 use crate::pool::Pool;
 use crate::rng::Secrets;
 use crate::stack::{Events, Readiness, SocketId};
@@ -95,12 +94,12 @@ pub(crate) struct Tcp {
     pub(crate) isn: IsnGenerator,
     pub(crate) cookies: Cookies,
     pub(crate) ports: PortChooser,
-    pub(crate) challenges: Limiter,
-    pub(crate) resets: Limiter,
+    pub(crate) challenges: Bucket,
+    pub(crate) resets: Bucket,
 }
 
 impl Tcp {
-    pub(crate) fn new(config: &Config, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
         Tcp {
             tables: Tables::default(),
             demux: Demux::new(Secrets::derive(seed, "tcp demux")),
@@ -113,8 +112,8 @@ impl Tcp {
             isn: IsnGenerator::new(Secrets::derive(seed, "tcp isn")),
             cookies: Cookies::new(Secrets::derive(seed, "tcp cookies")),
             ports: PortChooser::new(Secrets::derive(seed, "tcp ports")),
-            challenges: Limiter::new(config.challenge_acks_per_second),
-            resets: Limiter::new(config.unsolicited_replies_per_second),
+            challenges: Bucket::new(),
+            resets: Bucket::new(),
         }
     }
 
@@ -167,6 +166,17 @@ impl Tcp {
         if !queued {
             self.ready.push_back(entry);
         }
+    }
+
+    /// Whether one more acknowledgment of what we do not accept may go out (RFC 5961 section 7).
+    #[must_use]
+    pub(crate) fn may_challenge(&mut self, env: &Env<'_>) -> bool {
+        self.challenges.take(env.now, env.config.challenge_acks_per_second)
+    }
+    /// Whether one more reset without a connection may go out.
+    #[must_use]
+    pub(crate) fn may_reset(&mut self, env: &Env<'_>) -> bool {
+        self.resets.take(env.now, env.config.unsolicited_replies_per_second)
     }
 
     /// Adds a reply that belongs to no block.

@@ -3,6 +3,7 @@
 use super::SeqNumber;
 use super::conn::Tcb;
 use crate::config::UrgentPointer;
+use crate::pool::Pool;
 
 /// What is urgent on a connection. Boxed: almost none has any.
 #[derive(Debug, Default, Clone, Copy)]
@@ -96,14 +97,14 @@ pub(crate) fn take(tcb: &mut Tcb) -> Option<u8> {
 
 /// How many octets a read may return before it has to stop at the mark. At the mark, the urgent octet is skipped unless
 /// the application wants it in the stream (SO_OOBINLINE).
-pub(crate) fn clear_to_read(tcb: &mut Tcb) -> usize {
+pub(crate) fn clear_to_read(tcb: &mut Tcb, pool: &mut Pool) -> usize {
     match before_mark(tcb) {
         None => usize::MAX,
         Some(0) if tcb.readable() > 0 => {
             if !tcb.switches.urgent_inline
                 && let Some(queue) = &mut tcb.receive
             {
-                queue.discard(1);
+                queue.discard(pool, 1);
             }
             if let Some(urgent) = &mut tcb.urgent {
                 urgent.rcv_up = None;

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::reassembly::Reassembly;
+use super::reassembly::{Reassembly, ReassemblyFull};
 use crate::frame::Payload;
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
@@ -102,16 +102,13 @@ fn owe_ack(tcb: &mut Tcb, cx: &Scope<'_>, filled: bool) {
 /// SHLD-31, MAY-13: the text is held behind the gap, and the ACK at once says where the gap is.
 fn out_of_order(tcb: &mut Tcb, cx: &mut Scope<'_>, seq: SeqNumber, payload: Payload) {
     let store = tcb.reassembly.get_or_insert_with(|| Box::new(Reassembly::new()));
-    let inserted = store.insert(tcb.rcv_nxt, seq, payload);
-    let (full, duplicate) = (inserted.refused, inserted.duplicate);
-    if store.is_empty() {
-        tcb.reassembly = None;
-    }
-    if full {
-        cx.dropped(tcb, DropReason::ReassemblyFull);
-    }
-    if let Some(block) = duplicate {
-        report_duplicate(tcb, block.start, block.end);
+    match store.insert(seq, payload) {
+        Ok(inserted) => {
+            if let Some(block) = inserted.duplicate {
+                report_duplicate(tcb, block.start, block.end);
+            }
+        }
+        Err(ReassemblyFull) => cx.dropped(tcb, DropReason::ReassemblyFull),
     }
     tcb.ack_owed = AckOwed::Now(AckCause::OutOfOrder);
 }
