@@ -1,7 +1,11 @@
 //! TCP: RFC 9293 and its companions.
 
+#[allow(dead_code)]
+pub(crate) mod congestion;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod recv;
+#[allow(dead_code)]
+pub(crate) mod rtt;
 mod segment;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod send;
