@@ -2,6 +2,12 @@
 
 #[allow(dead_code)]
 pub(crate) mod congestion;
+#[allow(dead_code)]
+pub(crate) mod cookie;
+#[allow(dead_code)]
+pub(crate) mod isn;
+#[allow(dead_code)]
+pub(crate) mod ports;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod recv;
 #[allow(dead_code)]
