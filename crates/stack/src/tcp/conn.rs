@@ -34,7 +34,7 @@ use crate::demux::FourTuple;
 use crate::error::ConnectionError;
 use crate::iface::Route;
 use crate::stack::{Readiness, SocketId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, ChallengeCause, Held, ResetCause};
 use crate::wheel::WheelEntry;
 
@@ -159,6 +159,8 @@ bitflags::bitflags! {
         const NO_READ = 0x0040;
         /// The application waits for room in the send buffer.
         const WANTS_ROOM = 0x0080;
+        /// Reading has opened the window by enough to tell the peer.
+        const UPDATE_OWED = 0x0010;
         /// R1 has been reported for the data in flight.
         const R1_TOLD = 0x0100;
         /// Waits in a listener's accept queue.
@@ -369,17 +371,19 @@ impl Tcb {
     }
     /// Octets that we believe to be in the network ("pipe" of RFC 6675, FlightSize of RFC 5681).
     pub(crate) fn flight(&self) -> u32 {
-        let sacked_before = |end: SeqNumber| self.scoreboard.as_ref().map_or(0, |s| s.sacked_before(end));
+        let unsacked_before = |end: SeqNumber| match &self.scoreboard {
+            Some(board) => board.not_sacked_before(self.snd_una, end),
+            None if end.after(self.snd_una) => end.since(self.snd_una),
+            None => 0,
+        };
         match self.recovery {
-            Recovery::Open => self.outstanding() - sacked_before(self.snd_nxt).min(self.outstanding()),
+            Recovery::Open => unsacked_before(self.snd_nxt),
             Recovery::Fast { high_rxt, .. } => match &self.scoreboard {
                 Some(board) => board.pipe(self.snd_una, self.snd_nxt, high_rxt, u32::from(self.snd_mss)),
                 None => self.outstanding(),
             },
-            Recovery::Loss { next, .. } => {
-                let sent = if next.after(self.snd_una) { next.since(self.snd_una) } else { 0 };
-                sent.saturating_sub(sacked_before(next))
-            }
+            Recovery::Loss { next, recover } if next.before(recover) => unsacked_before(next),
+            Recovery::Loss { .. } => unsacked_before(self.snd_nxt),
         }
     }
     /// RCV.WND: what we still take, as last told to the peer.
@@ -423,6 +427,17 @@ impl Tcb {
         self.snd_mss = mss.max(MIN_MSS);
     }
 
+    /// RTO, backed off as it is now (RFC 6298).
+    #[inline]
+    pub(crate) fn rto(&self, config: &Config) -> Duration {
+        self.rtt.rto(&config.into()).duration()
+    }
+    /// SRTT, zero before the first sample.
+    #[inline]
+    pub(crate) fn srtt(&self) -> Duration {
+        self.rtt.srtt().unwrap_or_default()
+    }
+
     /// The options as they are now.
     pub(crate) fn options(&self) -> TcpOptions {
         let base = self.extra.as_ref().map(|e| e.options.clone()).unwrap_or_default();
@@ -445,10 +460,10 @@ impl Tcb {
         let Stats { bytes_acked, bytes_received, segments_out, segments_in, retransmits } = self.stats;
         TcpInfo {
             state: self.state(),
-            srtt: self.rtt.srtt(),
-            rttvar: self.rtt.rttvar(),
-            min_rtt: self.rtt.min_rtt(),
-            rto: self.rtt.rto(config),
+            srtt: self.srtt(),
+            rttvar: self.rtt.rttvar().unwrap_or_default(),
+            min_rtt: self.rtt.min_rtt().unwrap_or_default(),
+            rto: self.rto(config),
             snd_mss: u32::from(self.snd_mss),
             rcv_mss: u32::from(self.rcv_mss),
             cwnd: self.congestion.cwnd(),

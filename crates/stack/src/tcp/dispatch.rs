@@ -205,7 +205,6 @@ impl Tcp {
         payload: Payload,
     ) {
         let window = cx.env.config.receive_buffer.min(0xffff);
-        let now = cx.env.now;
         let Some(half) = self.tables.half_open.at_mut(place) else { return };
         match half.segment_arrives(seg, window) {
             listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
@@ -558,7 +557,7 @@ impl Tcp {
             tcb.recovery =
                 super::conn::Recovery::Loss { recover: tcb.snd_nxt, next: tcb.snd_una };
             tcb.timing = None;
-            tcb.rexmt_at = scope.now + tcb.rtt.rto(scope.config);
+            tcb.rexmt_at = scope.now + tcb.rto(scope.config);
             tcb.facts.insert(Fact::PATH_SHRUNK);
         }
         self.kick(Entry::new(Kind::Connection, slot));

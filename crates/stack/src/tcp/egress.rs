@@ -3,6 +3,7 @@
 //! [`decide`] is pure: it looks at the block and says what to send and why, or why nothing ([`Held`]). [`commit`] does
 //! the book-keeping of what was decided. Writing headers is the transmitter's part ([`super::burst`]).
 
+use super::congestion::initial_window;
 use super::conn::{AckOwed, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::recv::window;
 use super::scope::Scope;
@@ -10,7 +11,7 @@ use super::send::scoreboard::Rule;
 use super::{Flags, Options, SackBlocks, Segment, SeqNumber, Timestamps, urgent};
 use crate::config::{Config, Profile};
 use crate::time::Instant;
-use crate::trace::{AckCause, Cause, Held, ResetCause, RetransmitCause, Timer, TraceKind, TraceMask};
+use crate::trace::{AckCause, Cause, CongestionChange, Held, ResetCause, RetransmitCause, Timer, TraceKind, TraceMask};
 
 /// A segment, or a run of them, to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +69,7 @@ pub(crate) fn decide(tcb: &Tcb, config: &Config, room: u32) -> Decision {
         AckOwed::Now(cause) => Decision::Send(bare(tcb, Cause::Ack(cause))),
         AckOwed::Challenge(cause) => Decision::Send(bare(tcb, Cause::Challenge(cause))),
         AckOwed::Open => Decision::Send(bare(tcb, Cause::OpenComplete)),
-        _ if tcb.fin_in == FinIn::No && window::update_due(tcb) => {
+        _ if tcb.facts.contains(Fact::UPDATE_OWED) => {
             Decision::Send(bare(tcb, Cause::Ack(AckCause::WindowUpdate)))
         }
         AckOwed::No | AckOwed::Delayed => Decision::Wait(held),
@@ -98,7 +99,7 @@ fn owed_probe(tcb: &Tcb, config: &Config, room: u32) -> Option<Plan> {
     match tcb.probe_owed {
         ProbeOwed::No => None,
         ProbeOwed::Timeout => {
-            let (count, rto) = (tcb.rtt.backoff_count(), tcb.rtt.rto_before_backoff(config));
+            let (count, rto) = (tcb.rtt.backoff_count(), tcb.rtt.rto_waited(&config.into()).duration());
             again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::Timeout { count, rto })
         }
         ProbeOwed::Fast => again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::Fast),
@@ -140,24 +141,20 @@ fn repair(tcb: &Tcb, room: u32) -> Option<Plan> {
     match tcb.recovery {
         Recovery::Open => None,
         Recovery::Loss { next, recover } => {
-            let next = match &tcb.scoreboard {
-                Some(board) => board.skip_sacked(next),
-                None => next,
+            let (next, sacked_from) = match &tcb.scoreboard {
+                Some(board) => board.hole_from(next),
+                None => (next, None),
             };
             let to_do = if recover.after(next) { recover.since(next) } else { 0 };
             // SHLD-16: old data inside the window is sent again; what lies beyond it waits for it to open (SHLD-17).
-            let open = if window_end(tcb).after(next) { window_end(tcb).since(next) } else { 0 };
-            let until_sacked = match &tcb.scoreboard {
-                Some(board) => board.gap_from(next),
-                None => u32::MAX,
-            };
+            let until_sacked = sacked_from.map_or(u32::MAX, |at| at.since(next));
             let most = space.min(to_do).min(until_sacked).min(room);
             let most = if most >= mss { most / mss * mss } else { most };
             if most == 0 || space < mss.min(to_do) {
                 return None;
             }
-            if open == 0 && tcb.outstanding() > 0 && tcb.snd_wnd == 0 {
-                return None;
+            if tcb.snd_wnd == 0 {
+                return None; // probes find out when it opens
             }
             let shrunk = tcb.facts.contains(Fact::PATH_SHRUNK);
             let cause = if shrunk { RetransmitCause::PathMtu } else { RetransmitCause::AfterTimeout };
@@ -168,15 +165,21 @@ fn repair(tcb: &Tcb, room: u32) -> Option<Plan> {
             if space < mss {
                 return None;
             }
-            let next = board.next_seg(tcb.snd_una, tcb.snd_nxt, high_rxt, mss, tcb.unsent() > 0, rescued)?;
+            let next = board.next_seg(tcb.snd_una, tcb.snd_nxt, high_rxt, mss, sendable(tcb), !rescued)?;
             let cause = match next.rule {
-                Rule::Lost | Rule::Unsacked => RetransmitCause::Scoreboard,
+                Rule::Lost | Rule::MaybeLost => RetransmitCause::Scoreboard,
                 Rule::New => return None, // new data takes its own way
                 Rule::Rescue => RetransmitCause::Rescue,
             };
             again(tcb, next.start, next.len.min(mss).min(room), cause)
         }
     }
+}
+
+/// New data that the peer's window lets go.
+fn sendable(tcb: &Tcb) -> u32 {
+    let usable = if window_end(tcb).after(tcb.snd_nxt) { window_end(tcb).since(tcb.snd_nxt) } else { 0 };
+    tcb.unsent().min(usable)
 }
 
 /// New data, as far as the peer's window, the congestion window, Nagle's rule and silly-window avoidance let it; with the
@@ -338,6 +341,7 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
     let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
     tcb.rcv_adv = tcb.rcv_adv.later(told);
     tcb.ack_owed = AckOwed::No;
+    tcb.facts.remove(Fact::UPDATE_OWED);
     tcb.ack_at = Instant::NEVER;
     if plan.len == 0 {
         tcb.dsack = None;
@@ -383,7 +387,7 @@ fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.facts.contains(Fact::PROBING) {
         return; // the persist timer runs instead
     }
-    tcb.rexmt_at = cx.now + tcb.rtt.rto(cx.config);
+    tcb.rexmt_at = cx.now + tcb.rto(cx.config);
     cx.trace.record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerSet {
         timer: Timer::Retransmit,
         at: tcb.rexmt_at,
@@ -400,9 +404,12 @@ pub(crate) fn move_edge(tcb: &mut Tcb) {
 /// RFC 5681 section 4.1: after an idle time longer than the RTO the window starts again from the initial one.
 pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     let idle = cx.now.since(tcb.last_sent);
-    if tcb.outstanding() == 0 && tcb.unsent() > 0 && idle > tcb.rtt.rto(cx.config) {
-        let change = tcb.congestion.on_idle(cx.now, u32::from(tcb.snd_mss), cx.config.initial_window);
-        cx.congestion(tcb, change);
+    if tcb.outstanding() == 0 && tcb.unsent() > 0 && idle > tcb.rto(cx.config) {
+        let before = tcb.congestion.cwnd();
+        let restart = initial_window(u32::from(tcb.snd_mss), cx.config.initial_window);
+        tcb.congestion.on_idle(cx.now, restart);
+        let changed = tcb.congestion.cwnd() != before;
+        cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use super::congestion::Congestion;
+use super::congestion::{Congestion, initial_window};
 use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
 use super::egress;
 use super::rtt::RttEstimator;
@@ -265,11 +265,11 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     let rcv_wscale = if h.peer.window_scale.is_some() { scale_for(rcv_buf_max) } else { 0 };
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
-    let mut rtt = RttEstimator::new(config);
+    let mut rtt = RttEstimator::new();
     if let Some(sample) = h.round_trip {
-        rtt.on_sample(now, sample);
+        rtt.on_sample(now, sample, 1);
     } else if h.syn_lost {
-        rtt.on_syn_lost();
+        rtt.on_established_after_syn_loss();
     }
     let rcv_nxt = h.peer.irs + 1;
     let mut tcb = Box::new(Tcb {
@@ -301,7 +301,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         snd_buf_max: h.options.send_buffer.unwrap_or(config.send_buffer),
         send: None,
         scoreboard: None,
-        congestion: Congestion::new(h.options.congestion_control.unwrap_or(config.congestion_control)),
+        congestion: Congestion::new(h.options.congestion_control.unwrap_or(config.congestion_control), 0),
         rtt,
         timing: None,
         irs: h.peer.irs,
@@ -329,6 +329,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         last_sent: now,
         stalled_since: Instant::NEVER,
         end_at: Instant::NEVER,
+        probes: 0,
         probed_at: Instant::ZERO,
         wheel: WheelEntry::default(),
         wakes_at: Instant::NEVER,
@@ -342,6 +343,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.
     let segments = if h.syn_lost { 1 } else { config.initial_window };
     let mss = u32::from(tcb.snd_mss);
-    tcb.congestion.start(mss, segments);
+    tcb.congestion.set_cwnd(initial_window(mss, segments));
     tcb
 }

@@ -6,6 +6,8 @@ use crate::pool::Pool;
 use crate::time::Instant;
 use crate::trace::{CongestionChange, DropReason, Trace, TraceKind, TraceMask, Transition, Tuple};
 
+use crate::wheel::Wheel;
+
 use super::State;
 use super::conn::Tcb;
 
@@ -15,6 +17,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) config: &'a Config,
     pub(crate) trace: &'a mut Trace,
     pub(crate) pool: &'a mut Pool,
+    pub(crate) wheel: &'a mut Wheel,
     pub(crate) challenges: &'a mut Bucket,
 }
 

@@ -314,6 +314,7 @@ impl<'a> TcpSocket<'a> {
         }
         tune::on_read(tcb, now.as_micros() as u32, n as u32);
         if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
+            tcb.facts.insert(Fact::UPDATE_OWED);
             self.kick();
         }
     }

@@ -125,6 +125,7 @@ impl Tcp {
             config: env.config,
             trace: env.trace,
             pool: &mut self.pool,
+            wheel: &mut self.wheel,
             challenges: &mut self.challenges,
         };
         Some((tcb, scope))
@@ -255,7 +256,7 @@ impl Tcp {
         release_buffers(tcb, scope.pool);
         scope.moved(tcb, from, why);
         let reuse = tcb.switches.reuse;
-        self.wheel.cancel(&mut tcb.wheel);
+        scope.wheel.cancel(&mut tcb.wheel);
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings.connection_gone(tuple.local_port, reuse);
         if orphan {
@@ -289,7 +290,7 @@ impl Tcp {
         tcb.phase = Phase::TimeWait;
         tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         release_buffers(tcb, scope.pool);
-        self.wheel.cancel(&mut tcb.wheel);
+        scope.wheel.cancel(&mut tcb.wheel);
         // The FIN that brought us here is acknowledged by the entry.
         let ack = Reply {
             tuple,

@@ -6,7 +6,7 @@ use super::scope::Scope;
 use crate::error::ConnectionError;
 use crate::stack::Readiness;
 use crate::time::{Clock, Duration, Instant};
-use crate::trace::{AckCause, Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
+use crate::trace::{AckCause, CongestionChange, Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
 
 /// What a look at the timers found.
 #[must_use]
@@ -92,7 +92,7 @@ fn choose_persist(tcb: &mut Tcb, cx: &mut Scope<'_>) {
         tcb.facts.insert(Fact::PROBING);
         tcb.probes = 0;
         tcb.timing = None;
-        let wait = if tcb.snd_wnd == 0 { tcb.rtt.rto(cx.config) } else { OVERRIDE };
+        let wait = if tcb.snd_wnd == 0 { tcb.rto(cx.config) } else { OVERRIDE };
         tcb.rexmt_at = cx.now + wait; // SHLD-29: first probe after one RTO
         if tcb.stalled_since.is_never() {
             tcb.stalled_since = cx.now;
@@ -115,7 +115,7 @@ fn persist(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
         tcb.facts.remove(Fact::PROBING); // the override: data goes, and the retransmission timer watches it
         tcb.rexmt_at = Instant::NEVER;
     } else {
-        let wait = tcb.rtt.rto(cx.config).saturating_mul(1 << u32::from(tcb.probes.min(16)));
+        let wait = tcb.rto(cx.config).saturating_mul(1 << u32::from(tcb.probes.min(16)));
         tcb.rexmt_at = cx.now + wait.min(cx.config.rto_max);
     }
     Look::Fired
@@ -131,7 +131,11 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     fired(tcb, cx, Timer::Retransmit);
     let first = tcb.rtt.backoff_count() == 0;
     let flight = tcb.flight();
-    let change = tcb.congestion.on_timeout(cx.now, flight, u32::from(tcb.snd_mss), first);
+    tcb.congestion.on_timeout(cx.now, flight, u32::from(tcb.snd_mss), first);
+    if !first {
+        // The peer may have dropped what it had SACKed (RFC 2018 section 8): after a second timeout nothing is sure.
+        tcb.scoreboard = None;
+    }
     let recover = match tcb.recovery {
         Recovery::Loss { recover, .. } => recover.later(tcb.snd_nxt),
         _ => tcb.snd_nxt,
@@ -141,7 +145,7 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     tcb.timing = None;
     tcb.probe_owed = ProbeOwed::Timeout;
     tcb.rtt.backoff();
-    cx.congestion(tcb, Some(change));
+    cx.congestion(tcb, Some(CongestionChange::Timeout));
     // SHLD-9, SHLD-10, MUST-20 (a): at R1 the application is told; IP may look for another way.
     if tcb.rtt.backoff_count() >= cx.config.r1 && !tcb.facts.contains(Fact::R1_TOLD) {
         tcb.facts.insert(Fact::R1_TOLD);

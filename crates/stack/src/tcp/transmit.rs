@@ -101,7 +101,7 @@ impl Tcp {
                 Look::Quiet(at) => {
                     if at < tcb.wakes_at {
                         tcb.wakes_at = at;
-                        self.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
+                        scope.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
                     }
                     if news {
                         self.announce(cx.events, id);

@@ -26,7 +26,6 @@ const MAX_PARTS: usize = 16 * 1024;
 
 /// What [`Reassembly::insert`] did with a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use]
 pub(crate) struct Inserted {
     /// Octets that were not held before.
     pub(crate) new_octets: u32,

@@ -20,7 +20,7 @@ pub(crate) fn on_read(tcb: &mut Tcb, now_micros: u32, n: u32) {
         return;
     }
     tcb.tune.read = tcb.tune.read.saturating_add(n);
-    let round_trip = tcb.rtt.srtt().max(LEAST_ROUND).as_micros() as u32;
+    let round_trip = tcb.srtt().max(LEAST_ROUND).as_micros() as u32;
     if now_micros.wrapping_sub(tcb.tune.since) < round_trip {
         return;
     }

@@ -4,11 +4,12 @@ use alloc::boxed::Box;
 
 use crate::stack::Readiness;
 use crate::tcp::Segment;
+use crate::tcp::rtt::expected_samples;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::scope::Scope;
 use crate::tcp::urgent;
 use crate::time::{Duration, Instant};
-use crate::trace::{TraceKind, TraceMask, Transition};
+use crate::trace::{CongestionChange, TraceKind, TraceMask, Transition};
 
 /// Three duplicate ACKs mean loss (RFC 5681 section 3.2).
 pub(crate) const DUP_THRESH: u8 = 3;
@@ -41,8 +42,11 @@ fn take_sack(tcb: &mut Tcb, seg: &Segment) -> News {
         return News::None;
     }
     let board = tcb.scoreboard.get_or_insert_with(Box::default);
-    let newly = board.update(seg.ack.later(tcb.snd_una), &seg.options.sack, tcb.snd_nxt);
-    if newly.octets > 0 { News::Sacked } else { News::None }
+    if seg.ack.before(tcb.snd_una) {
+        return News::None; // its blocks speak of what has been acknowledged since
+    }
+    let update = board.update(seg.ack, &seg.options.sack, tcb.snd_nxt);
+    if update.newly_sacked > 0 { News::Sacked } else { News::None }
 }
 
 /// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
@@ -88,6 +92,7 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
 /// Takes a round-trip sample: from the segment being timed, or from the echoed timestamp, which is unambiguous even
 /// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
 fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    let mut expected = 1;
     let sample = match tcb.timing {
         Some((end, at)) if seg.ack.at_or_after(end) => {
             tcb.timing = None;
@@ -100,17 +105,18 @@ fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
                 if ticks > i32::MAX as u32 {
                     return; // an echo of what we never sent
                 }
+                expected = expected_samples(tcb.outstanding(), u32::from(tcb.snd_mss));
                 Duration::from_millis(u64::from(ticks))
             }
             _ => return,
         },
     };
-    tcb.rtt.on_sample(cx.now, sample);
+    tcb.rtt.on_sample(cx.now, sample, expected);
     cx.trace.record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::Rtt {
         sample,
-        srtt: tcb.rtt.srtt(),
-        rttvar: tcb.rtt.rttvar(),
-        rto: tcb.rtt.rto(cx.config),
+        srtt: tcb.srtt(),
+        rttvar: tcb.rtt.rttvar().unwrap_or_default(),
+        rto: tcb.rto(cx.config),
     });
 }
 
@@ -125,12 +131,13 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
     let done = tcb.outstanding() == 0;
     tcb.stalled_since = if done { Instant::NEVER } else { cx.now };
     // RFC 6298 section 5.2 and 5.3.
-    let restart = if done { Instant::NEVER } else { cx.now + tcb.rtt.rto(cx.config) };
+    let restart = if done { Instant::NEVER } else { cx.now + tcb.rto(cx.config) };
     let mss = u32::from(tcb.snd_mss);
     let change = match tcb.recovery {
         Recovery::Fast { recover, .. } if tcb.snd_una.at_or_after(recover) => {
             leave_recovery(tcb);
-            tcb.congestion.on_exit_recovery(cx.now, flight.saturating_sub(acked), mss)
+            tcb.congestion.on_exit_recovery(tcb.outstanding(), mss);
+            Some(CongestionChange::ExitRecovery)
         }
         Recovery::Fast { recover, high_rxt, rescued } => {
             tcb.recovery = Recovery::Fast { recover, high_rxt: high_rxt.later(tcb.snd_una), rescued };
@@ -152,18 +159,19 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
     }
 }
 
-fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32) -> Option<crate::trace::CongestionChange> {
+fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32) -> Option<CongestionChange> {
     let limited = tcb.facts.contains(Fact::APP_LIMITED);
-    tcb.congestion.on_ack(cx.now, acked, tcb.rtt.srtt(), flight, u32::from(tcb.snd_mss), limited)
+    tcb.congestion.on_ack(cx.now, acked, tcb.srtt(), flight, u32::from(tcb.snd_mss), limited)
 }
 
 /// A partial ACK: with SACK the scoreboard knows what goes next; without, it is the next hole (RFC 6582 section 3.2).
-fn partial_ack(tcb: &mut Tcb, acked: u32, mss: u32) -> Option<crate::trace::CongestionChange> {
+fn partial_ack(tcb: &mut Tcb, acked: u32, mss: u32) -> Option<CongestionChange> {
     if tcb.facts.contains(Fact::SACK) {
         return None;
     }
     tcb.probe_owed = ProbeOwed::Partial;
-    tcb.congestion.on_partial_ack(acked, mss)
+    tcb.congestion.on_partial_ack(acked, mss);
+    Some(CongestionChange::Recovery)
 }
 
 fn leave_recovery(tcb: &mut Tcb) {
@@ -189,8 +197,8 @@ fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
     let mss = u32::from(tcb.snd_mss);
     match tcb.recovery {
         Recovery::Fast { .. } if !sack => {
-            let change = tcb.congestion.on_recovery_dup_ack(mss);
-            cx.congestion(tcb, change);
+            tcb.congestion.on_recovery_dup_ack(mss);
+            cx.congestion(tcb, Some(CongestionChange::Recovery));
         }
         Recovery::Fast { .. } | Recovery::Loss { .. } => {}
         Recovery::Open => {
@@ -211,9 +219,11 @@ fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32, mss: u32) {
     tcb.recovery = Recovery::Fast { recover: tcb.snd_nxt, high_rxt: tcb.snd_una, rescued: false };
     tcb.probe_owed = ProbeOwed::Fast;
     tcb.timing = None;
-    let sack = tcb.facts.contains(Fact::SACK);
-    let change = tcb.congestion.on_enter_recovery(cx.now, flight, mss, sack);
-    cx.congestion(tcb, Some(change));
+    tcb.congestion.on_enter_recovery(cx.now, flight, mss);
+    if !tcb.facts.contains(Fact::SACK) {
+        tcb.congestion.inflate(u32::from(DUP_THRESH) * mss);
+    }
+    cx.congestion(tcb, Some(CongestionChange::EnterRecovery));
 }
 
 /// RFC 9293 section 3.10.7.4: SND.WND is taken from a segment that is not older than the last that set it. A window may
@@ -247,7 +257,7 @@ fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.outstanding() > 0 {
         tcb.recovery = Recovery::Loss { recover: tcb.snd_nxt, next: tcb.snd_una };
         tcb.timing = None;
-        tcb.rexmt_at = cx.now + tcb.rtt.rto(cx.config);
+        tcb.rexmt_at = cx.now + tcb.rto(cx.config);
         tcb.stalled_since = cx.now;
     }
 }
