@@ -24,6 +24,8 @@ pub mod wire;
 #[allow(dead_code)]
 mod arena;
 #[allow(dead_code)]
+mod bindings;
+#[allow(dead_code)]
 mod demux;
 mod error;
 #[allow(dead_code)]

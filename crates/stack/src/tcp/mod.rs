@@ -1,5 +1,11 @@
 //! TCP: RFC 9293 and its companions.
 
+#[allow(dead_code)]
+pub(crate) mod cookie;
+#[allow(dead_code)]
+pub(crate) mod isn;
+#[allow(dead_code)]
+pub(crate) mod ports;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod recv;
 mod segment;
