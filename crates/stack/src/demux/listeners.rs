@@ -62,7 +62,8 @@ impl Listeners {
     /// - addresses that overlap because one is a wildcard: unless the new socket has SO_REUSEADDR or SO_REUSEPORT;
     /// - connections with an overlapping local address, TIME-WAIT included: unless the new socket has either.
     ///
-    /// These are BSD's rules, which let a server start again while its old connections linger.
+    /// These are BSD's rules, which let a server start again while its old connections linger. Where SO_REUSEADDR is to
+    /// share an address outright, as for multicast UDP, the owner sets `reuse_port` with it.
     pub(crate) fn port_in_use(&self, new: &Binding) -> bool {
         let reuses = new.reuse_address || new.reuse_port;
         let bound = self.bindings(new.port).iter().any(|old| {
@@ -175,7 +176,7 @@ impl Listeners {
 fn choose(bindings: &[Binding], hash: u64, fits: impl Fn(&Binding) -> bool) -> Option<u32> {
     let fits = |b: &&Binding| b.listening && fits(b);
     let count = bindings.iter().filter(fits).count();
-    let index = (u128::from(hash) * count as u128 >> 64) as usize;
+    let index = ((u128::from(hash) * count as u128) >> 64) as usize;
     bindings.iter().filter(fits).nth(index).map(|b| b.owner)
 }
 
@@ -206,4 +207,151 @@ fn hash_local(address: IpAddr, port: u16) -> u64 {
     (folded.rotate_left(17) ^ u64::from(port))
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .rotate_left(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+    use std::string::String;
+
+    const LOCAL: [&str; 6] = ["0.0.0.0", "10.0.0.1", "10.0.0.2", "::", "fd00::1", "fd00::2"];
+
+    fn binding(owner: u32, address: &str, flags: &str) -> Binding {
+        Binding {
+            owner,
+            address: address.parse().unwrap(),
+            port: 80,
+            ipv6_only: flags.contains('6'),
+            reuse_address: flags.contains('a'),
+            reuse_port: flags.contains('p'),
+            listening: true,
+        }
+    }
+
+    #[test]
+    fn bsd_rules() {
+        // The old socket, the new one, whether the second bind fails.
+        for (old, old_flags, new, new_flags, fails) in [
+            ("10.0.0.1", "", "10.0.0.1", "", true),
+            ("10.0.0.1", "", "10.0.0.2", "", false),
+            ("10.0.0.1", "a", "10.0.0.1", "a", true),
+            ("10.0.0.1", "p", "10.0.0.1", "p", false),
+            ("10.0.0.1", "p", "10.0.0.1", "a", true),
+            ("10.0.0.1", "", "10.0.0.1", "p", true),
+            ("0.0.0.0", "", "10.0.0.1", "", true),
+            ("0.0.0.0", "", "10.0.0.1", "a", false),
+            ("10.0.0.1", "a", "0.0.0.0", "", true),
+            ("10.0.0.1", "", "0.0.0.0", "a", false),
+            ("::", "", "10.0.0.1", "", true),
+            ("::", "6", "10.0.0.1", "", false),
+            ("::", "6", "0.0.0.0", "", false),
+            ("::", "", "0.0.0.0", "", true),
+            ("0.0.0.0", "", "::", "", true),
+            ("0.0.0.0", "", "::", "6", false),
+            ("::", "", "fd00::1", "", true),
+            ("fd00::1", "", "0.0.0.0", "", false),
+        ] {
+            let mut listeners = Listeners::new();
+            listeners.bind(binding(1, old, old_flags));
+            let in_use = listeners.port_in_use(&binding(2, new, new_flags));
+            assert_eq!(in_use, fails, "{old} {old_flags} then {new} {new_flags}");
+        }
+    }
+
+    /// A server that starts again while its old connections are in TIME-WAIT: the reason for SO_REUSEADDR.
+    #[test]
+    fn connections_hold_their_port_until_they_end() {
+        let mut listeners = Listeners::new();
+        let local = "10.0.0.1".parse().unwrap();
+        listeners.connection_opened(local, 80);
+        listeners.connection_opened(local, 80);
+        for _ in 0..2 {
+            for address in ["10.0.0.1", "0.0.0.0", "::"] {
+                assert!(listeners.port_in_use(&binding(1, address, "")), "{address}");
+                assert!(!listeners.port_in_use(&binding(1, address, "a")), "{address}");
+            }
+            assert!(!listeners.port_in_use(&binding(1, "10.0.0.2", "")));
+            assert!(!listeners.port_in_use(&binding(1, "::", "6")));
+            listeners.connection_closed(local, 80);
+        }
+        assert!(!listeners.port_in_use(&binding(1, "0.0.0.0", "")));
+        assert!(listeners.connections.is_empty());
+    }
+
+    #[test]
+    fn the_most_exact_listener_is_found() {
+        let mut listeners = Listeners::new();
+        let find = |l: &Listeners, address: &str| l.lookup(address.parse().unwrap(), 80, 0);
+        listeners.bind(binding(3, "::", ""));
+        assert_eq!(
+            (find(&listeners, "10.0.0.1"), find(&listeners, "fd00::1")),
+            (Some(3), Some(3))
+        );
+        listeners.bind(binding(2, "0.0.0.0", "a"));
+        listeners.bind(binding(1, "10.0.0.1", "a"));
+        assert_eq!(find(&listeners, "10.0.0.1"), Some(1));
+        assert_eq!(find(&listeners, "10.0.0.2"), Some(2));
+        listeners.binding_mut(80, 1).unwrap().listening = false;
+        assert_eq!(find(&listeners, "10.0.0.1"), Some(2));
+        assert!(listeners.unbind(80, 2).is_some() && listeners.unbind(80, 2).is_none());
+        assert_eq!(find(&listeners, "10.0.0.2"), Some(3));
+        listeners.binding_mut(80, 3).unwrap().ipv6_only = true;
+        assert_eq!(find(&listeners, "10.0.0.2"), None);
+        assert_eq!(listeners.lookup("fd00::1".parse().unwrap(), 81, 0), None);
+    }
+
+    #[test]
+    fn a_group_shares_by_hash() {
+        let mut listeners = Listeners::new();
+        (0..4).for_each(|owner| listeners.bind(binding(owner, "0.0.0.0", "p")));
+        let mut count = [0; 4];
+        for i in 0..400u64 {
+            let hash = i << 55 | i;
+            count[listeners.lookup("10.0.0.1".parse().unwrap(), 80, hash).unwrap() as usize] += 1;
+        }
+        assert_eq!(count, [128, 128, 128, 16]);
+        assert_eq!(
+            listeners.lookup("10.0.0.1".parse().unwrap(), 80, u64::MAX),
+            Some(3)
+        );
+    }
+
+    /// The addresses whose packets a binding takes.
+    fn takes(b: &Binding) -> Vec<usize> {
+        (0..LOCAL.len())
+            .filter(|&i| {
+                let address: IpAddr = LOCAL[i].parse().unwrap();
+                !address.is_unspecified()
+                    && (address == b.address
+                        || b.address.is_unspecified() && address.is_ipv4() == b.address.is_ipv4()
+                        || b.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !b.ipv6_only)
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn bindings_overlap_if_they_take_the_same_packets(
+            one in (0..LOCAL.len(), "[6ap]{0,3}"),
+            other in (0..LOCAL.len(), "[6ap]{0,3}"),
+            connections in prop::collection::vec(prop::sample::select(std::vec![1usize, 2, 4, 5]), 0..3),
+        ) {
+            let make = |owner, (i, flags): &(usize, String)| binding(owner, LOCAL[*i], flags);
+            let (old, new) = (make(1, &one), make(2, &other));
+            let mut listeners = Listeners::new();
+            let shared = takes(&old).iter().any(|i| takes(&new).contains(i));
+            prop_assert_eq!(overlap(&old, &new), shared);
+            for i in &connections {
+                listeners.connection_opened(LOCAL[*i].parse().unwrap(), 80);
+            }
+            let linger = connections.iter().any(|i| takes(&new).contains(i));
+            let reuses = new.reuse_address || new.reuse_port;
+            prop_assert_eq!(listeners.port_in_use(&new), linger && !reuses);
+            listeners.bind(old);
+            let bound = if old.address == new.address { !(old.reuse_port && new.reuse_port) } else { shared && !reuses };
+            prop_assert_eq!(listeners.port_in_use(&new), bound || (linger && !reuses));
+        }
+    }
 }

@@ -149,3 +149,133 @@ fn count(now: Instant) -> u32 {
 fn table(tuple: &FourTuple) -> &'static [u16; 8] {
     if tuple.remote.is_ipv4() { &MSS_V4 } else { &MSS_V6 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    const CLIENT: SeqNumber = SeqNumber(u32::MAX);
+
+    fn tuple(port: u16) -> FourTuple {
+        FourTuple {
+            local: Ipv4Addr::new(10, 0, 0, 1).into(),
+            local_port: 80,
+            remote: Ipv4Addr::new(10, 0, 0, 2).into(),
+            remote_port: port,
+        }
+    }
+    fn check(cookies: &Cookies, now: Instant, tuple: &FourTuple, isn: SeqNumber) -> Option<u16> {
+        let cookie = cookies.check(now, tuple, CLIENT + 1, isn + 1, None)?;
+        assert_eq!(cookie.options, CookieOptions::default());
+        Some(cookie.mss)
+    }
+
+    #[test]
+    fn mss_comes_back_rounded_down() {
+        let cookies = Cookies::new([1; 16]);
+        let now = Instant::from_secs(1_000_000);
+        for (mss, kept) in [
+            (536, 536),
+            (1219, 536),
+            (1460, 1460),
+            (1500, 1460),
+            (9000, 8960),
+            (65535, 8960),
+        ] {
+            let isn = cookies.make(now, &tuple(9), CLIENT, mss).unwrap();
+            assert_eq!(check(&cookies, now, &tuple(9), isn), Some(kept));
+        }
+        assert_eq!(cookies.make(now, &tuple(9), CLIENT, 535), None);
+        let v6 = FourTuple {
+            local: Ipv6Addr::LOCALHOST.into(),
+            remote: Ipv6Addr::LOCALHOST.into(),
+            ..tuple(9)
+        };
+        let isn = cookies.make(now, &v6, CLIENT, 1440).unwrap();
+        assert_eq!(check(&cookies, now, &v6, isn), Some(1440));
+    }
+
+    #[test]
+    fn good_for_this_period_and_the_next() {
+        let cookies = Cookies::new([1; 16]);
+        // The count wraps at 256 in the cookie.
+        for period in [0, 1, 255, 256, 1_000_000] {
+            let made = Instant::from_secs(period * PERIOD);
+            let isn = cookies.make(made, &tuple(9), CLIENT, 1460).unwrap();
+            let after = |secs| {
+                check(
+                    &cookies,
+                    Instant::from_secs(period * PERIOD + secs),
+                    &tuple(9),
+                    isn,
+                )
+            };
+            assert_eq!(
+                [after(0), after(63), after(127), after(128)],
+                [Some(1460), Some(1460), Some(1460), None]
+            );
+        }
+    }
+
+    #[test]
+    fn another_connection_or_key_or_a_guess_fails() {
+        let cookies = Cookies::new([1; 16]);
+        let now = Instant::from_secs(777);
+        let isn = cookies.make(now, &tuple(9), CLIENT, 1460).unwrap();
+        assert_eq!(check(&cookies, now, &tuple(10), isn), None);
+        assert_eq!(check(&Cookies::new([2; 16]), now, &tuple(9), isn), None);
+        assert_eq!(cookies.check(now, &tuple(9), CLIENT + 2, isn + 1, None), None);
+        let mut rng = crate::rng::Rng::new([0; 32]);
+        let hits =
+            (0..100_000).filter(|_| check(&cookies, now, &tuple(9), SeqNumber(rng.next_u32())).is_some());
+        assert_eq!(hits.count(), 0, "one guess in 2^28 is right");
+    }
+
+    /// MUST-8, roughly: one connection's numbers grow by 2^24 in 64 s, a clock of 3.8 microseconds.
+    #[test]
+    fn numbers_grow_with_time() {
+        let cookies = Cookies::new([1; 16]);
+        let at = |period| {
+            cookies
+                .make(Instant::from_secs(period * PERIOD), &tuple(9), CLIENT, 1460)
+                .unwrap()
+        };
+        let grown = at(100).since(at(50));
+        assert!(grown.abs_diff(50 << 24) < 1 << 24);
+    }
+
+    #[test]
+    fn options_ride_on_the_timestamp() {
+        let cookies = Cookies::new([1; 16]);
+        let isn = cookies.make(Instant::ZERO, &tuple(9), CLIENT, 1460).unwrap();
+        for clock in [0u32, 63, 64, 1_000_000, u32::MAX] {
+            for window_scale in [None, Some(0), Some(7), Some(14)] {
+                for (sack, ecn) in [(false, true), (true, false)] {
+                    let options = CookieOptions {
+                        timestamps: true,
+                        window_scale,
+                        sack,
+                        ecn,
+                    };
+                    let value = encode_timestamp(clock, options);
+                    assert!(clock.wrapping_sub(value) < 64, "{clock} {value}");
+                    let echoed = Timestamps {
+                        value: 5,
+                        echo: value,
+                    };
+                    let cookie = cookies.check(Instant::ZERO, &tuple(9), CLIENT + 1, isn + 1, Some(echoed));
+                    assert_eq!(cookie, Some(Cookie { mss: 1460, options }));
+                }
+            }
+        }
+        let too_large = CookieOptions {
+            window_scale: Some(200),
+            ..CookieOptions::default()
+        };
+        assert_eq!(
+            decode(encode_timestamp(1 << 20, too_large)).window_scale,
+            Some(14)
+        );
+    }
+}

@@ -66,3 +66,66 @@ impl PortChooser {
         hasher.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use core::net::Ipv4Addr;
+    use std::collections::BTreeSet;
+
+    fn chooser() -> PortChooser {
+        PortChooser::new([1; 16], &mut Rng::new([1; 32]))
+    }
+    fn to(host: u8) -> FourTuple {
+        FourTuple {
+            local: Ipv4Addr::new(10, 0, 0, 1).into(),
+            local_port: 0,
+            remote: Ipv4Addr::new(10, 0, 0, host).into(),
+            remote_port: 80,
+        }
+    }
+
+    #[test]
+    fn every_port_is_used_before_one_comes_again() {
+        let mut chooser = chooser();
+        let range = 50_000..=50_099;
+        let ports: Vec<_> = (0..100)
+            .map(|_| chooser.choose(&to(2), range.clone(), |_| true).unwrap())
+            .collect();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 100);
+        assert!(ports.iter().all(|port| range.contains(port)));
+    }
+
+    #[test]
+    fn the_last_free_port_is_found_and_none_is_asked_twice() {
+        let mut chooser = chooser();
+        for range in [49_152..=65_535, 0..=65_535, 7..=7] {
+            let wanted = *range.end();
+            assert_eq!(
+                chooser.choose(&to(2), range.clone(), |port| port == wanted),
+                Some(wanted)
+            );
+            let mut asked = BTreeSet::new();
+            assert_eq!(
+                chooser.choose(&to(2), range.clone(), |port| !asked.insert(port)),
+                None
+            );
+            assert_eq!(asked.len(), range.count());
+        }
+        #[allow(clippy::reversed_empty_ranges)]
+        let nothing = 9..=8;
+        assert_eq!(chooser.choose(&to(2), nothing, |_| true), None);
+    }
+
+    #[test]
+    fn destinations_and_keys_begin_elsewhere() {
+        let mut chooser = chooser();
+        let first: BTreeSet<_> = (2..50)
+            .map(|host| chooser.choose(&to(host), 49_152..=65_535, |_| true))
+            .collect();
+        assert!(first.len() > 40, "{first:?}");
+        let mut other = PortChooser::new([2; 16], &mut Rng::new([1; 32]));
+        assert!(!first.contains(&other.choose(&to(2), 49_152..=65_535, |_| true)));
+    }
+}
