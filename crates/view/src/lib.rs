@@ -1,6 +1,7 @@
 //! What the core's trace becomes: pictures, captures and numbers.
 #![forbid(unsafe_code)]
 
+pub mod explain;
 pub mod record;
 
 pub use record::{
