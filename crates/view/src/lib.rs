@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod explain;
+pub mod ladder;
+pub mod packet;
 pub mod record;
+mod text;
 
 pub use record::{
     Backlog, Cast, HostIndex, HostInfo, InterfaceInfo, LinkChange, LinkLoss, Record, What, WireEvent,
