@@ -10,3 +10,6 @@ mod text;
 pub use record::{
     Backlog, Cast, HostIndex, HostInfo, InterfaceInfo, LinkChange, LinkLoss, Record, What, WireEvent,
 };
+
+#[cfg(test)]
+mod scene;

@@ -232,7 +232,7 @@ fn read_segment(bytes: &[u8], promised: usize) -> Option<Segment> {
     Some(Segment {
         seq: SeqNumber(u32_at(bytes, 4)?),
         ack: SeqNumber(u32_at(bytes, 8)?),
-        flags: Flags::from_bits_retain(bytes[13]),
+        flags: Flags::from_bits_retain(*bytes.get(13)?),
         window: u16_at(bytes, 14)?,
         urgent: u16_at(bytes, 18)?,
         payload_len: u32::try_from(promised.saturating_sub(header)).ok()?,

@@ -6,7 +6,7 @@ use sockeye_stack::Instant;
 use crate::text::{Line, fit, pad_left, width};
 
 /// Columns for the time.
-const TIME: usize = 9;
+const TIME: usize = 10;
 
 /// Where the lifelines stand.
 #[derive(Debug)]
@@ -72,8 +72,8 @@ impl Layout {
     /// For so many hosts in `total` columns, or more if the lanes would become too narrow to read.
     pub(super) fn new(hosts: usize, total: usize) -> Layout {
         let hosts = hosts.max(2);
-        // Room for `FIN-WAIT-1 → FIN-WAIT-2` and `SYN-RECEIVED → ESTABLISHED`; with more hosts only for the new state.
-        let (left, right) = if hosts == 2 { (23, 26) } else { (14, 14) };
+        // Room for `ESTABLISHED → FIN-WAIT-1` and `SYN-RECEIVED → ESTABLISHED`; with more hosts only for the new state.
+        let (left, right) = if hosts == 2 { (24, 26) } else { (14, 14) };
         let lanes = hosts - 1;
         let taken = TIME + 1 + left + 1 + hosts + 1 + right;
         let lane = (total.saturating_sub(taken) / lanes).max(28);
@@ -101,10 +101,6 @@ impl Layout {
     pub(super) fn note_room(&self) -> usize {
         self.room(0, 1).saturating_sub(2)
     }
-    /// Columns in all.
-    pub(super) fn total(&self) -> usize {
-        self.bars[self.last()] + 2 + self.right
-    }
     /// Whether a state of this host has a column, and how wide.
     pub(super) fn state_room(&self, host: usize) -> Option<usize> {
         match host {
@@ -114,13 +110,15 @@ impl Layout {
         }
     }
 
-    /// Names over their lifelines.
-    pub(super) fn header(&self, texts: &[String], style: Style) -> Line {
+    /// Names over their lifelines, and a title over the times.
+    pub(super) fn header(&self, title: &str, texts: &[String], style: Style) -> Line {
         let mut line = Line::default();
+        line.put(TIME - title.len(), title, dim());
         for (host, text) in texts.iter().enumerate().take(self.bars.len()) {
             let bar = self.bars[host];
             if host == 0 {
-                line.put(0, pad_left(text, bar - 1), style);
+                let text = fit(text, self.left);
+                line.put(bar - 1 - width(&text), text, style);
             } else if host == self.last() {
                 line.put(bar + 2, text.clone(), style);
             } else {
@@ -135,7 +133,10 @@ impl Layout {
     pub(super) fn time(&self, at: Option<Instant>) -> Line {
         let mut line = Line::default();
         if let Some(at) = at {
-            line.put(0, pad_left(&at.to_string(), TIME), dim());
+            // Long times lose digits behind the point.
+            let digits = at.to_string();
+            let digits = digits.get(..TIME).unwrap_or(&digits);
+            line.put(TIME - digits.len(), digits, dim());
         }
         line
     }
@@ -144,7 +145,8 @@ impl Layout {
     pub(super) fn state(&self, line: &mut Line, host: usize, text: &str, style: Style) {
         let bar = self.bars[host.min(self.last())];
         if host == 0 {
-            line.put(TIME + 1, pad_left(text, self.left), style);
+            let text = fit(text, self.left);
+            line.put(bar - 1 - width(&text), text, style);
         } else {
             line.put(bar + 2, text, style);
         }
@@ -196,7 +198,12 @@ impl Layout {
         };
         let taken = 3 + width(&words) + 1 + width(&cause);
         match arrow.lost {
-            Some(lost) => self.broken(line, arrow, &words, (start, room), lost),
+            Some(lost) => {
+                self.broken(line, arrow, &words, (start, room));
+                if self.holds(to, lost) {
+                    self.state(line, to, lost, lost_style());
+                }
+            }
             None if rightwards => {
                 line.put(start, "── ", style);
                 line.put(start + 3, words.clone(), style.bold());
@@ -217,38 +224,25 @@ impl Layout {
         }
     }
 
-    /// An arrow that ends on its way.
-    fn broken(
-        &self,
-        line: &mut Line,
-        arrow: &Arrow<'_>,
-        words: &str,
-        (start, room): (usize, usize),
-        lost: &str,
-    ) {
+    /// Whether these words fit beside the lifeline of this host.
+    pub(super) fn holds(&self, host: usize, words: &str) -> bool {
+        self.state_room(host.min(self.last()))
+            .is_some_and(|room| width(words) <= room)
+    }
+
+    /// An arrow that ends on its way: three quarters of it, or more if the words need it.
+    fn broken(&self, line: &mut Line, arrow: &Arrow<'_>, words: &str, (start, room): (usize, usize)) {
         let style = arrow.kind.style();
         let taken = 3 + width(words) + 1;
-        // The cross stands two thirds on the way, further if the words need it, nearer if the reason does.
-        let after = width(lost) + 2;
-        let reach = (room * 2 / 3)
-            .min(room.saturating_sub(after))
-            .max(taken + 2)
-            .min(room);
+        let reach = (room * 3 / 4).max(taken + 2).min(room);
         let shaft = "─".repeat(reach.saturating_sub(taken + 1));
-        let lost = fit(lost, room.saturating_sub(reach + 1));
         if arrow.from < arrow.to {
             line.put(start, "── ", style);
             line.put(start + 3, words, style.bold());
             line.put(start + taken, shaft, style);
             line.put(start + reach - 1, "✗", lost_style());
-            line.put(start + reach + 1, lost, lost_style());
         } else {
             let cross = start + room - reach;
-            line.put(
-                start,
-                pad_left(&lost, room - reach - usize::from(room > reach)),
-                lost_style(),
-            );
             line.put(cross, "✗", lost_style());
             line.put(cross + 1, shaft, style);
             line.put(start + room - taken + 1, words, style.bold());

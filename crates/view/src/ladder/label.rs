@@ -135,7 +135,7 @@ impl Numbers {
             extras.push(format!("win={window}"));
         }
         if segment.options.sack_permitted {
-            extras.push("sackOK".into());
+            extras.push("sack".into());
         }
         if syn && segment.options.timestamps.is_some() {
             extras.push("ts".into());

@@ -1,11 +1,13 @@
 //! The ladder diagram: hosts as lifelines, frames as arrows between them, drawn as it happens.
 //!
 //! ```text
-//!      time                  client │                                               │ server
-//!                          10.0.0.1 │                                               │ 10.0.0.2
-//!  0.000000       CLOSED → SYN-SENT ├── SYN seq=0 mss=1460 ws=7 win=64240 ─────────▶│ LISTEN → SYN-RECEIVED
-//!  0.010000  SYN-SENT → ESTABLISHED │◀── SYN,ACK seq=0 ack=1 mss=1460 ws=7 ─────────┤ SYN-RECEIVED
-//!  0.031000             ESTABLISHED ├── PSH,ACK 1:1461 ack=1 ──────✗ lost on the link│
+//!       time                    client │                                             │ server
+//!                       10.0.0.1:49152 │                                             │ 10.0.0.2:8000
+//!   0.000000         CLOSED → SYN-SENT ├── SYN seq=0 mss=1460 ws=7 win=64240 sack ──▶│ LISTEN → SYN-RECEIVED
+//!   0.020000               ESTABLISHED ├── ACK ack=1 · completes handshake ─────────▶│ SYN-RECEIVED → ESTABLISHED
+//!   0.031000               ESTABLISHED ├── PSH,ACK 1:1461 ack=1 len=1460 ──✗         │ lost on the link
+//!   0.091000               ESTABLISHED ├── PSH,ACK 1:1461 ack=1 len=1460 ───────────▶│ ESTABLISHED
+//!                                      │ retransmission: RTO 60 ms (srtt 20 ms, ...  │
 //! ```
 //!
 //! A row is a frame. It is drawn when the frame arrives or is lost, and bears the time at which it was *sent*. Beside
@@ -20,7 +22,7 @@ mod draw;
 mod label;
 mod moment;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,7 +33,7 @@ use sockeye_stack::{Duration, Instant, SocketId};
 use crate::explain::Explain;
 use crate::packet::Packet;
 use crate::record::{Cast, HostIndex, LinkChange, LinkLoss, Record, What, WireEvent};
-use crate::text::{Line, words, wrap};
+use crate::text::{Line, width, words, wrap};
 use draw::{Arrow, Kind, Layout, ascii, bold, dim};
 use label::Numbers;
 use moment::Moment;
@@ -44,7 +46,7 @@ pub enum Detail {
     /// And causes with their numbers, drops, congestion, queues, why data is held.
     #[default]
     Usual,
-    /// And timers, and a sentence with the RFC's clause for each cause and drop.
+    /// And timers, and a sentence with the RFC's clause when a cause or a drop comes for the first time.
     Full,
 }
 
@@ -103,6 +105,7 @@ struct Flight {
     /// What the sender says of it.
     notes: Vec<String>,
     arrivals: u32,
+    lost: bool,
 }
 
 /// What is known of one end of a connection.
@@ -141,8 +144,12 @@ pub struct Ladder<W> {
     flights: BTreeMap<u64, Flight>,
     conns: BTreeMap<ConnKey, Conn>,
     sockets: BTreeMap<(HostIndex, SocketId), Tuple>,
+    /// The connection that each host spoke of last.
+    latest: BTreeMap<HostIndex, Tuple>,
     backlogs: BTreeMap<(HostIndex, SocketAddr), (u32, u32)>,
     moment: Moment,
+    /// Sentences that were told; each is told once.
+    told: BTreeSet<String>,
 }
 
 impl<W: io::Write> Ladder<W> {
@@ -158,8 +165,10 @@ impl<W: io::Write> Ladder<W> {
             flights: BTreeMap::new(),
             conns: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            latest: BTreeMap::new(),
             backlogs: BTreeMap::new(),
             moment: Moment::default(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -215,7 +224,10 @@ impl<W: io::Write> Ladder<W> {
     pub fn finish(mut self) -> io::Result<W> {
         self.flush()?;
         let flights = std::mem::take(&mut self.flights);
-        for (_, flight) in flights.iter().filter(|(_, flight)| flight.arrivals == 0) {
+        for (_, flight) in flights
+            .iter()
+            .filter(|(_, flight)| flight.arrivals == 0 && !flight.lost)
+        {
             self.draw_flight(flight, None, Some("still on its way"), &[])?;
         }
         Ok(self.out)
@@ -260,6 +272,7 @@ impl<W: io::Write> Ladder<W> {
                     state: None,
                     notes: Vec::new(),
                     arrivals: 0,
+                    lost: false,
                 };
                 self.flights.insert(*id, flight);
             }
@@ -269,7 +282,12 @@ impl<W: io::Write> Ladder<W> {
                     self.moment.arrived(*id, record.host, flight);
                 }
             }
-            WireEvent::Lost { id, why } => self.moment.lost(*id, lost_words(*why)),
+            WireEvent::Lost { id, why } => {
+                if let Some(flight) = self.flights.get_mut(id) {
+                    flight.lost = true;
+                    self.moment.lost(*id, lost_words(*why));
+                }
+            }
             WireEvent::Changed { id, how } => {
                 if let Some(flight) = self.flights.get_mut(id) {
                     flight.notes.push(
@@ -319,7 +337,7 @@ impl<W: io::Write> Ladder<W> {
         let room = self.layout.label_room(from, target);
         let (mut words, left_out) = flight.label.fit(room);
         let cause = self.cause_words(flight);
-        let behind = crate::text::width(&words) + 3 + crate::text::width(&cause) <= room && lost.is_none();
+        let behind = width(&words) + 3 + width(&cause) <= room && lost.is_none();
         let mut sender_notes = Vec::new();
         if !left_out.is_empty() {
             sender_notes.push(left_out);
@@ -327,6 +345,10 @@ impl<W: io::Write> Ladder<W> {
         if !behind && !cause.is_empty() {
             sender_notes.push(cause.clone());
         }
+        sender_notes.extend(
+            lost.filter(|lost| !self.layout.holds(target, lost))
+                .map(String::from),
+        );
         sender_notes.extend(flight.notes.iter().cloned());
         if words.is_empty() {
             words = flight.cause.to_string();
@@ -344,7 +366,10 @@ impl<W: io::Write> Ladder<W> {
         self.middle_state(from, flight.state)?;
         self.draw_notes(from, &sender_notes, kind(flight) == Kind::Again)?;
         if self.style.detail == Detail::Full {
-            self.draw_notes(from, &[flight.cause.explain().to_string()], false)?;
+            let sentence = flight.cause.explain().to_string();
+            if self.told.insert(sentence.clone()) {
+                self.draw_notes(from, &[sentence], false)?;
+            }
         }
         if let Some((host, state)) = to {
             self.middle_state(usize::from(host.0), state)?;
@@ -372,8 +397,15 @@ impl<W: io::Write> Ladder<W> {
         let (Some((from, to)), Some(room)) = (state, self.layout.state_room(host)) else {
             return;
         };
-        let (text, style) = state_words(from, to, room);
-        self.layout.state(line, host, &self.plain(&text), style);
+        let text = if from == to {
+            to.to_string()
+        } else {
+            self.plain(&format!("{from} → {to}"))
+        };
+        let short = self.plain(&format!("→ {to}"));
+        let text = if width(&text) <= room { text } else { short };
+        self.layout
+            .state(line, host, &text, if from == to { dim() } else { bold() });
     }
 
     /// A host between two lanes has no column for its state: a change is told below the row.
@@ -443,11 +475,10 @@ impl<W: io::Write> Ladder<W> {
             return Ok(());
         }
         let names: Vec<String> = self.cast.hosts.iter().map(|host| host.name.clone()).collect();
-        let mut header = self.layout.header(&names, bold());
-        header.put(5, "time", dim());
+        let header = self.layout.header("time", &names, bold());
         self.write(&header)?;
         let addresses: Vec<String> = self.cast.hosts.iter().map(|host| self.address(host)).collect();
-        let header = self.layout.header(&addresses, dim());
+        let header = self.layout.header("", &addresses, dim());
         self.write(&header)
     }
 
@@ -515,20 +546,6 @@ fn brief_label(packet: &Packet) -> label::Label {
     }
 }
 
-/// `A → B`, or `→ B` where that has no room; dim where nothing changed.
-fn state_words(from: State, to: State, room: usize) -> (String, anstyle::Style) {
-    if from == to {
-        return (to.to_string(), dim());
-    }
-    let both = format!("{from} → {to}");
-    let text = if crate::text::width(&both) <= room {
-        both
-    } else {
-        format!("→ {to}")
-    };
-    (text, bold())
-}
-
 fn kind(flight: &Flight) -> Kind {
     let Packet::Tcp { segment, .. } = &flight.packet else {
         return Kind::Other;
@@ -557,4 +574,110 @@ fn lost_words(why: LinkLoss) -> &'static str {
 /// Few words for a drop.
 fn drop_words(reason: sockeye_stack::trace::DropReason) -> String {
     format!("dropped: {}", words(&format!("{reason:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HostInfo;
+    use crate::scene::{self, CLIENT, SERVER, Scene};
+
+    fn drawn(cast: Cast, records: &[Record], style: LadderStyle) -> String {
+        let mut ladder = Ladder::new(Vec::new(), cast, style);
+        for record in records {
+            ladder.handle_record(record).expect("writing to memory");
+        }
+        String::from_utf8(ladder.finish().expect("writing to memory")).expect("text")
+    }
+
+    #[test]
+    fn a_connection_from_syn_to_time_wait() {
+        let text = drawn(scene::cast(), &scene::connection(), LadderStyle::default());
+        assert!(text.lines().all(|line| width(line) <= 110), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn in_the_notation_of_textbooks() {
+        let style = LadderStyle {
+            notation: Notation::Classroom,
+            detail: Detail::Brief,
+            ..LadderStyle::default()
+        };
+        insta::assert_snapshot!(drawn(scene::cast(), &scene::connection(), style));
+    }
+
+    #[test]
+    fn in_full_with_ascii() {
+        let style = LadderStyle {
+            ascii: true,
+            detail: Detail::Full,
+            ..LadderStyle::default()
+        };
+        let mut cast = scene::cast();
+        cast.hosts[0].name = "client".into();
+        cast.hosts[1].name = "server".into();
+        let records = scene::connection();
+        let records: Vec<_> = records
+            .into_iter()
+            .filter(|record| !matches!(record.what, What::Note(_)))
+            .collect();
+        let text = drawn(cast, &records, style);
+        assert!(text.is_ascii(), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn through_a_router_and_back_with_a_loss() {
+        let mut cast = scene::cast();
+        cast.hosts.insert(1, HostInfo::ip("路由器", &[]));
+        let far = HostIndex(2);
+        let mut s = Scene::default();
+        let syn = scene::Seg {
+            flags: "S",
+            seq: 0,
+            ack: 0,
+            len: 0,
+        };
+        let reply = scene::Seg {
+            flags: "SA",
+            seq: 0,
+            ack: 1,
+            len: 0,
+        };
+        let first = s.sent(0, CLIENT, scene::frame(CLIENT, &syn), Cause::Open);
+        s.arrived(5, HostIndex(1), first);
+        let hop = s.sent(5, HostIndex(1), scene::frame(CLIENT, &syn), Cause::Forwarded);
+        s.arrived(10, far, hop);
+        let back = s.sent(10, far, scene::frame(SERVER, &reply), Cause::OpenReply);
+        s.arrived(15, HostIndex(1), back);
+        let hop = s.sent(15, HostIndex(1), scene::frame(SERVER, &reply), Cause::Forwarded);
+        s.put(
+            15,
+            HostIndex(1),
+            What::Wire(WireEvent::Lost {
+                id: hop,
+                why: LinkLoss::QueueFull,
+            }),
+        );
+        insta::assert_snapshot!(drawn(cast, &s.records, LadderStyle::default()));
+    }
+
+    #[test]
+    fn colour_only_adds_escapes() {
+        let plain = drawn(scene::cast(), &scene::connection(), LadderStyle::default());
+        let style = LadderStyle {
+            color: true,
+            ..LadderStyle::default()
+        };
+        let colored = drawn(scene::cast(), &scene::connection(), style);
+        let mut stripped = String::new();
+        let mut rest = colored.as_str();
+        while let Some((before, after)) = rest.split_once('\u{1b}') {
+            stripped.push_str(before);
+            rest = after.split_once('m').map_or("", |(_, rest)| rest);
+        }
+        stripped.push_str(rest);
+        assert_eq!(plain, stripped);
+    }
 }

@@ -166,7 +166,14 @@ impl<W> Ladder<W> {
             }
             self.sockets.insert((host, socket), tuple);
         }
-        named.or_else(|| self.sockets.get(&(host, event.socket?)).copied())
+        if let Some(tuple) = named {
+            self.latest.insert(host, tuple);
+        }
+        // An event that names neither connection nor socket follows one that does.
+        named.or_else(|| match event.socket {
+            Some(socket) => self.sockets.get(&(host, socket)).copied(),
+            None => self.latest.get(&host).copied(),
+        })
     }
 
     pub(super) fn handle_event(&mut self, host: HostIndex, event: &TraceEvent) {
@@ -232,8 +239,9 @@ impl<W> Ladder<W> {
             }
             TraceKind::Dropped { reason, .. } if detail > Detail::Brief => {
                 self.moment.say(host, tuple, drop_words(*reason));
-                if detail == Detail::Full {
-                    self.moment.say(host, tuple, reason.explain().to_string());
+                let sentence = reason.explain().to_string();
+                if detail == Detail::Full && self.told.insert(sentence.clone()) {
+                    self.moment.say(host, tuple, sentence);
                 }
             }
             TraceKind::TimerFired { timer } if detail == Detail::Full => {
