@@ -10,8 +10,9 @@ use sockeye_stack::trace::{
     AckCause, Cause, CongestionChange, DropReason, RetransmitCause, Timer, TraceEvent, TraceKind, Transition,
     Tuple,
 };
-use sockeye_stack::{Duration, Instant, InterfaceId};
+use sockeye_stack::{Duration, Instant, InterfaceId, Medium};
 
+use crate::packet::Packet;
 use crate::record::{Backlog, Cast, HostIndex, HostInfo, LinkLoss, Record, What, WireEvent};
 
 pub(crate) const CLIENT: HostIndex = HostIndex(0);
@@ -195,7 +196,19 @@ impl Scene {
     }
     /// Sent, and ten milliseconds later there.
     fn carried(&mut self, at_ms: u64, from: HostIndex, seg: &Seg<'_>, cause: Cause) {
-        let id = self.sent(at_ms, from, frame(from, seg), cause);
+        let bytes = frame(from, seg);
+        if let Packet::Tcp { segment, .. } = Packet::read(&bytes, Medium::Ip) {
+            self.stack(
+                at_ms,
+                from,
+                TraceKind::SegmentOut {
+                    tuple: tuple(from),
+                    segment,
+                    cause,
+                },
+            );
+        }
+        let id = self.sent(at_ms, from, bytes, cause);
         self.arrived(at_ms + 10, HostIndex(1 - from.0), id);
     }
 }
