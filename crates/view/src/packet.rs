@@ -1,12 +1,13 @@
 //! What a frame on a link says, read for showing.
 //!
-//! Nothing is checked here: frames that were damaged on the way, or sent wrong on purpose, are to be seen too. What
-//! cannot be read becomes a few words.
+//! Headers are read by the core's own `wire`, checksums and lengths are not judged: frames that were damaged on the way,
+//! or sent wrong on purpose, are to be seen too. What cannot be read becomes a few words.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sockeye_stack::Medium;
-use sockeye_stack::tcp::{Flags, Options, SackBlock, Segment, SeqNumber, Timestamps};
+use sockeye_stack::tcp::Segment;
+use sockeye_stack::wire::{ethernet, ipv4, ipv6, protocol, tcp, udp};
 
 /// What a frame carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,8 +83,9 @@ fn v6_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
 }
 
 fn read_ethernet(bytes: &[u8]) -> Option<Packet> {
-    let payload = bytes.get(14..)?;
-    match u16_at(bytes, 12)? {
+    let header = ethernet::parse(bytes).ok()?;
+    let payload = bytes.get(header.len()..)?;
+    match header.ethertype {
         0x0800 | 0x86dd => read_ip(payload),
         0x0806 => read_arp(payload),
         kind => Some(other(None, None, format!("Ethernet type {kind:#06x}"))),
@@ -96,11 +98,12 @@ fn read_arp(bytes: &[u8]) -> Option<Packet> {
         1 if sender == target => format!("ARP {sender} is mine"),
         1 => format!("ARP who has {target}?"),
         2 => {
-            let m = bytes.get(8..14)?;
-            format!(
-                "ARP {sender} is at {:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}",
-                m[0], m[1], m[2], m[3], m[4], m[5]
-            )
+            let octets: Vec<String> = bytes
+                .get(8..14)?
+                .iter()
+                .map(|octet| format!("{octet:02x}"))
+                .collect();
+            format!("ARP {sender} is at {}", octets.join(":"))
         }
         n => format!("ARP operation {n}"),
     };
@@ -121,22 +124,19 @@ struct Network<'a> {
 fn read_ip(bytes: &[u8]) -> Option<Packet> {
     match bytes.first()? >> 4 {
         4 => {
-            let header = usize::from(bytes[0] & 0x0f) * 4;
-            let source = v4_at(bytes, 12)?.into();
-            let destination = v4_at(bytes, 16)?.into();
-            let fragment = u16_at(bytes, 6)?;
-            if fragment & 0x1fff != 0 {
-                let words = fragment_words(u32::from(u16_at(bytes, 4)?), u32::from(fragment & 0x1fff) * 8);
+            // As a quoted header: a wrong checksum or length is for the receiver to judge.
+            let header = ipv4::parse_embedded(bytes).ok()?;
+            let (source, destination) = (header.source.into(), header.destination.into());
+            if header.fragment_offset != 0 {
+                let words = fragment_words(header.identification.into(), header.fragment_offset.into());
                 return Some(other(Some(source), Some(destination), words));
             }
-            let promised = usize::from(u16_at(bytes, 2)?).saturating_sub(header);
-            let payload = bytes.get(header..)?;
             read_transport(&Network {
                 source,
                 destination,
-                protocol: bytes[9],
-                payload,
-                promised,
+                protocol: header.protocol,
+                payload: bytes.get(header.header_len..)?,
+                promised: header.total_len.saturating_sub(header.header_len),
             })
         }
         6 => read_ipv6(bytes),
@@ -145,15 +145,16 @@ fn read_ip(bytes: &[u8]) -> Option<Packet> {
 }
 
 fn read_ipv6(bytes: &[u8]) -> Option<Packet> {
-    let source = v6_at(bytes, 8)?.into();
-    let destination = v6_at(bytes, 24)?.into();
-    let mut promised = usize::from(u16_at(bytes, 4)?);
-    let mut protocol = *bytes.get(6)?;
-    let mut payload = bytes.get(40..)?;
+    let header = ipv6::parse_embedded(bytes).ok()?;
+    let (source, destination) = (header.source.into(), header.destination.into());
+    let (mut protocol, mut promised) = (header.next_header, header.payload_len);
+    let mut payload = bytes.get(ipv6::HEADER_LEN..)?;
     loop {
         let length = match protocol {
-            0 | 43 | 60 => (usize::from(*payload.get(1)?) + 1) * 8,
-            44 => {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+                (usize::from(*payload.get(1)?) + 1) * 8
+            }
+            protocol::FRAGMENT => {
                 let offset = u16_at(payload, 2)? & 0xfff8;
                 if offset != 0 {
                     let words = fragment_words(u32_at(payload, 4)?, u32::from(offset));
@@ -181,104 +182,32 @@ fn fragment_words(id: u32, offset: u32) -> String {
 }
 
 fn read_transport(ip: &Network<'_>) -> Option<Packet> {
-    let ports = || {
-        let source = SocketAddr::new(ip.source, u16_at(ip.payload, 0)?);
-        Some((source, SocketAddr::new(ip.destination, u16_at(ip.payload, 2)?)))
+    let words = match ip.protocol {
+        protocol::TCP => match tcp::parse(ip.payload, ip.promised) {
+            Ok(header) => {
+                return Some(Packet::Tcp {
+                    source: SocketAddr::new(ip.source, header.source_port),
+                    destination: SocketAddr::new(ip.destination, header.destination_port),
+                    segment: header.segment,
+                });
+            }
+            Err(_) => "TCP with a header that cannot be".into(),
+        },
+        protocol::UDP => {
+            // The first fragment of a long datagram promises more than is here.
+            let header = udp::parse(ip.payload, usize::MAX).ok()?;
+            return Some(Packet::Udp {
+                source: SocketAddr::new(ip.source, header.source_port),
+                destination: SocketAddr::new(ip.destination, header.destination_port),
+                len: (header.length - udp::HEADER_LEN) as u32,
+            });
+        }
+        protocol::ICMPV4 => icmpv4_words(ip.payload)?,
+        protocol::ICMPV6 => icmpv6_words(ip.payload)?,
+        protocol::IGMP => "IGMP membership report".into(),
+        n => format!("IP protocol {n}"),
     };
-    match ip.protocol {
-        6 => {
-            let (source, destination) = ports()?;
-            let segment = read_segment(ip.payload, ip.promised)?;
-            Some(Packet::Tcp {
-                source,
-                destination,
-                segment,
-            })
-        }
-        17 => {
-            let (source, destination) = ports()?;
-            let len = u32::from(u16_at(ip.payload, 4)?.saturating_sub(8));
-            Some(Packet::Udp {
-                source,
-                destination,
-                len,
-            })
-        }
-        1 => Some(other(
-            Some(ip.source),
-            Some(ip.destination),
-            icmpv4_words(ip.payload)?,
-        )),
-        58 => Some(other(
-            Some(ip.source),
-            Some(ip.destination),
-            icmpv6_words(ip.payload)?,
-        )),
-        2 => Some(other(
-            Some(ip.source),
-            Some(ip.destination),
-            "IGMP membership report",
-        )),
-        n => Some(other(
-            Some(ip.source),
-            Some(ip.destination),
-            format!("IP protocol {n}"),
-        )),
-    }
-}
-
-fn read_segment(bytes: &[u8], promised: usize) -> Option<Segment> {
-    let header = usize::from(*bytes.get(12)? >> 4) * 4;
-    Some(Segment {
-        seq: SeqNumber(u32_at(bytes, 4)?),
-        ack: SeqNumber(u32_at(bytes, 8)?),
-        flags: Flags::from_bits_retain(*bytes.get(13)?),
-        window: u16_at(bytes, 14)?,
-        urgent: u16_at(bytes, 18)?,
-        payload_len: u32::try_from(promised.saturating_sub(header)).ok()?,
-        options: read_options(bytes.get(20..header).unwrap_or_default()),
-    })
-}
-
-fn read_options(mut rest: &[u8]) -> Options {
-    let mut options = Options::default();
-    while let [kind, tail @ ..] = rest {
-        match kind {
-            0 => break,
-            1 => {
-                rest = tail;
-                continue;
-            }
-            _ => {}
-        }
-        let length = usize::from(tail.first().copied().unwrap_or(0));
-        let (Some(value), true) = (rest.get(2..length), length >= 2) else {
-            break;
-        };
-        match (kind, value.len()) {
-            (2, 2) => options.mss = u16_at(value, 0),
-            (3, 1) => options.window_scale = Some(value[0]),
-            (4, 0) => options.sack_permitted = true,
-            (5, _) => {
-                for block in value.chunks_exact(8) {
-                    if let (Some(start), Some(end)) = (u32_at(block, 0), u32_at(block, 4)) {
-                        options.sack.push(SackBlock {
-                            start: SeqNumber(start),
-                            end: SeqNumber(end),
-                        });
-                    }
-                }
-            }
-            (8, 8) => {
-                if let (Some(value), Some(echo)) = (u32_at(value, 0), u32_at(value, 4)) {
-                    options.timestamps = Some(Timestamps { value, echo });
-                }
-            }
-            _ => {}
-        }
-        rest = &rest[length..];
-    }
-    options
+    Some(other(Some(ip.source), Some(ip.destination), words))
 }
 
 fn icmpv4_words(bytes: &[u8]) -> Option<String> {
@@ -323,6 +252,7 @@ fn icmpv6_words(bytes: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
     use etherparse::PacketBuilder;
+    use sockeye_stack::tcp::{Flags, SeqNumber};
 
     #[test]
     fn reads_what_others_build() {

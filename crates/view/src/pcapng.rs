@@ -256,7 +256,8 @@ mod tests {
     }
 
     /// Time, direction, comment and bytes of each frame, read by somebody else's reader.
-    fn read(file: &[u8]) -> (usize, Vec<(u64, u32, String, Vec<u8>)>) {
+    type Read = (u64, u32, String, Vec<u8>);
+    fn read(file: &[u8]) -> (usize, Vec<Read>) {
         let mut reader = PcapNgReader::new(file).expect("a section header");
         let (mut interfaces, mut frames) = (0, Vec::new());
         while let Some(block) = reader.next_block() {

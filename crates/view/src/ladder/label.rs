@@ -83,7 +83,9 @@ impl Numbers {
         let way = Direction {
             // Without a SYN, the first octet seen counts as the first of the stream.
             initial: if syn { segment.seq } else { segment.seq - 1 },
-            letter: if back.is_some_and(|back| back.letter == 'x') {
+            letter: if back.map_or(syn && segment.flags.contains(Flags::ACK), |back| {
+                back.letter == 'x'
+            }) {
                 'y'
             } else {
                 'x'
@@ -95,6 +97,16 @@ impl Numbers {
             self.directions.pop_first();
         }
         self.directions.insert((source, destination), way);
+        if back.is_none() && segment.flags.contains(Flags::ACK) {
+            let letter = if way.letter == 'x' { 'y' } else { 'x' };
+            let other = Direction {
+                initial: segment.ack - 1,
+                letter,
+                shift: 0,
+                window: None,
+            };
+            self.directions.insert((destination, source), other);
+        }
         way
     }
 

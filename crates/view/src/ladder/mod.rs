@@ -343,7 +343,7 @@ impl<W: io::Write> Ladder<W> {
             sender_notes.push(left_out);
         }
         if !behind && !cause.is_empty() {
-            sender_notes.push(cause.clone());
+            sender_notes.push(flight.cause.to_string());
         }
         sender_notes.extend(
             lost.filter(|lost| !self.layout.holds(target, lost))
@@ -661,6 +661,81 @@ mod tests {
             }),
         );
         insta::assert_snapshot!(drawn(cast, &s.records, LadderStyle::default()));
+    }
+
+    #[test]
+    fn other_protocols_copies_and_waiting_data() {
+        use sockeye_stack::trace::TraceKind;
+        let mut s = Scene::default();
+        let mut udp = Vec::new();
+        let build = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(5000, 69);
+        build.write(&mut udp, b"hello").expect("writing to memory");
+        let id = s.sent(0, CLIENT, udp.into(), Cause::Datagram);
+        s.put(
+            0,
+            CLIENT,
+            What::Wire(WireEvent::Changed {
+                id,
+                how: LinkChange::Duplicated,
+            }),
+        );
+        s.arrived(10, SERVER, id);
+        s.arrived(12, SERVER, id);
+        let mut ping = Vec::new();
+        let build =
+            etherparse::PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64).icmpv4_echo_request(1, 1);
+        build.write(&mut ping, &[]).expect("writing to memory");
+        let id = s.sent(20, SERVER, ping.into(), Cause::EchoRequest);
+        s.arrived(30, CLIENT, id);
+        let closed = scene::Seg {
+            flags: "PA",
+            seq: 1,
+            ack: 1,
+            len: 100,
+        };
+        let bytes = scene::frame(CLIENT, &closed);
+        let Packet::Tcp {
+            source,
+            destination,
+            segment,
+        } = Packet::read(&bytes, sockeye_stack::Medium::Ip)
+        else {
+            panic!("not TCP");
+        };
+        let tuple = Tuple {
+            local: source,
+            remote: destination,
+        };
+        let id = s.sent(40, CLIENT, bytes, Cause::Data);
+        s.stack(
+            40,
+            CLIENT,
+            TraceKind::SegmentOut {
+                tuple,
+                segment,
+                cause: Cause::Data,
+            },
+        );
+        s.stack(
+            40,
+            CLIENT,
+            TraceKind::Held {
+                waiting: 60,
+                why: Held::Nagle,
+            },
+        );
+        s.arrived(50, SERVER, id);
+        let reset = scene::Seg {
+            flags: "RA",
+            seq: 1,
+            ack: 101,
+            len: 0,
+        };
+        let why = sockeye_stack::trace::ResetCause::NoConnection;
+        let id = s.sent(50, SERVER, scene::frame(SERVER, &reset), Cause::Reset(why));
+        s.arrived(60, CLIENT, id);
+        s.sent(70, CLIENT, vec![0x45; 3].into(), Cause::Raw);
+        insta::assert_snapshot!(drawn(scene::cast(), &s.records, LadderStyle::default()));
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl<W> Ladder<W> {
                         "octets wait"
                     };
                     self.moment
-                        .say(host, Some(tuple), format!("{waiting} {octets}: {why}"));
+                        .say(host, Some(tuple), format!("{waiting} {octets} ({why})"));
                 }
             }
             TraceKind::Dropped { reason, .. } if detail > Detail::Brief => {
