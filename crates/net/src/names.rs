@@ -63,10 +63,7 @@ pub trait ToSocketAddrs {
 ///
 /// # Errors
 /// `InvalidInput` for text that is no `host:port`; another error if the name is unknown.
-pub async fn lookup_host(
-    net: &Net,
-    host: impl ToSocketAddrs,
-) -> io::Result<impl Iterator<Item = SocketAddr> + use<>> {
+pub async fn lookup_host(net: &Net, host: impl ToSocketAddrs) -> io::Result<std::vec::IntoIter<SocketAddr>> {
     resolve(net, host).await.map(Vec::into_iter)
 }
 

@@ -156,16 +156,16 @@ impl Conn {
         })
     }
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        let local = self.host.look(|stack, now| Ok(stack.tcp(now, self.id).map_err(io_error)?.local_addr()));
-        local?.ok_or_else(|| from_errno(errno::EINVAL))
+        let local = self.host.look(|stack, now| stack.tcp(now, self.id).map(|s| s.local_addr()));
+        local.map_err(io_error)?.ok_or_else(|| from_errno(errno::EINVAL))
     }
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let peer = self.host.look(|stack, now| Ok(stack.tcp(now, self.id).map_err(io_error)?.peer_addr()));
-        peer?.ok_or_else(|| from_errno(errno::ENOTCONN))
+        let peer = self.host.look(|stack, now| stack.tcp(now, self.id).map(|s| s.peer_addr()));
+        peer.map_err(io_error)?.ok_or_else(|| from_errno(errno::ENOTCONN))
     }
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        let error = self.host.look(|stack, now| Ok(stack.tcp(now, self.id).map_err(io_error)?.take_error()));
-        error.map(|error| error.map(io_error))
+        let error = self.host.look(|stack, now| stack.tcp(now, self.id).map(|mut s| s.take_error()));
+        Ok(error.map_err(io_error)?.map(io_error))
     }
 }
 

@@ -98,6 +98,11 @@ impl AsRef<TcpStream> for OwnedWriteHalf {
     }
 }
 
+/// The connection of a half, whichever it is.
+fn stream(half: &impl AsRef<TcpStream>) -> &TcpStream {
+    half.as_ref()
+}
+
 /// What both kinds of half have, each method the stream's.
 macro_rules! half {
     ($half:ty) => {
@@ -155,7 +160,7 @@ macro_rules! read_half {
                 cx: &mut Context<'_>,
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                self.as_ref().as_ref().poll_read_shared(cx, buf)
+                stream(&*self).poll_read_shared(cx, buf)
             }
         }
     };
@@ -185,14 +190,14 @@ macro_rules! write_half {
                 cx: &mut Context<'_>,
                 data: &[u8],
             ) -> Poll<io::Result<usize>> {
-                self.as_ref().as_ref().poll_write_shared(cx, data)
+                stream(&*self).poll_write_shared(cx, data)
             }
             fn poll_write_vectored(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 slices: &[io::IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.as_ref().as_ref().poll_write_vectored_shared(cx, slices)
+                stream(&*self).poll_write_vectored_shared(cx, slices)
             }
             fn is_write_vectored(&self) -> bool {
                 true
@@ -201,7 +206,7 @@ macro_rules! write_half {
                 Poll::Ready(Ok(()))
             }
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.as_ref().as_ref().shutdown_write_shared())
+                Poll::Ready(stream(&*self).shutdown_write_shared())
             }
         }
     };
