@@ -40,6 +40,7 @@ fn a_router_forwards_and_counts_down() {
     world.inject(a, 0, udp_packet((ip("fd00:1::1"), 5), (ip("fd00:2::1"), 7), b"hello"));
     world.run_for(secs(1));
     let frames = world.received(b);
+    assert_eq!(frames.len(), 2);
     assert!(frames.iter().all(|(at, ..)| *at == Instant::from_millis(3)));
     for (.., frame) in frames {
         let bytes = frame.to_vec();
@@ -138,6 +139,62 @@ fn a_router_drops_what_it_must() {
     world.inject(a, 0, udp_packet((ip("10.0.1.1"), 5), (ip("192.0.2.1"), 7), b"lost"));
     world.run_for(secs(1));
     assert_eq!(look(&got(&mut world, a)[0]).icmp, (3, 0));
+}
+
+/// Addresses of the raw node on an Ethernet link, and the router's answers there.
+#[test]
+fn a_router_finds_and_is_found_on_ethernet() {
+    let mut world = World::new(1);
+    let (a, b) = (world.raw("a"), world.raw("b"));
+    let router = world.router("r").port("10.0.1.254/24").ip("fd00:1::ff/64").ethernet();
+    let router = router.port("10.0.2.254/24").ip("fd00:2::ff/64").id();
+    world.link(a, router);
+    world.link(router, b);
+    let mac = [2, 0, 0, 0, 0, 0xaa];
+    let ethernet = |to: [u8; 6], kind: u16, body: &[u8]| [&to[..], &mac, &kind.to_be_bytes(), body].concat();
+    let arp = |operation: u8, target_mac: &[u8]| {
+        [&[0, 1, 8, 0, 6, 4, 0, operation][..], &mac, &[10, 0, 1, 1], target_mac, &[10, 0, 1, 254]].concat()
+    };
+    let mut exchange = |frame: Option<Vec<u8>>, world: &mut World| {
+        if let Some(frame) = frame {
+            world.inject(a, 0, frame);
+        }
+        world.run_for(ms(1));
+        world.received(a).into_iter().map(|(.., f)| f.to_vec()).collect::<Vec<_>>()
+    };
+    // A packet to an unknown neighbour waits while the router asks; b's packet comes first.
+    world.inject(b, 0, udp_packet((ip("10.0.2.1"), 7), (ip("10.0.1.1"), 5), b"waits"));
+    world.inject(b, 0, udp_packet((ip("fd00:2::1"), 7), (ip("fd00:1::1"), 5), b"waits"));
+    let asked = exchange(None, &mut world);
+    assert_eq!(asked.len(), 2);
+    assert_eq!((&asked[0][..6], &asked[0][12..14]), (&[0xff; 6][..], &[8, 6][..]));
+    assert_eq!(asked[0][38..42], [10, 0, 1, 1]);
+    assert_eq!(asked[1][..6], [0x33, 0x33, 0xff, 0, 0, 1]);
+    assert!(checksums_stand(&asked[1][14..]) && look(&asked[1][14..]).icmp == (135, 0));
+    let router_mac: [u8; 6] = asked[0][6..12].try_into().unwrap();
+    let came = exchange(Some(ethernet(router_mac, 0x0806, &arp(2, &router_mac))), &mut world);
+    assert_eq!(came[0][..6], mac);
+    assert!(came[0].ends_with(b"waits") && checksums_stand(&came[0][14..]));
+    // A neighbour advertisement does the same for IPv6.
+    let advertisement = [&[136, 0, 0, 0, 0x60, 0, 0, 0][..], &v6("fd00:1::1"), &[2, 1], &mac].concat();
+    let advertisement = ip_packet(ip("fd00:1::1"), ip("fd00:1::ff"), protocol::ICMPV6, 255, &advertisement);
+    let came = exchange(Some(ethernet(router_mac, 0x86dd, &advertisement)), &mut world);
+    assert!(came[0].ends_with(b"waits"));
+    // The router answers who asks for it, by ARP and by NDP, and forwards what is padded.
+    let answer = exchange(Some(ethernet([0xff; 6], 0x0806, &arp(1, &[0; 6]))), &mut world);
+    assert_eq!((answer[0][6..12].to_vec(), answer[0][21]), (router_mac.to_vec(), 2));
+    let question = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &v6("fd00:1::ff"), &[1, 1], &mac].concat();
+    let question = ip_packet(ip("fd00:1::1"), ip("ff02::1:ff00:ff"), protocol::ICMPV6, 255, &question);
+    let answer = exchange(Some(ethernet([0x33, 0x33, 0xff, 0, 0, 0xff], 0x86dd, &question)), &mut world);
+    assert_eq!(look(&answer[0][14..]).icmp, (136, 0));
+    assert!(checksums_stand(&answer[0][14..]) && answer[0].ends_with(&router_mac));
+    let mut padded = udp_packet((ip("10.0.1.1"), 5), (ip("10.0.2.1"), 7), b"");
+    padded.extend([0; 18]);
+    exchange(Some(ethernet(router_mac, 0x0800, &padded)), &mut world);
+    assert_eq!(got(&mut world, b)[0].len(), 28);
+}
+fn v6(text: &str) -> [u8; 16] {
+    text.parse::<std::net::Ipv6Addr>().unwrap().octets()
 }
 
 /// home (192.168.1.2) - NAT (203.0.113.5) - server (203.0.113.9).
