@@ -214,8 +214,20 @@ impl Scoreboard {
         }
         None
     }
+    /// The first octet at or after `seq` that is not SACKed, and where the next SACKed range begins, if there is one: what
+    /// goes again after a timeout.
+    pub(crate) fn hole_from(&self, seq: SeqNumber) -> (SeqNumber, Option<SeqNumber>) {
+        let after = self.ranges.partition_point(|range| range.end.at_or_before(seq));
+        match self.ranges.get(after) {
+            Some(range) if range.start.at_or_before(seq) => {
+                (range.end, self.ranges.get(after + 1).map(|next| next.start))
+            }
+            Some(range) => (seq, Some(range.start)),
+            None => (seq, None),
+        }
+    }
     /// Octets from `una` up to `point` that are not SACKed.
-    fn not_sacked_before(&self, una: SeqNumber, point: SeqNumber) -> u32 {
+    pub(crate) fn not_sacked_before(&self, una: SeqNumber, point: SeqNumber) -> u32 {
         if point.at_or_before(una) {
             return 0;
         }
