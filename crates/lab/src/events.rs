@@ -81,7 +81,11 @@ impl Events {
             Key::Timer(node) => What::Timer(node),
             Key::Arrival(slot) => {
                 self.free.push(slot);
-                What::Arrival(self.slots[slot as usize].take().expect("a key in the heap has its slot filled"))
+                What::Arrival(
+                    self.slots[slot as usize]
+                        .take()
+                        .expect("a key in the heap has its slot filled"),
+                )
             }
         })
     }

@@ -87,7 +87,10 @@ pub(crate) struct Kicks {
 impl Kicks {
     fn kick(&self, node: u16, touched: &AtomicBool) {
         if !touched.swap(true, Ordering::Relaxed) {
-            self.hosts.lock().unwrap_or_else(PoisonError::into_inner).push(node);
+            self.hosts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(node);
             self.notify.notify_one();
         }
     }
@@ -169,13 +172,20 @@ impl World {
     pub fn link(&mut self, a: NodeId, b: NodeId) -> LinkEdit<'_> {
         let ethernet = self.is_ethernet(a) || self.is_ethernet(b);
         let id = LinkId(u16::try_from(self.links.len()).expect("a world has at most 65,535 links"));
-        let ends = [(a.0, self.add_port(a, ethernet)), (b.0, self.add_port(b, ethernet))];
+        let ends = [
+            (a.0, self.add_port(a, ethernet)),
+            (b.0, self.add_port(b, ethernet)),
+        ];
         for (end, direction) in ends.into_iter().zip([Direction::Forward, Direction::Backward]) {
             self.nodes[usize::from(end.0)].ports[usize::from(end.1)].link = Some((id, direction));
         }
         let dice = |lane: u64| self.rng.fork(1 << 32 | u64::from(id.0) << 1 | lane);
         let lanes = [Lane::new(dice(0)), Lane::new(dice(1))];
-        self.links.push(Link { ends, lanes, ethernet });
+        self.links.push(Link {
+            ends,
+            lanes,
+            ethernet,
+        });
         LinkEdit::new(self, id)
     }
     /// Changes a link.
@@ -192,7 +202,12 @@ impl World {
         });
         id
     }
-    pub(crate) fn add_host(&mut self, name: &str, config: Config, interfaces: Vec<InterfaceConfig>) -> NodeId {
+    pub(crate) fn add_host(
+        &mut self,
+        name: &str,
+        config: Config,
+        interfaces: Vec<InterfaceConfig>,
+    ) -> NodeId {
         let place = self.nodes.len() as u16;
         let mut stack = Stack::new(config, self.rng.fork(u64::from(place)).seed());
         stack.trace_mut().set_mask(self.mask);
@@ -218,9 +233,10 @@ impl World {
             Kind::Switch(_) => true,
             Kind::Raw(_) => false,
             Kind::Router(router) => router.next_port_is_ethernet(node.ports.len()),
-            Kind::Host(host) => {
-                host.waiting.front().is_some_and(|i| matches!(i.medium, Medium::Ethernet { .. }))
-            }
+            Kind::Host(host) => host
+                .waiting
+                .front()
+                .is_some_and(|i| matches!(i.medium, Medium::Ethernet { .. })),
         }
     }
     /// The next port of a node, made ready for a link.
@@ -230,7 +246,14 @@ impl World {
         let medium = match ethernet {
             // Locally administered, one a port.
             true => Medium::Ethernet {
-                address: [2, 0, (id.0 >> 8) as u8, id.0 as u8, (place >> 8) as u8, place as u8],
+                address: [
+                    2,
+                    0,
+                    (id.0 >> 8) as u8,
+                    id.0 as u8,
+                    (place >> 8) as u8,
+                    place as u8,
+                ],
             },
             false => Medium::Ip,
         };
@@ -276,7 +299,9 @@ impl World {
             name: node.name.clone(),
             interfaces: node.ports.iter().map(|port| port.info.clone()).collect(),
         });
-        Cast { hosts: hosts.collect() }
+        Cast {
+            hosts: hosts.collect(),
+        }
     }
     /// The node with this name.
     pub fn find(&self, name: &str) -> Option<NodeId> {
@@ -352,7 +377,11 @@ impl World {
     pub fn collect(&mut self) -> Arc<Mutex<Vec<Record>>> {
         let records = Arc::new(Mutex::new(Vec::new()));
         let into = records.clone();
-        self.subscribe(move |record| into.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone()));
+        self.subscribe(move |record| {
+            into.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(record.clone())
+        });
         records
     }
     /// Computes a digest of all records from now on: see [`World::digest`].
@@ -536,7 +565,11 @@ impl World {
             }
             match stack.next_timeout() {
                 Some((at, why)) if at <= now => {
-                    assert!(late < LATE_LIMIT, "{}: deadline {at:?} of {why:?} stays due", host.name());
+                    assert!(
+                        late < LATE_LIMIT,
+                        "{}: deadline {at:?} of {why:?} stays due",
+                        host.name()
+                    );
                     self.late_deadlines += u64::from(late > 0);
                     late += 1;
                     stack.handle_timeout(now);
@@ -560,7 +593,11 @@ impl World {
             }
             stack.notify(event, &mut self.wakers);
         }
-        let trace: Vec<_> = if told { stack.trace_mut().drain().collect() } else { Vec::new() };
+        let trace: Vec<_> = if told {
+            stack.trace_mut().drain().collect()
+        } else {
+            Vec::new()
+        };
         drop(stack);
         for event in trace {
             self.tell(HostIndex(place), What::Stack(event));
@@ -583,20 +620,43 @@ impl World {
         let from = HostIndex(place);
         let interface = InterfaceId(port);
         let bytes = self.is_told().then(|| Bytes::from(frame.to_vec()));
-        let link = self.nodes[usize::from(place)].ports.get(usize::from(port)).and_then(|port| port.link);
+        let link = self.nodes[usize::from(place)]
+            .ports
+            .get(usize::from(port))
+            .and_then(|port| port.link);
         if let Some(bytes) = bytes.clone() {
             let link = link.map_or(u16::MAX, |(link, _)| link.0);
-            self.tell_wire(from, WireEvent::Sent { id, bytes, cause, interface, link });
+            self.tell_wire(
+                from,
+                WireEvent::Sent {
+                    id,
+                    bytes,
+                    cause,
+                    interface,
+                    link,
+                },
+            );
         }
         let Some((link, direction)) = link else {
-            self.tell_wire(from, WireEvent::Lost { id, why: LinkLoss::Down });
+            self.tell_wire(
+                from,
+                WireEvent::Lost {
+                    id,
+                    why: LinkLoss::Down,
+                },
+            );
             return;
         };
         let link = &mut self.links[usize::from(link.0)];
         let medium = link.medium();
         let lane = &mut link.lanes[direction as usize];
         let (at, again, corrupted, reordered) = match lane.send(self.now, &frame, medium) {
-            Ok(Fate::Arrives { at, again, corrupted, reordered }) => (at, again, corrupted, reordered),
+            Ok(Fate::Arrives {
+                at,
+                again,
+                corrupted,
+                reordered,
+            }) => (at, again, corrupted, reordered),
             Ok(Fate::Lost | Fate::QueueFull) => return,
             Err(why) => return self.tell_wire(from, WireEvent::Lost { id, why }),
         };
@@ -634,15 +694,34 @@ impl World {
     }
     /// A frame comes out of a link.
     fn arrive(&mut self, flight: InFlight) {
-        let InFlight { frame, id, sent_at, from, bytes, node: place, port } = flight;
+        let InFlight {
+            frame,
+            id,
+            sent_at,
+            from,
+            bytes,
+            node: place,
+            port,
+        } = flight;
         if let Some(bytes) = bytes {
             let interface = InterfaceId(port);
-            self.tell_wire(HostIndex(place), WireEvent::Arrived { id, bytes, sent_at, from, interface });
+            self.tell_wire(
+                HostIndex(place),
+                WireEvent::Arrived {
+                    id,
+                    bytes,
+                    sent_at,
+                    from,
+                    interface,
+                },
+            );
         }
         let node = &mut self.nodes[usize::from(place)];
         match &mut node.kind {
             Kind::Host(host) => {
-                host.host.lock().handle_frame(self.now, InterfaceId(port), frame, RxMeta::default());
+                host.host
+                    .lock()
+                    .handle_frame(self.now, InterfaceId(port), frame, RxMeta::default());
                 self.kicks.kick(place, &host.touched);
             }
             Kind::Raw(frames) => {
@@ -692,7 +771,10 @@ impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World")
             .field("now", &self.now)
-            .field("nodes", &self.nodes.iter().map(|node| &node.name).collect::<Vec<_>>())
+            .field(
+                "nodes",
+                &self.nodes.iter().map(|node| &node.name).collect::<Vec<_>>(),
+            )
             .field("links", &self.links.len())
             .finish_non_exhaustive()
     }
