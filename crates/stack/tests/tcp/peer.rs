@@ -15,12 +15,14 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sockeye_stack::tcp::{
-    Flags, Options, SackBlock, SackBlocks, Segment, SeqNumber, State, TcpInfo, TcpOptions, TcpSocket, Timestamps,
+    Flags, Options, SackBlock, SackBlocks, Segment, SeqNumber, State, TcpInfo, TcpOptions, TcpSocket,
+    Timestamps,
 };
 use sockeye_stack::trace::{Cause, DropReason, TraceEvent, TraceKind, TraceMask};
 use sockeye_stack::wire::{self, Check, checksum, ipv4, ipv6};
 use sockeye_stack::{
-    Config, Duration, Frame, Instant, InterfaceConfig, InterfaceId, Profile, Readiness, RxMeta, SocketId, Stack,
+    Config, Duration, Frame, Instant, InterfaceConfig, InterfaceId, Profile, Readiness, RxMeta, SocketId,
+    Stack,
 };
 
 pub const IF: InterfaceId = InterfaceId(0);
@@ -85,7 +87,12 @@ pub struct Seg {
 
 /// A segment with these flags.
 pub fn seg(flags: Flags, seq: i64, ack: i64) -> Seg {
-    Seg { flags, seq, ack, ..Seg::default() }
+    Seg {
+        flags,
+        seq,
+        ack,
+        ..Seg::default()
+    }
 }
 /// A bare ACK.
 pub fn ack(seq: i64, ack: i64) -> Seg {
@@ -93,7 +100,10 @@ pub fn ack(seq: i64, ack: i64) -> Seg {
 }
 /// Data, pushed.
 pub fn data(seq: i64, ack: i64, data: &[u8]) -> Seg {
-    Seg { data: data.to_vec(), ..seg(Flags::PSH | Flags::ACK, seq, ack) }
+    Seg {
+        data: data.to_vec(),
+        ..seg(Flags::PSH | Flags::ACK, seq, ack)
+    }
 }
 /// `n` octets of data.
 pub fn octets(seq: i64, ack: i64, n: usize) -> Seg {
@@ -140,7 +150,10 @@ impl Seg {
     }
     /// SACK blocks, relative to the stack's initial sequence number.
     pub fn sack(mut self, blocks: &[(u32, u32)]) -> Self {
-        let block = |&(start, end)| SackBlock { start: SeqNumber(start), end: SeqNumber(end) };
+        let block = |&(start, end)| SackBlock {
+            start: SeqNumber(start),
+            end: SeqNumber(end),
+        };
         self.options.sack = SackBlocks::from_iter(blocks.iter().map(block));
         self
     }
@@ -226,7 +239,10 @@ impl Peer {
             let host = |n| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n).into();
             (host(1), host(2))
         } else {
-            (Ipv4Addr::new(10, 0, 0, 1).into(), Ipv4Addr::new(10, 0, 0, 2).into())
+            (
+                Ipv4Addr::new(10, 0, 0, 1).into(),
+                Ipv4Addr::new(10, 0, 0, 2).into(),
+            )
         };
         let mut stack = Stack::new(setup.config.clone(), [7; 32]);
         let prefix = if setup.v6 { 64 } else { 24 };
@@ -318,7 +334,11 @@ impl Peer {
     }
     pub fn accept(&mut self) -> SocketId {
         let listener = self.listener.expect("listening");
-        let (id, _) = self.stack.tcp_accept(self.now, listener).unwrap().expect("a connection to accept");
+        let (id, _) = self
+            .stack
+            .tcp_accept(self.now, listener)
+            .unwrap()
+            .expect("a connection to accept");
         self.id = Some(id);
         self.drain();
         id
@@ -334,32 +354,44 @@ impl Peer {
     /// Hands a segment in without letting the stack answer yet (MUST-59).
     pub fn queue(&mut self, seg: Seg) {
         let packet = self.packet(&seg, self.remote, self.local);
-        self.stack.handle_frame(self.now, IF, Frame::from(packet), RxMeta::default());
+        self.stack
+            .handle_frame(self.now, IF, Frame::from(packet), RxMeta::default());
     }
     /// Hands a whole packet in.
     pub fn send_packet(&mut self, packet: Vec<u8>) {
-        self.stack.handle_frame(self.now, IF, Frame::from(packet), RxMeta::default());
+        self.stack
+            .handle_frame(self.now, IF, Frame::from(packet), RxMeta::default());
         self.drain();
     }
     /// The octets of a segment on its way from one address to another.
     pub fn packet(&self, s: &Seg, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
         let mut segment = Segment {
             seq: SeqNumber(self.irs.0.wrapping_add(s.seq as u32)),
-            ack: SeqNumber(if s.flags.contains(Flags::ACK) { self.iss.0.wrapping_add(s.ack as u32) } else { 0 }),
+            ack: SeqNumber(if s.flags.contains(Flags::ACK) {
+                self.iss.0.wrapping_add(s.ack as u32)
+            } else {
+                0
+            }),
             flags: s.flags,
             window: s.window.unwrap_or(self.window),
             urgent: s.urgent,
             payload_len: s.data.len() as u32,
             options: s.options,
         };
-        let absolute = |b: &SackBlock| SackBlock { start: self.iss + b.start.0, end: self.iss + b.end.0 };
+        let absolute = |b: &SackBlock| SackBlock {
+            start: self.iss + b.start.0,
+            end: self.iss + b.end.0,
+        };
         segment.options.sack = s.options.sack.as_slice().iter().map(absolute).collect();
         if let Some(value) = self.ts_value
             && !s.no_timestamps
             && segment.options.timestamps.is_none()
             && !s.flags.contains(Flags::RST)
         {
-            segment.options.timestamps = Some(Timestamps { value, echo: self.ts_seen });
+            segment.options.timestamps = Some(Timestamps {
+                value,
+                echo: self.ts_seen,
+            });
         }
         let mut tcp = vec![0; wire::tcp::header_len(&segment)];
         wire::tcp::emit(&segment, from.port(), to.port(), &mut tcp);
@@ -395,17 +427,31 @@ impl Peer {
         }
         self.trace.extend(self.stack.trace_mut().drain());
         if let Some((at, why)) = self.stack.next_timeout() {
-            assert!(at > self.now || at == self.now, "{why:?} stands in the past: {at} at {}", self.now);
+            assert!(
+                at > self.now || at == self.now,
+                "{why:?} stands in the past: {at} at {}",
+                self.now
+            );
         }
     }
 
     fn read(&mut self, packet: &[u8], cause: Cause) -> Option<Sent> {
         let (at, protocol, hop_limit, traffic_class) = if packet[0] >> 4 == 4 {
             let header = ipv4::parse(packet, packet.len(), Check::Verify).expect("we send good headers");
-            (header.header_len, header.protocol, header.hop_limit, header.traffic_class)
+            (
+                header.header_len,
+                header.protocol,
+                header.hop_limit,
+                header.traffic_class,
+            )
         } else {
             let header = ipv6::parse(packet, packet.len()).expect("we send good headers");
-            (ipv6::HEADER_LEN, header.next_header, header.hop_limit, header.traffic_class)
+            (
+                ipv6::HEADER_LEN,
+                header.next_header,
+                header.hop_limit,
+                header.traffic_class,
+            )
         };
         if protocol != wire::protocol::TCP {
             return None;
@@ -477,7 +523,11 @@ impl Peer {
     #[track_caller]
     pub fn at(&mut self, ms: u64) -> &mut Self {
         let at = self.mark + Duration::from_millis(ms);
-        assert!(at >= self.now, "{ms} ms after the mark has passed: it is {}", self.now);
+        assert!(
+            at >= self.now,
+            "{ms} ms after the mark has passed: it is {}",
+            self.now
+        );
         self.wait(at - self.now);
         self
     }
@@ -511,7 +561,11 @@ impl Peer {
         let sent = self.expect(text);
         let late = sent.at.since(at).max(at.since(sent.at));
         let slack = Duration::from_millis(1);
-        assert!(late <= slack, "{text:?} left {} after the mark, not {ms} ms", sent.at.since(self.mark));
+        assert!(
+            late <= slack,
+            "{text:?} left {} after the mark, not {ms} ms",
+            sent.at.since(self.mark)
+        );
         sent
     }
     /// The next segment that left, whatever it is.
@@ -531,7 +585,11 @@ impl Peer {
     #[track_caller]
     pub fn quiet(&mut self) {
         self.drain();
-        assert!(self.out.is_empty(), "nothing expected, but {:?} was sent", self.waiting());
+        assert!(
+            self.out.is_empty(),
+            "nothing expected, but {:?} was sent",
+            self.waiting()
+        );
     }
     /// Forgets what was sent, now and at the end of the test.
     pub fn ignore(&mut self) {
@@ -607,7 +665,10 @@ impl Peer {
         let rows = self.stack.snapshot().sockets;
         let connection = rows.iter().rev().find(|r| r.remote == Some(self.remote));
         let listening = rows.iter().find(|r| r.state == Some(State::Listen));
-        connection.or(listening).and_then(|r| r.state).unwrap_or(State::Closed)
+        connection
+            .or(listening)
+            .and_then(|r| r.state)
+            .unwrap_or(State::Closed)
     }
     #[track_caller]
     pub fn assert_state(&self, state: State) {
@@ -653,7 +714,10 @@ pub fn ip_packet(from: IpAddr, to: IpAddr, protocol: u8, transport: &[u8]) -> Ve
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             packet = vec![0; ipv6::HEADER_LEN];
-            ipv6::emit(&ipv6::Header::new(from, to, protocol, transport.len()), &mut packet);
+            ipv6::emit(
+                &ipv6::Header::new(from, to, protocol, transport.len()),
+                &mut packet,
+            );
         }
         _ => panic!("one family"),
     }

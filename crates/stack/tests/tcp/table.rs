@@ -166,7 +166,7 @@ const STARTS: &[Start] = &[
         una: 1,
         nxt: 101,
         rcv: 22,
-        notes: "",
+        notes: "Text behind the peer's FIN, which \"should not occur\", is answered with an ACK that says so.",
     },
     Start {
         name: "CLOSING",
@@ -201,7 +201,7 @@ const STARTS: &[Start] = &[
     Start {
         name: "TIME-WAIT",
         make: |setup| {
-            let mut p = established(setup);
+            let mut p = with_listener(setup);
             p.shutdown();
             p.expect("FIN,ACK 101 ack 21");
             p.send(ack(21, 102));
@@ -217,7 +217,15 @@ const STARTS: &[Start] = &[
     },
 ];
 
+/// Without its listener, so that nothing but the connection has a state.
 fn established(setup: Setup) -> Peer {
+    let mut p = with_listener(setup);
+    let listener = p.listener.take().expect("it listens");
+    p.stack.tcp(p.now, listener).unwrap().close();
+    p
+}
+
+fn with_listener(setup: Setup) -> Peer {
     let mut p = Peer::established(setup);
     p.send(octets(1, 1, 20));
     p.read_n(20);
@@ -230,20 +238,39 @@ type Make = fn(&Start) -> Seg;
 
 const SEGMENTS: &[(&str, Make)] = &[
     ("RST at RCV.NXT", |s| rst(s.rcv)),
-    ("RST at RCV.NXT, with ACK", |s| rst(s.rcv).with(Flags::ACK).acking(s.nxt)),
-    ("RST at RCV.NXT, with text (SHLD-2)", |s| Seg { data: vec![1; 10], ..rst(s.rcv) }),
+    ("RST at RCV.NXT, with ACK", |s| {
+        rst(s.rcv).with(Flags::ACK).acking(s.nxt)
+    }),
+    ("RST at RCV.NXT, with text (SHLD-2)", |s| Seg {
+        data: vec![1; 10],
+        ..rst(s.rcv)
+    }),
     ("RST in window, not exact", |s| rst(s.rcv + 1000)),
     ("RST outside the window", |s| rst(s.rcv - 1000)),
     ("RST and SYN at RCV.NXT", |s| rst(s.rcv).with(Flags::SYN)),
     ("SYN repeated", |_| seg(Flags::SYN, 0, 0)),
     ("SYN new, in window", |s| seg(Flags::SYN, s.rcv + 1000, 0)),
-    ("SYN new, outside the window", |s| seg(Flags::SYN, s.rcv + 1_000_000, 0)),
-    ("SYN old, outside the window", |s| seg(Flags::SYN, s.rcv - 1_000_000, 0)),
-    ("SYN with text", |s| Seg { data: vec![1; 10], ..seg(Flags::SYN, s.rcv + 1000, 0) }),
+    ("SYN new, outside the window", |s| {
+        seg(Flags::SYN, s.rcv + 1_000_000, 0)
+    }),
+    ("SYN old, outside the window", |s| {
+        seg(Flags::SYN, s.rcv - 1_000_000, 0)
+    }),
+    ("SYN with text", |s| Seg {
+        data: vec![1; 10],
+        ..seg(Flags::SYN, s.rcv + 1000, 0)
+    }),
     ("SYN with FIN", |s| seg(Flags::SYN | Flags::FIN, s.rcv + 1000, 0)),
-    ("SYN,ACK of all we sent", |s| seg(Flags::SYN | Flags::ACK, 0, s.nxt)),
-    ("SYN,ACK of what we did not send", |s| seg(Flags::SYN | Flags::ACK, 0, s.nxt + 1)),
-    ("SYN,ACK with text", |s| Seg { data: vec![1; 10], ..seg(Flags::SYN | Flags::ACK, 0, s.nxt) }),
+    ("SYN,ACK of all we sent", |s| {
+        seg(Flags::SYN | Flags::ACK, 0, s.nxt)
+    }),
+    ("SYN,ACK of what we did not send", |s| {
+        seg(Flags::SYN | Flags::ACK, 0, s.nxt + 1)
+    }),
+    ("SYN,ACK with text", |s| Seg {
+        data: vec![1; 10],
+        ..seg(Flags::SYN | Flags::ACK, 0, s.nxt)
+    }),
     ("ACK duplicate", |s| ack(s.rcv, s.una)),
     ("ACK of all we sent", |s| ack(s.rcv, s.nxt)),
     ("ACK of a part", |s| ack(s.rcv, (s.una + 50).min(s.nxt))),
@@ -253,17 +280,24 @@ const SEGMENTS: &[(&str, Make)] = &[
     ("ACK with old sequence number", |s| ack(s.rcv - 1, s.nxt)),
     ("ACK beyond the window", |s| ack(s.rcv + 1_000_000, s.nxt)),
     ("no flags at all", |s| seg(Flags::empty(), s.rcv, 0)),
-    ("text without ACK", |s| Seg { data: vec![1; 10], ..seg(Flags::PSH, s.rcv, 0) }),
+    ("text without ACK", |s| Seg {
+        data: vec![1; 10],
+        ..seg(Flags::PSH, s.rcv, 0)
+    }),
     ("text in order", |s| octets(s.rcv, s.una, 10)),
     ("text in order, ACK of all", |s| octets(s.rcv, s.nxt, 10)),
     ("text out of order", |s| octets(s.rcv + 100, s.una, 10)),
     ("text old", |s| octets(s.rcv - 10, s.una, 10)),
     ("text partly old", |s| octets(s.rcv - 5, s.una, 10)),
     ("text beyond the window", |s| octets(s.rcv + 1_000_000, s.una, 10)),
-    ("text, ACK of what we did not send", |s| octets(s.rcv, s.nxt + 1, 10)),
+    ("text, ACK of what we did not send", |s| {
+        octets(s.rcv, s.nxt + 1, 10)
+    }),
     ("FIN in order", |s| fin(s.rcv, s.una)),
     ("FIN in order, ACK of all", |s| fin(s.rcv, s.nxt)),
-    ("FIN in order, with text", |s| octets(s.rcv, s.una, 10).with(Flags::FIN)),
+    ("FIN in order, with text", |s| {
+        octets(s.rcv, s.una, 10).with(Flags::FIN)
+    }),
     ("FIN out of order", |s| fin(s.rcv + 100, s.una)),
     ("FIN repeated", |s| fin(s.rcv - 1, s.nxt)),
     ("FIN without ACK", |s| seg(Flags::FIN, s.rcv, 0)),
@@ -285,9 +319,15 @@ const CALLS: &[(&str, Call)] = &[
             None => "-".into(),
         }
     }),
-    ("SEND", |p| show(p.sock().send(b"0123456789").map_err(|e| e.to_string()))),
-    ("SEND, urgent", |p| show(p.sock().send_urgent(b"0123456789").map_err(|e| e.to_string()))),
-    ("RECEIVE", |p| show(p.sock().recv(&mut [0; 100]).map_err(|e| e.to_string()))),
+    ("SEND", |p| {
+        show(p.sock().send(b"0123456789").map_err(|e| e.to_string()))
+    }),
+    ("SEND, urgent", |p| {
+        show(p.sock().send_urgent(b"0123456789").map_err(|e| e.to_string()))
+    }),
+    ("RECEIVE", |p| {
+        show(p.sock().recv(&mut [0; 100]).map_err(|e| e.to_string()))
+    }),
     ("CLOSE", |p| {
         p.sock().close();
         "ok".into()
@@ -297,7 +337,9 @@ const CALLS: &[(&str, Call)] = &[
         p.sock().close();
         "ok".into()
     }),
-    ("shutdown of sending", |p| show(p.sock().shutdown_send().map_err(|e| e.to_string()))),
+    ("shutdown of sending", |p| {
+        show(p.sock().shutdown_send().map_err(|e| e.to_string()))
+    }),
     ("shutdown of receiving", |p| {
         p.sock().shutdown_recv();
         "ok".into()
@@ -309,7 +351,12 @@ const CALLS: &[(&str, Call)] = &[
     ("STATUS", |p| {
         let sock = p.sock();
         let addr = |a: Option<std::net::SocketAddr>| if a.is_some() { "known" } else { "none" };
-        format!("{}, local {}, peer {}", sock.state(), addr(sock.local_addr()), addr(sock.peer_addr()))
+        format!(
+            "{}, local {}, peer {}",
+            sock.state(),
+            addr(sock.local_addr()),
+            addr(sock.peer_addr())
+        )
     }),
 ];
 
@@ -333,7 +380,11 @@ fn told(p: &mut Peer) -> String {
             words.push(format!("error: {error}"));
         }
     }
-    if words.is_empty() { "-".into() } else { words.join(", ") }
+    if words.is_empty() {
+        "-".into()
+    } else {
+        words.join(", ")
+    }
 }
 
 /// What happens within half a second: at once, and by the delayed-ACK timer.
@@ -347,11 +398,18 @@ fn sent(p: &mut Peer) -> String {
         0 => format!("{s} ({})", s.cause),
         after => format!("after {after} ms: {s} ({})", s.cause),
     };
-    if all.is_empty() { "-".into() } else { all.iter().map(show).collect::<Vec<_>>().join("; ") }
+    if all.is_empty() {
+        "-".into()
+    } else {
+        all.iter().map(show).collect::<Vec<_>>().join("; ")
+    }
 }
 
 fn row(out: &mut String, cells: [&str; 4]) {
-    let line = format!("{:36} | {:13} | {:62} | {}", cells[0], cells[1], cells[2], cells[3]);
+    let line = format!(
+        "{:36} | {:13} | {:62} | {}",
+        cells[0], cells[1], cells[2], cells[3]
+    );
     writeln!(out, "{}", line.trim_end()).unwrap();
 }
 
@@ -375,8 +433,11 @@ fn segments(start: &Start) -> String {
 
 fn calls(start: &Start) -> String {
     let mut out = String::new();
-    let p = (start.make)(Setup::default());
-    let held = p.id.is_some_and(|id| { let mut p = p; p.stack.tcp(p.now, id).is_ok() });
+    let mut p = (start.make)(Setup::default());
+    let held = p.id.is_some_and(|id| {
+        let mut p = p;
+        p.stack.tcp(p.now, id).is_ok()
+    });
     if !held {
         return out;
     }
@@ -387,7 +448,11 @@ fn calls(start: &Start) -> String {
         let answer = call(&mut p);
         let sent = sent(&mut p);
         let (state, told) = (state(&p), told(&mut p));
-        let told = if told == "-" { String::new() } else { format!("; {told}") };
+        let told = if told == "-" {
+            String::new()
+        } else {
+            format!("; {told}")
+        };
         row(&mut out, [name, &state, &sent, &format!("{answer}{told}")]);
     }
     out
@@ -399,7 +464,11 @@ fn runs(mut p: Peer, limit: u64) -> [String; 3] {
     let (before, start) = (p.state(), p.now);
     let mut changed = None;
     while changed.is_none() && p.now.since(start) < secs(limit) {
-        let at = p.stack.next_timeout().map(|(at, _)| at.since(p.now)).unwrap_or(secs(limit));
+        let at = p
+            .stack
+            .next_timeout()
+            .map(|(at, _)| at.since(p.now))
+            .unwrap_or(secs(limit));
         p.wait(at.min(secs(limit)));
         if p.state() != before {
             changed = Some(p.now.since(start));
@@ -407,7 +476,9 @@ fn runs(mut p: Peer, limit: u64) -> [String; 3] {
     }
     let causes: Vec<_> = p.take_all();
     p.ignore();
-    let first = causes.first().map(|s| format!("first after {}: {s} ({})", s.at.since(start), s.cause));
+    let first = causes
+        .first()
+        .map(|s| format!("first after {}: {s} ({})", s.at.since(start), s.cause));
     let sent = match (causes.len(), first) {
         (0, _) | (_, None) => "-".into(),
         (1, Some(first)) => first,
@@ -429,8 +500,16 @@ fn timeouts(start: &Start) -> String {
             row(&mut out, [name, &state, &sent, &told]);
         }
     };
-    add("peer silent for 3 s (retransmission)", Some((start.make)(Setup::default())), 3);
-    add("peer silent for an hour (R2, 2 MSL)", Some((start.make)(Setup::default())), 3600);
+    add(
+        "peer silent for 3 s (retransmission)",
+        Some((start.make)(Setup::default())),
+        3,
+    );
+    add(
+        "peer silent for an hour (R2, 2 MSL)",
+        Some((start.make)(Setup::default())),
+        3600,
+    );
     let mut setup = Setup::default();
     setup.options.user_timeout = Some(secs(30));
     add("user timeout of 30 s, peer silent", Some((start.make)(setup)), 40);
@@ -444,7 +523,11 @@ fn timeouts(start: &Start) -> String {
         p.send(ack(start.rcv, start.nxt));
         p.ignore();
         let mut setup = Setup::default();
-        setup.options.keepalive = Some(Keepalive { idle: secs(10), interval: secs(5), count: 2 });
+        setup.options.keepalive = Some(Keepalive {
+            idle: secs(10),
+            interval: secs(5),
+            count: 2,
+        });
         let mut p = (start.make)(setup);
         p.send(ack(start.rcv, start.nxt));
         p.ignore();
@@ -471,7 +554,11 @@ fn state_by_event() {
                 text.push('\n');
             }
         }
-        let name = start.name.to_lowercase().replace(['(', ')'], "").replace(' ', "-");
+        let name = start
+            .name
+            .to_lowercase()
+            .replace(['(', ')'], "")
+            .replace(' ', "-");
         insta::assert_snapshot!(name, text);
     }
 }
@@ -482,7 +569,11 @@ fn all_states_are_covered() {
     for start in STARTS {
         let p = (start.make)(Setup::default());
         let state = p.state();
-        assert!(start.name.starts_with(&state.to_string()), "{} is {state}", start.name);
+        assert!(
+            start.name.starts_with(&state.to_string()),
+            "{} is {state}",
+            start.name
+        );
     }
     let all = [
         State::Closed,
@@ -498,7 +589,12 @@ fn all_states_are_covered() {
         State::TimeWait,
     ];
     for state in all {
-        assert!(STARTS.iter().any(|s| s.name.split(" (").next() == Some(&state.to_string())), "{state}");
+        assert!(
+            STARTS
+                .iter()
+                .any(|s| s.name.split(" (").next() == Some(&state.to_string())),
+            "{state}"
+        );
     }
 }
 

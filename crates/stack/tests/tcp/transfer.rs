@@ -1,6 +1,5 @@
 //! Whole transfers between two stacks.
 
-
 use crate::pair::{A, B, Pair};
 use sockeye_stack::tcp::State;
 use sockeye_stack::{Config, Duration, Profile};
