@@ -77,7 +77,11 @@ pub struct Failure {
 }
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {} at {}: {}\n{:#?}", self.plan.seed, self.at, self.what, self.plan)
+        write!(
+            f,
+            "seed {} at {}: {}\n{:#?}",
+            self.plan.seed, self.at, self.what, self.plan
+        )
     }
 }
 impl std::error::Error for Failure {}
@@ -113,7 +117,16 @@ impl Plan {
     /// Draws a plan.
     pub fn from_seed(seed: u64) -> Plan {
         let rng = &mut Rng::new(seed).fork(0x706c_616e);
-        let rate = pick(rng, &[None, Some(200_000), Some(1_000_000), Some(10_000_000), Some(100_000_000)]);
+        let rate = pick(
+            rng,
+            &[
+                None,
+                Some(200_000),
+                Some(1_000_000),
+                Some(10_000_000),
+                Some(100_000_000),
+            ],
+        );
         let delay = Duration::from_nanos(rng.below(100_000_000));
         let figures = [draw_figures(rng, rate, delay), draw_figures(rng, rate, delay)];
         let most = if rate == Some(200_000) { 40_000 } else { 400_000 };
@@ -129,9 +142,14 @@ impl Plan {
             chunk: pick(rng, &[1, 100, 1460, 5000, 65_536]),
             nodelay: rng.chance(0.3),
             receive_buffer: rng.chance(0.4).then(|| rng.range(2048, 65_536) as u32),
-            reads_from: if rng.chance(0.2) { ms(rng.range(100, 20_000)) } else { Duration::ZERO },
+            reads_from: if rng.chance(0.2) {
+                ms(rng.range(100, 20_000))
+            } else {
+                Duration::ZERO
+            },
             figures,
-            heals_after: ms(rng.range(0, 60_000)),
+            // Less than the 31 s after which the last SYN,ACK is repeated: a half-open connection must not be given up.
+            heals_after: ms(rng.range(0, 25_000)),
             mtu_change: (routed && rng.chance(0.4)).then(|| (ms(rng.range(0, 5000)), smaller)),
             ..Plan::quiet(seed)
         }
@@ -233,7 +251,9 @@ impl Side {
             }
         }
         if !self.shut {
-            socket.shutdown_send().map_err(|error| format!("{}: shutdown: {error}", self.name))?;
+            socket
+                .shutdown_send()
+                .map_err(|error| format!("{}: shutdown: {error}", self.name))?;
             self.shut = true;
         }
         Ok(())
@@ -250,7 +270,10 @@ impl Side {
                 self.ended = true;
                 if self.received != self.receives.1 {
                     let (got, all) = (self.received, self.receives.1);
-                    return Err(format!("{}: the stream ended after {got} of {all} octets", self.name));
+                    return Err(format!(
+                        "{}: the stream ended after {got} of {all} octets",
+                        self.name
+                    ));
                 }
                 return Ok(());
             }
@@ -309,13 +332,19 @@ impl<'p> Run<'p> {
         let address = address.parse().map_err(|e| format!("{e}"))?;
         let mut stack = world.stack(server);
         let listener = stack.tcp_socket(options.clone());
-        stack.tcp_bind(listener, address).map_err(|e| format!("bind: {e}"))?;
-        stack.tcp_listen(listener, 8).map_err(|e| format!("listen: {e}"))?;
+        stack
+            .tcp_bind(listener, address)
+            .map_err(|e| format!("bind: {e}"))?;
+        stack
+            .tcp_listen(listener, 8)
+            .map_err(|e| format!("listen: {e}"))?;
         drop(stack);
         let now = world.now();
         let mut stack = world.stack(client);
         let id = stack.tcp_socket(options);
-        stack.tcp_connect(now, id, address).map_err(|e| format!("connect: {e}"))?;
+        stack
+            .tcp_connect(now, id, address)
+            .map_err(|e| format!("connect: {e}"))?;
         drop(stack);
         let side = |node, name, socket, sends: usize, receives: usize| Side {
             node,
@@ -342,7 +371,10 @@ impl<'p> Run<'p> {
     fn go(&mut self) -> Result<Outcome, String> {
         let reads_from = Instant::ZERO + self.plan.reads_from;
         let heals = Instant::ZERO + self.plan.heals_after;
-        let change = self.plan.mtu_change.map(|(after, mtu)| (Instant::ZERO + after, mtu));
+        let change = self
+            .plan
+            .mtu_change
+            .map(|(after, mtu)| (Instant::ZERO + after, mtu));
         let mut marks = vec![reads_from, heals];
         marks.extend(change.map(|(at, _)| at));
         marks.sort();
@@ -362,7 +394,10 @@ impl<'p> Run<'p> {
         }
         let end = self.world.now() + PATIENCE;
         if !done && !self.until(end)? {
-            return Err(format!("no end in sight although the network is sound: {}", self.progress()));
+            return Err(format!(
+                "no end in sight although the network is sound: {}",
+                self.progress()
+            ));
         }
         let finished = self.world.now();
         self.nothing_is_left()?;
@@ -375,7 +410,13 @@ impl<'p> Run<'p> {
     /// Lets both sides work until `end`. Returns whether they have finished.
     fn until(&mut self, end: Instant) -> Result<bool, String> {
         let reads_from = Instant::ZERO + self.plan.reads_from;
-        let Run { world, client, server, listener, .. } = self;
+        let Run {
+            world,
+            client,
+            server,
+            listener,
+            ..
+        } = self;
         let mut wrong = None;
         let limit = end - world.now();
         let done = world.run_until(limit, |world| {
@@ -411,7 +452,9 @@ impl<'p> Run<'p> {
         let config = Config::new(self.plan.profile);
         let limit = config.msl * 2 + config.r2 + secs(60);
         let gone = self.world.run_until(limit, |world| {
-            [client, server].iter().all(|&node| world.host_handle(node).lock().snapshot().sockets.is_empty())
+            [client, server]
+                .iter()
+                .all(|&node| world.host_handle(node).lock().snapshot().sockets.is_empty())
         });
         if !gone {
             return Err(format!("something is left after {limit}: {}", self.progress()));
@@ -452,14 +495,32 @@ fn accept(world: &mut World, server: &mut Side, listener: SocketId) -> Result<()
 fn network(world: &mut World, plan: &Plan) -> (NodeId, NodeId, LinkId) {
     let config = Config::new(plan.profile);
     let (client, server) = if plan.routed {
-        let client = world.host("client").config(config.clone()).ip("10.1.0.1/24").gateway("10.1.0.254");
+        let client = world
+            .host("client")
+            .config(config.clone())
+            .ip("10.1.0.1/24")
+            .gateway("10.1.0.254");
         let client = client.ip("fd00:1::1/64").gateway("fd00:1::ff").id();
-        let server = world.host("server").config(config).ip("10.2.0.2/24").gateway("10.2.0.254");
+        let server = world
+            .host("server")
+            .config(config)
+            .ip("10.2.0.2/24")
+            .gateway("10.2.0.254");
         let server = server.ip("fd00:2::2/64").gateway("fd00:2::ff").id();
         (client, server)
     } else {
-        let client = world.host("client").config(config.clone()).ip("10.2.0.1/24").ip("fd00:2::1/64").id();
-        let server = world.host("server").config(config).ip("10.2.0.2/24").ip("fd00:2::2/64").id();
+        let client = world
+            .host("client")
+            .config(config.clone())
+            .ip("10.2.0.1/24")
+            .ip("fd00:2::1/64")
+            .id();
+        let server = world
+            .host("server")
+            .config(config)
+            .ip("10.2.0.2/24")
+            .ip("fd00:2::2/64")
+            .id();
         (client, server)
     };
     let before = match plan.routed {
@@ -472,7 +533,10 @@ fn network(world: &mut World, plan: &Plan) -> (NodeId, NodeId, LinkId) {
         false => client,
     };
     let [there, back] = plan.figures.clone();
-    let link = world.link(before, server).forward().figures(|f| *f = there.clone());
+    let link = world
+        .link(before, server)
+        .forward()
+        .figures(|f| *f = there.clone());
     let link = link.backward().figures(|f| *f = back.clone()).id();
     (client, server, link)
 }

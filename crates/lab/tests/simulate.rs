@@ -14,7 +14,10 @@ impl Drop for Seed {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
 }
 
 fn run(plan: &Plan) -> sockeye_lab::sim::Outcome {
@@ -26,7 +29,11 @@ fn run(plan: &Plan) -> sockeye_lab::sim::Outcome {
 fn a_quiet_transfer() {
     for v6 in [false, true] {
         for routed in [false, true] {
-            let outcome = run(&Plan { v6, routed, ..Plan::quiet(1) });
+            let outcome = run(&Plan {
+                v6,
+                routed,
+                ..Plan::quiet(1)
+            });
             // A few round trips of slow start, and an hour less than the quiet after it.
             assert!(outcome.finished.as_millis() < 1000, "{outcome:?}");
         }
@@ -35,14 +42,23 @@ fn a_quiet_transfer() {
 
 #[test]
 fn nothing_to_send_is_a_transfer_too() {
-    run(&Plan { bytes: [0, 0], ..Plan::quiet(2) });
-    run(&Plan { bytes: [1, 0], ..Plan::quiet(3) });
+    run(&Plan {
+        bytes: [0, 0],
+        ..Plan::quiet(2)
+    });
+    run(&Plan {
+        bytes: [1, 0],
+        ..Plan::quiet(3)
+    });
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     for seed in 0..4 {
-        let plan = Plan { digest: true, ..Plan::from_seed(seed) };
+        let plan = Plan {
+            digest: true,
+            ..Plan::from_seed(seed)
+        };
         let (one, two) = (run(&plan), run(&plan));
         assert_eq!(one, two);
         assert_ne!(one.digest, 0);
