@@ -8,6 +8,7 @@ use std::fmt;
 use sockeye_stack::trace::{AckCause, Cause, ChallengeCause, DropReason, Held, ResetCause, RetransmitCause};
 
 use crate::record::{LinkChange, LinkLoss};
+use crate::text::snake;
 
 /// A sentence and where it comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -472,6 +473,20 @@ impl Explain for LinkChange {
     }
 }
 
+/// A stable name of a cause for machines: `open`, `ack_delay_timer`, `retransmit_timeout`.
+pub fn name(cause: &Cause) -> String {
+    // `Retransmit(Timeout { count: 1, .. })`: the names of the variants, without what they hold.
+    let debug = format!("{cause:?}");
+    let mut variants = debug.split(|c: char| !c.is_ascii_alphanumeric()).take(2);
+    let outer = snake(variants.next().unwrap_or_default());
+    match variants.next() {
+        Some(inner) if inner.starts_with(|c: char| c.is_ascii_uppercase()) => {
+            format!("{outer}_{}", snake(inner))
+        }
+        _ => outer,
+    }
+}
+
 /// A cause as a comment for a capture: its few words, then the sentence and the clause.
 pub fn comment(cause: &Cause) -> String {
     format!("{cause}. {}", cause.explain())
@@ -529,6 +544,18 @@ mod tests {
         }
         assert_eq!(variants("DropReason").len(), DropReason::COUNT);
         assert!(seen > 80, "the source was not read: {seen}");
+    }
+
+    #[test]
+    fn names_are_stable() {
+        let rto = sockeye_stack::Duration::ZERO;
+        assert_eq!(name(&Cause::Open), "open");
+        assert_eq!(name(&Cause::WindowProbe(3)), "window_probe");
+        assert_eq!(name(&Cause::Ack(AckCause::DelayTimer)), "ack_delay_timer");
+        assert_eq!(
+            name(&Cause::Retransmit(RetransmitCause::Timeout { count: 1, rto })),
+            "retransmit_timeout"
+        );
     }
 
     #[test]

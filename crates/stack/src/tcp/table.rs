@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
+use super::State;
 use super::burst::{Burst, Reply};
 use super::conn::{Fact, Phase, Tcb};
 use super::cookie::Cookies;
@@ -17,7 +18,6 @@ use super::ports::PortChooser;
 use super::scope::Scope;
 use super::socket::TcpOptions;
 use super::timewait::TimeWait;
-use super::State;
 use crate::arena::Arena;
 use crate::bindings::Bindings;
 use crate::demux::{Demux, Entry, FourTuple, Kind};
@@ -118,8 +118,14 @@ impl Tcp {
     }
 
     /// The block of an open connection and what its steps need.
-    pub(crate) fn open<'a>(&'a mut self, env: &'a mut Env<'_>, slot: u32) -> Option<(&'a mut Tcb, Scope<'a>)> {
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else { return None };
+    pub(crate) fn open<'a>(
+        &'a mut self,
+        env: &'a mut Env<'_>,
+        slot: u32,
+    ) -> Option<(&'a mut Tcb, Scope<'a>)> {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
+            return None;
+        };
         let scope = Scope {
             now: env.now,
             config: env.config,
@@ -139,7 +145,8 @@ impl Tcp {
 
     pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
         let tables = &self.tables;
-        self.demux.insert(tuple, entry, |other| tables.tuple(other).copied());
+        self.demux
+            .insert(tuple, entry, |other| tables.tuple(other).copied());
     }
 
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
@@ -172,12 +179,14 @@ impl Tcp {
     /// Whether one more acknowledgment of what we do not accept may go out (RFC 5961 section 7).
     #[must_use]
     pub(crate) fn may_challenge(&mut self, env: &Env<'_>) -> bool {
-        self.challenges.take(env.now, env.config.challenge_acks_per_second)
+        self.challenges
+            .take(env.now, env.config.challenge_acks_per_second)
     }
     /// Whether one more reset without a connection may go out.
     #[must_use]
     pub(crate) fn may_reset(&mut self, env: &Env<'_>) -> bool {
-        self.resets.take(env.now, env.config.unsolicited_replies_per_second)
+        self.resets
+            .take(env.now, env.config.unsolicited_replies_per_second)
     }
 
     /// Adds a reply that belongs to no block.
@@ -244,7 +253,9 @@ impl Tcp {
         error: Option<ConnectionError>,
         why: Transition,
     ) {
-        let Some((tcb, mut scope)) = self.open(env, slot) else { return };
+        let Some((tcb, mut scope)) = self.open(env, slot) else {
+            return;
+        };
         let from = tcb.state();
         let (tuple, id) = (tcb.tuple, tcb.id);
         tcb.phase = Phase::Ended;
@@ -272,7 +283,9 @@ impl Tcp {
             self.end(env, events, slot, None, Transition::TimeWaitOver);
             return;
         }
-        let Some((tcb, scope)) = self.open(env, slot) else { return };
+        let Some((tcb, scope)) = self.open(env, slot) else {
+            return;
+        };
         let now = scope.now;
         let mut entry = TimeWait {
             tuple: tcb.tuple,
@@ -281,7 +294,10 @@ impl Tcp {
             rcv_wnd: tcb.rcv_wnd(),
             window: super::recv::window::field(tcb),
             reuse: tcb.switches.reuse,
-            timestamps: tcb.facts.contains(Fact::TIMESTAMPS).then_some((tcb.ts_recent, tcb.ts_offset)),
+            timestamps: tcb
+                .facts
+                .contains(Fact::TIMESTAMPS)
+                .then_some((tcb.ts_recent, tcb.ts_offset)),
             block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
             wheel: Default::default(),
         };
@@ -315,7 +331,9 @@ impl Tcp {
 
     /// 2 MSL have passed, a new connection takes over, or a reset came.
     pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
-        let Some(mut entry) = self.tables.time_wait.remove_at(place) else { return };
+        let Some(mut entry) = self.tables.time_wait.remove_at(place) else {
+            return;
+        };
         self.wheel.cancel(&mut entry.wheel);
         let tables = &self.tables;
         debug_assert!(tables.time_wait.at(place).is_none());
@@ -327,12 +345,13 @@ impl Tcp {
             tcb.phase = Phase::Ended;
         }
         let tuple = Tuple::from(entry.tuple);
-        env.trace.record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
-            tuple,
-            from: State::TimeWait,
-            to: State::Closed,
-            why,
-        });
+        env.trace
+            .record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
+                tuple,
+                from: State::TimeWait,
+                to: State::Closed,
+                why,
+            });
     }
 
     /// An opening connection failed: the socket is fresh again, with the error for the application.
@@ -344,7 +363,9 @@ impl Tcp {
         error: ConnectionError,
         why: Transition,
     ) {
-        let Some(place) = self.tables.sockets.at_mut(slot) else { return };
+        let Some(place) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
         let Slot::SynSent(open) = place else { return };
         let (id, tuple, from) = (open.id, open.tuple, open.state());
         self.wheel.cancel(&mut open.wheel);
@@ -358,12 +379,13 @@ impl Tcp {
         *place = Slot::Fresh(Box::new(fresh));
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings.connection_gone(tuple.local_port, reuse);
-        env.trace.record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
-            tuple: Tuple::from(tuple),
-            from,
-            to: State::Closed,
-            why,
-        });
+        env.trace
+            .record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
+                tuple: Tuple::from(tuple),
+                from,
+                to: State::Closed,
+                why,
+            });
         self.announce(events, id);
     }
 

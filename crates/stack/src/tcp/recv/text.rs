@@ -25,7 +25,11 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
     let edge = tcb.rcv_adv;
     if (seq + payload.len() as u32).after(edge) {
         cx.dropped(tcb, DropReason::BeyondWindow);
-        payload.truncate(if edge.after(seq) { edge.since(seq) as usize } else { 0 });
+        payload.truncate(if edge.after(seq) {
+            edge.since(seq) as usize
+        } else {
+            0
+        });
         fin = None; // it lies beyond the window too
     }
     if let Some(at) = fin
@@ -35,7 +39,11 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
     }
     if payload.is_empty() {
         if tcb.fin_ahead != Some(tcb.rcv_nxt) {
-            let cause = if fin.is_some() { AckCause::OutOfOrder } else { AckCause::Duplicate };
+            let cause = if fin.is_some() {
+                AckCause::OutOfOrder
+            } else {
+                AckCause::Duplicate
+            };
             tcb.ack_owed = AckOwed::Now(cause);
         }
         return;
@@ -74,7 +82,9 @@ fn deliver(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
     if tcb.facts.contains(Fact::NO_READ) {
         return; // the application shut its reading side down: taken and forgotten
     }
-    tcb.receive.get_or_insert_with(Box::default).push(cx.pool, payload, false);
+    tcb.receive
+        .get_or_insert_with(Box::default)
+        .push(cx.pool, payload, false);
 }
 
 /// SHLD-18, SHLD-19, MUST-58: an ACK for every second full segment, else delayed (MUST-40); at once when a gap was
