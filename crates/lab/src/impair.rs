@@ -248,7 +248,7 @@ mod tests {
             ..Impairments::default()
         };
         let mut channel = channel();
-        let mut burst = |channel: &mut Channel, figures: &Impairments, now| {
+        let burst = |channel: &mut Channel, figures: &Impairments, now| {
             (0..10)
                 .filter(|_| channel.send(now, 1500, figures) != Fate::QueueFull)
                 .count()

@@ -20,12 +20,14 @@ pub mod impair;
 mod link;
 mod nat;
 pub mod packet;
+mod pass;
 mod rng;
 mod route;
 mod router;
 mod run;
 pub mod sim;
 mod switch;
+mod tell;
 mod world;
 
 pub use build::{HostBuilder, LinkEdit, RouterBuilder};

@@ -103,7 +103,7 @@ impl Router {
         match mac {
             None => self.packet(now, port, frame, out),
             Some(mac) => {
-                if let Some(packet) = self.from_ethernet(port, mac, frame, out) {
+                if let Some(packet) = self.take_ethernet(port, mac, frame, out) {
                     self.packet(now, port, packet, out);
                 }
             }
@@ -328,7 +328,7 @@ impl Router {
         out.push((port, frame, Cause::NeighborRequest));
     }
     /// Takes the link header off. `None` if the frame is not for us, or was about addresses and is dealt with.
-    fn from_ethernet(&mut self, port: u16, mac: [u8; 6], mut frame: Frame, out: &mut Out) -> Option<Frame> {
+    fn take_ethernet(&mut self, port: u16, mac: [u8; 6], mut frame: Frame, out: &mut Out) -> Option<Frame> {
         let head = frame.head.as_slice();
         if head.len() < 14 || !(head[..6] == mac || head[0] & 1 != 0) {
             return None;

@@ -264,6 +264,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "its own words")]
     fn a_program_s_panic_is_the_runner_s() {
-        run(World::new(1), |_| async { panic!("its own words") });
+        run(World::new(1), |lab| async move {
+            assert!(lab.now() > Instant::ZERO, "its own words")
+        });
     }
 }

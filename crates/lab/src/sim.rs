@@ -148,7 +148,8 @@ impl Plan {
                 Duration::ZERO
             },
             figures,
-            heals_after: ms(rng.range(0, 60_000)),
+            // Less than the 31 s after which the last SYN,ACK is repeated: a half-open connection must not be given up.
+            heals_after: ms(rng.range(0, 25_000)),
             mtu_change: (routed && rng.chance(0.4)).then(|| (ms(rng.range(0, 5000)), smaller)),
             ..Plan::quiet(seed)
         }

@@ -207,7 +207,7 @@ fn a_router_finds_and_is_found_on_ethernet() {
         ]
         .concat()
     };
-    let mut exchange = |frame: Option<Vec<u8>>, world: &mut World| {
+    let exchange = |frame: Option<Vec<u8>>, world: &mut World| {
         if let Some(frame) = frame {
             world.inject(a, 0, frame);
         }
@@ -474,17 +474,16 @@ fn faults_strike_exactly_whom_they_are_meant_for() {
     let link = world.link(a, b).forward().drop_nth(3, Packet::is_data).id();
     let from = (ip("10.0.0.1"), 1);
     let to = (ip("10.0.0.2"), 2);
-    let mut seqs = |world: &mut World| {
+    let seqs = |world: &mut World| {
         for n in 0..5 {
             world.inject(a, 0, tcp_packet(from, to, n, 0, Flags::ACK, b""));
             world.inject(a, 0, tcp_packet(from, to, 100 + n, 0, Flags::ACK, b"data"));
         }
         world.run_for(ms(1));
-        let seqs = got(world, b)
+        got(world, b)
             .iter()
             .map(|bytes| look(bytes).seq.0)
-            .collect::<Vec<u32>>();
-        seqs
+            .collect::<Vec<u32>>()
     };
     assert_eq!(seqs(&mut world), [0, 100, 1, 101, 2, 3, 103, 4, 104]);
     assert_eq!(seqs(&mut world).len(), 10, "once");
