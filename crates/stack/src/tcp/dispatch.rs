@@ -4,7 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::burst::{Reply, reset_for};
-use super::conn::{AckOwed, Fact, Tcb};
+use super::conn::{AckOwed, Fact, FinOut, Tcb};
 use super::ingress::{self, Fate};
 use super::listen::{self, HalfOpen};
 use super::open::{self, Handshake, Opening, PeerOffer};
@@ -207,11 +207,15 @@ impl Tcp {
             now,
         );
         self.wheel.cancel(&mut opening.wheel);
-        let (id, tuple) = (opening.id, opening.tuple);
+        let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
+        if closing {
+            tcb.facts.insert(Fact::ORPHAN);
+            tcb.fin_out = FinOut::Queued;
+        }
         *place = Slot::Open(tcb);
         let why = if simultaneous {
             Transition::SynAcked
@@ -219,6 +223,16 @@ impl Tcp {
             Transition::SynAck
         };
         state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
+        if closing {
+            state_moved(
+                cx.env,
+                Some(id),
+                &tuple,
+                State::Established,
+                State::FinWait1,
+                Transition::Close,
+            );
+        }
         if scaled || !payload.is_empty() || seg.has(Flags::FIN) {
             self.rest_of(cx, slot, seg, payload);
         }

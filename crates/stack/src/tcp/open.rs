@@ -92,6 +92,8 @@ pub(crate) struct SynSent {
     pub(crate) wheel: WheelEntry,
     pub(crate) pending: Readiness,
     pub(crate) soft_error: Option<ConnectionError>,
+    /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
+    pub(crate) closing: bool,
 }
 
 /// What a segment did to an opening connection.

@@ -5,5 +5,10 @@
 mod pair;
 mod peer;
 
+mod addresses;
+mod close;
+mod handshake;
+mod options;
+mod reset;
 mod table;
 mod transfer;
