@@ -212,6 +212,7 @@ impl Tcp {
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
+        open::take_timestamp(&mut tcb, seg);
         if closing {
             tcb.facts.insert(Fact::ORPHAN);
             tcb.fin_out = FinOut::Queued;
@@ -378,6 +379,7 @@ impl Tcp {
                 now,
             );
             tcb.facts.insert(Fact::UNACCEPTED);
+            open::take_timestamp(&mut tcb, seg);
             Slot::Open(tcb)
         });
         let id = SocketId {

@@ -288,6 +288,17 @@ pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32
     }
 }
 
+/// The segment that completes a handshake stands at the last acknowledgment sent, so TS.Recent follows it (RFC 7323
+/// section 4.3).
+pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
+    if let Some(ts) = seg.options.timestamps
+        && tcb.facts.contains(Fact::TIMESTAMPS)
+        && (ts.value.wrapping_sub(tcb.ts_recent) as i32) > 0
+    {
+        tcb.ts_recent = ts.value;
+    }
+}
+
 /// What a finished handshake knows.
 #[derive(Debug)]
 pub(crate) struct Handshake<'a> {

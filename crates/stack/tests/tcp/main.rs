@@ -5,10 +5,19 @@
 mod pair;
 mod peer;
 
+mod acks;
 mod addresses;
 mod close;
+mod congestion;
 mod handshake;
+mod keepalive;
+mod nagle;
 mod options;
 mod reset;
+mod rto;
+mod sack;
 mod table;
+mod timestamps;
 mod transfer;
+mod urgent;
+mod window;
