@@ -34,20 +34,21 @@ impl FourTuple {
     /// Both forms have a fixed length, so that a hash over them unrolls.
     #[inline]
     pub(crate) fn with_octets<R>(&self, f: impl Fn(&[u8]) -> R) -> R {
-        let ports = (u32::from(self.local_port) << 16 | u32::from(self.remote_port)).to_be_bytes();
+        // Built from whole words: narrow stores that a hash reads back as words would stall.
+        let ports = u32::from(self.local_port) << 16 | u32::from(self.remote_port);
         match (self.local, self.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
                 let mut octets = [0; 12];
-                octets[..4].copy_from_slice(&local.octets());
-                octets[4..8].copy_from_slice(&remote.octets());
-                octets[8..].copy_from_slice(&ports);
+                octets[..8].copy_from_slice(&pair.to_be_bytes());
+                octets[8..].copy_from_slice(&ports.to_be_bytes());
                 f(&octets)
             }
             (local, remote) => {
                 let mut octets = [0; 36];
                 octets[..16].copy_from_slice(&as_v6(local));
                 octets[16..32].copy_from_slice(&as_v6(remote));
-                octets[32..].copy_from_slice(&ports);
+                octets[32..].copy_from_slice(&ports.to_be_bytes());
                 f(&octets)
             }
         }
