@@ -23,9 +23,8 @@ pub mod wire;
 
 #[allow(dead_code)]
 mod arena;
-#[allow(dead_code)]
 mod bindings;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod demux;
 mod error;
 #[allow(dead_code)]

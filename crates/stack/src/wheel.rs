@@ -78,6 +78,8 @@ pub(crate) struct Wheel {
     tick: u64,
     /// The earliest deadline; `u64::MAX` where there is none.
     earliest: u64,
+    /// Whose it is (of several at the same time, one).
+    earliest_owner: u32,
     /// For each level, which slots hold entries.
     occupied: [u64; LEVELS],
     /// For each level, which slots' lists may be out of order.
@@ -99,6 +101,7 @@ impl Wheel {
         Wheel {
             tick: 0,
             earliest: u64::MAX,
+            earliest_owner: 0,
             occupied: [0; LEVELS],
             unsorted: [0; LEVELS],
             heads: Box::new([[NONE; SLOTS]; LEVELS]),
@@ -122,6 +125,10 @@ impl Wheel {
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
         (self.earliest != u64::MAX).then(|| Instant::from_nanos(self.earliest))
+    }
+    /// The earliest deadline and its owner.
+    pub(crate) fn next_with_owner(&self) -> Option<(Instant, u32)> {
+        self.next().map(|at| (at, self.earliest_owner))
     }
     /// The deadline of `entry`, if it is scheduled.
     pub(crate) fn deadline(&self, entry: &WheelEntry) -> Option<Instant> {
@@ -159,7 +166,10 @@ impl Wheel {
         e.owner = owner;
         self.place(index);
         self.scheduled += 1;
-        self.earliest = self.earliest.min(at);
+        if at < self.earliest {
+            self.earliest = at;
+            self.earliest_owner = owner;
+        }
     }
     /// Takes the deadline of `entry` away and frees its place.
     pub(crate) fn cancel(&mut self, entry: &mut WheelEntry) {
@@ -263,11 +273,12 @@ impl Wheel {
         block | (slot as u64) << shift
     }
     fn find_earliest(&mut self) {
-        self.earliest = match self.first_slot() {
-            None => u64::MAX,
+        (self.earliest, self.earliest_owner) = match self.first_slot() {
+            None => (u64::MAX, 0),
             Some((level, slot)) => {
                 self.sort(level, slot);
-                self.entries[self.heads[level][slot] as usize].deadline
+                let first = &self.entries[self.heads[level][slot] as usize];
+                (first.deadline, first.owner)
             }
         };
     }
@@ -441,6 +452,25 @@ mod tests {
         assert!(wheel.placed <= 100 * LEVELS as u32, "{} steps", wheel.placed);
         wheel.schedule(&mut entry, 7, at(u64::MAX - 1));
         assert_eq!(wheel.expire(at(u64::MAX - 1)), Some(7));
+    }
+
+    /// A slot filled from the last deadline to the first is sorted once, not for each that goes.
+    #[test]
+    fn a_slot_out_of_order_fires_in_order() {
+        let mut wheel = Wheel::new();
+        let mut entries: Vec<_> = (0..1000).map(|_| WheelEntry::new()).collect();
+        let deadline = |owner: u64| at(3_600_000_000_000 + owner / 2);
+        for owner in (0..1000u64).rev() {
+            wheel.schedule(&mut entries[owner as usize], owner as u32, deadline(owner));
+        }
+        assert!(wheel.unsorted.iter().any(|bits| *bits != 0));
+        wheel.cancel(&mut entries[0]);
+        wheel.cancel(&mut entries[1]);
+        assert_eq!(wheel.next(), Some(deadline(2)));
+        assert!(wheel.unsorted.iter().all(|bits| *bits == 0));
+        let fired: Vec<_> = core::iter::from_fn(|| wheel.expire(deadline(1000))).collect();
+        // Of two equal deadlines the odd owner's was scheduled first.
+        assert_eq!(fired, (2..1000).map(|owner| owner ^ 1).collect::<Vec<_>>());
     }
 
     #[test]

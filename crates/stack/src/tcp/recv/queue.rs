@@ -50,8 +50,8 @@ impl ReceiveQueue {
         self.len += payload.len() as u32;
         if payload.len() > COPY_MAX && !pins {
             self.share_tail();
-            for part in payload.parts() {
-                self.parts.push(part.clone());
+            for part in payload.into_parts() {
+                self.parts.push(part);
             }
             return;
         }
@@ -113,6 +113,16 @@ impl ReceiveQueue {
             self.tail = BytesMut::new();
         }
         out
+    }
+    /// The octet at a position, if it is there.
+    pub(crate) fn octet_at(&self, mut at: usize) -> Option<u8> {
+        for part in self.parts.iter().map(|part| &part[..]).chain([&self.tail[..]]) {
+            match part.get(at) {
+                Some(octet) => return Some(*octet),
+                None => at -= part.len(),
+            }
+        }
+        None
     }
     /// Drops the first `n` octets (all, if there are fewer), giving buffers back to the pool.
     pub(crate) fn discard(&mut self, pool: &mut Pool, n: u32) {
