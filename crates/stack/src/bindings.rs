@@ -271,11 +271,6 @@ impl Bindings {
             })
     }
 
-    /// Whether nobody holds this port, at any address: what a bind to port 0 looks for.
-    pub(crate) fn is_unused(&self, port: u16) -> bool {
-        self.ports.find(hash(port), |p| p.number == port).is_none()
-    }
-
     fn existing(&mut self, number: u16) -> Option<&mut Port> {
         self.ports.find_mut(hash(number), |p| p.number == number)
     }
@@ -345,6 +340,12 @@ mod tests {
         SocketId { slot, generation: 0 }
     }
 
+    impl Bindings {
+        fn is_unused(&self, port: u16) -> bool {
+            self.ports.find(hash(port), |p| p.number == port).is_none()
+        }
+    }
+
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
@@ -379,7 +380,7 @@ mod tests {
         ];
         for (one, other, flags, collides) in cases {
             for (first, second) in [(one, other), (other, one)] {
-                let mut bindings = Bindings::default();
+                let mut bindings = Bindings::new([0; 16]);
                 bindings.bind(id(1), at(first), flags).unwrap();
                 assert_eq!(
                     bindings.bind(id(2), at(second), flags).is_err(),
@@ -393,7 +394,7 @@ mod tests {
     #[test]
     fn reuse_address_shares_a_bind_but_not_a_listen() {
         let here = at("0.0.0.0:80");
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new([0; 16]);
         bindings.bind(id(1), here, ADDRESS).unwrap();
         bindings.bind(id(2), here, ADDRESS).unwrap();
         assert_eq!(bindings.bind(id(3), here, NONE), Err(InUse), "both have to agree");
@@ -419,7 +420,7 @@ mod tests {
             (false, ADDRESS, false),
             (true, ADDRESS, true),
         ] {
-            let mut bindings = Bindings::default();
+            let mut bindings = Bindings::new([0; 16]);
             bindings.connection_made(80, old);
             assert_eq!(
                 bindings.bind(id(1), at("0.0.0.0:80"), new).is_ok(),
@@ -431,7 +432,7 @@ mod tests {
             assert!(bindings.is_unused(80));
             bindings.bind(id(1), at("0.0.0.0:80"), new).unwrap();
         }
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new([0; 16]);
         bindings.connection_made(80, true);
         bindings.connection_made(80, false);
         assert!(
@@ -445,7 +446,7 @@ mod tests {
     /// MUST-42.
     #[test]
     fn must42_listens_on_a_port_with_connections() {
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new([0; 16]);
         bindings.bind(id(1), at("10.0.0.1:80"), NONE).unwrap();
         bindings.connection_made(80, false);
         bindings.listen(id(1), at("10.0.0.1:80")).unwrap();
@@ -454,7 +455,7 @@ mod tests {
 
     #[test]
     fn the_nearest_listener_is_found() {
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new([0; 16]);
         for (slot, local, flags) in [
             (2, "0.0.0.0:80", PORT),
             (3, "10.0.0.1:80", PORT),
@@ -502,7 +503,7 @@ mod tests {
 
     #[test]
     fn outgoing_connections_avoid_sockets_that_share_nothing() {
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new([0; 16]);
         let local: IpAddr = "10.0.0.1".parse().unwrap();
         bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
         bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
@@ -519,7 +520,7 @@ mod tests {
 
     #[test]
     fn memory_is_given_back() {
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new([0; 16]);
         for port in 1..=u16::MAX {
             bindings.connection_made(port, true);
         }
