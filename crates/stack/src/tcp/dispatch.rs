@@ -513,7 +513,8 @@ impl Tcp {
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
-        let ts_value = self.cookies.timestamp(now, peer.window_scale, peer.sack);
+        let offset = self.isn.timestamp_offset(tuple);
+        let ts_value = self.cookies.timestamp(now, peer.window_scale, peer.sack).wrapping_add(offset);
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
         let options = listener.options.clone();
