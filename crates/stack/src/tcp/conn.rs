@@ -222,6 +222,9 @@ pub(crate) struct Tcb {
     pub(crate) rtt: RttEstimator,
     /// The octet after the segment being timed, and when it was sent; `None` while nothing is timed (Karn's rule).
     pub(crate) timing: Option<(SeqNumber, u32)>,
+    /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
+    /// 0 if there is none.
+    pub(crate) first_again: u32,
 
     /// IRS: initial receive sequence number.
     pub(crate) irs: SeqNumber,

@@ -453,6 +453,14 @@ fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
 fn sent_again(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     tcb.stats.retransmits = tcb.stats.retransmits.wrapping_add(1);
     tcb.timing = None; // Karn's rule
+    if tcb.first_again == 0
+        && matches!(
+            plan.cause,
+            Cause::Retransmit(RetransmitCause::Timeout { .. } | RetransmitCause::Fast)
+        )
+    {
+        tcb.first_again = tcb.ts_now(cx.now).max(1);
+    }
     match &mut tcb.recovery {
         Recovery::Loss { next, .. } => *next = next.later(end),
         Recovery::Fast {
@@ -490,14 +498,16 @@ pub(crate) fn move_edge(tcb: &mut Tcb) {
 
 /// RFC 5681 section 4.1: after an idle time longer than the RTO the window starts again from the initial one.
 pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
-    let idle = cx.now.since(tcb.last_sent);
-    if tcb.outstanding() == 0 && tcb.unsent() > 0 && idle > tcb.rto(cx.config) {
-        let before = tcb.congestion.cwnd();
-        let restart = initial_window(u32::from(tcb.snd_mss), cx.config.initial_window);
-        tcb.congestion.on_idle(cx.now, restart);
-        let changed = tcb.congestion.cwnd() != before;
-        cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
+    if tcb.outstanding() > 0 || tcb.unsent() == 0 {
+        return;
     }
+    let long = cx.now.since(tcb.last_sent) > tcb.rto(cx.config);
+    let initial = initial_window(u32::from(tcb.snd_mss), cx.config.initial_window);
+    let before = tcb.congestion.cwnd();
+    tcb.congestion
+        .on_idle(cx.now, if long { initial } else { u32::MAX });
+    let changed = tcb.congestion.cwnd() != before;
+    cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
 }
 
 /// Whether the profile answers the first segments without delay.

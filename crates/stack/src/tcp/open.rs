@@ -337,6 +337,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         ),
         rtt,
         timing: None,
+        first_again: 0,
         irs: h.peer.irs,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).

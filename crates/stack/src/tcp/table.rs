@@ -85,6 +85,8 @@ pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
     pub(crate) bindings: Bindings,
+    /// TIME-WAIT entries in the order of their making, with places of some that are gone.
+    oldest_waiting: VecDeque<(u32, u32)>,
     pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
     pub(crate) ready: VecDeque<Entry>,
@@ -103,7 +105,8 @@ impl Tcp {
         Tcp {
             tables: Tables::default(),
             demux: Demux::new(Secrets::derive(seed, "tcp demux")),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
+            oldest_waiting: VecDeque::new(),
             wheel: Wheel::new(),
             ready: VecDeque::new(),
             replies: VecDeque::new(),
@@ -279,9 +282,13 @@ impl Tcp {
 
     /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
     pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
-        if self.tables.time_wait.len() as u32 >= env.config.time_wait_max {
-            self.end(env, events, slot, None, Transition::TimeWaitOver);
-            return;
+        while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
+            let Some((place, generation)) = self.oldest_waiting.pop_front() else {
+                break;
+            };
+            if self.tables.time_wait.get(place, generation).is_some() {
+                self.end_time_wait(env, place, Transition::TimeWaitOver);
+            }
         }
         let Some((tcb, scope)) = self.open(env, slot) else {
             return;
@@ -316,10 +323,11 @@ impl Tcp {
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         let until = now + env.config.msl * 2;
         let wheel = &mut self.wheel;
-        let (place, _) = self.tables.time_wait.insert_with(|place, _| {
+        let (place, generation) = self.tables.time_wait.insert_with(|place, _| {
             wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
             entry
         });
+        self.oldest_waiting.push_back((place, generation));
         self.enter(&tuple, Entry::new(Kind::TimeWait, place));
         self.reply(ack);
         if orphan {
@@ -335,8 +343,11 @@ impl Tcp {
             return;
         };
         self.wheel.cancel(&mut entry.wheel);
-        let tables = &self.tables;
-        debug_assert!(tables.time_wait.at(place).is_none());
+        while let Some((place, generation)) = self.oldest_waiting.front()
+            && self.tables.time_wait.get(*place, *generation).is_none()
+        {
+            self.oldest_waiting.pop_front();
+        }
         self.demux.remove(&entry.tuple, Entry::new(Kind::TimeWait, place));
         self.bindings.connection_gone(entry.tuple.local_port, entry.reuse);
         if let Some(id) = entry.block

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::reassembly::{Reassembly, ReassemblyFull};
+use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
 use crate::frame::Payload;
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
@@ -58,15 +58,27 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
 fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
     let had = tcb.readable();
-    deliver(tcb, cx, payload);
-    let mut filled = false;
-    if let Some(mut store) = tcb.reassembly.take() {
-        filled = true;
-        while let Some(payload) = store.take_contiguous(tcb.rcv_nxt) {
-            deliver(tcb, cx, payload);
-        }
-        if !store.is_empty() {
-            tcb.reassembly = Some(store);
+    let filled = tcb.reassembly.is_some();
+    match tcb.reassembly.take() {
+        None => deliver(tcb, cx, payload),
+        Some(mut store) => {
+            match store.insert(tcb.rcv_nxt, payload) {
+                Ok(Inserted {
+                    new_octets: _,
+                    duplicate,
+                }) => {
+                    while let Some(payload) = store.take_contiguous(tcb.rcv_nxt) {
+                        deliver(tcb, cx, payload);
+                    }
+                    if let Some(block) = duplicate {
+                        report_duplicate(tcb, block.start, block.end);
+                    }
+                }
+                Err(ReassemblyFull) => cx.dropped(tcb, DropReason::ReassemblyFull),
+            }
+            if !store.is_empty() {
+                tcb.reassembly = Some(store);
+            }
         }
     }
     if had == 0 {
@@ -132,7 +144,8 @@ fn report_duplicate(tcb: &mut Tcb, start: SeqNumber, end: SeqNumber) {
 
 /// Learns the size of the peer's full segments, for "every second full-sized segment" (RFC 5681 section 4.2).
 fn note_size(tcb: &mut Tcb, seg: &Segment) {
-    let size = seg.payload_len.min(u32::from(u16::MAX)) as u16;
+    // A device that joins segments (GRO) delivers more than one at once: no segment is longer than the link takes.
+    let size = seg.payload_len.min(tcb.path.mtu.min(u32::from(u16::MAX)) - 40) as u16;
     if size > tcb.rcv_mss {
         tcb.rcv_mss = size;
     }

@@ -23,7 +23,7 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     let acked = if advanced { advance(tcb, cx, seg) } else { 0 };
     update_window(tcb, cx, seg);
     if advanced {
-        after_advance(tcb, cx, acked, flight);
+        after_advance(tcb, cx, seg, acked, flight);
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
         duplicate(tcb, cx, news, flight);
     }
@@ -41,11 +41,14 @@ fn take_sack(tcb: &mut Tcb, seg: &Segment) -> News {
     if seg.options.sack.is_empty() || !tcb.facts.contains(Fact::SACK) || tcb.outstanding() == 0 {
         return News::None;
     }
-    let board = tcb.scoreboard.get_or_insert_with(Box::default);
     if seg.ack.before(tcb.snd_una) {
         return News::None; // its blocks speak of what has been acknowledged since
     }
+    let board = tcb.scoreboard.get_or_insert_with(Box::default);
     let update = board.update(seg.ack, &seg.options.sack, tcb.snd_nxt);
+    if board.is_empty() && tcb.recovery == Recovery::Open {
+        tcb.scoreboard = None;
+    }
     if update.newly_sacked > 0 {
         News::Sacked
     } else {
@@ -130,12 +133,15 @@ fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
 }
 
 /// SND.UNA has moved: timers, recovery and the congestion window follow.
-fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
+fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, flight: u32) {
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
     if !tcb.facts.contains(Fact::PROBING) {
         tcb.rtt.reset_backoff();
+    }
+    if was_spurious(tcb, seg) {
+        undo(tcb, cx);
     }
     let done = tcb.outstanding() == 0;
     tcb.stalled_since = if done { Instant::NEVER } else { cx.now };
@@ -199,7 +205,31 @@ fn partial_ack(tcb: &mut Tcb, acked: u32, mss: u32) -> Option<CongestionChange> 
     Some(CongestionChange::Recovery)
 }
 
+/// Eifel detection (RFC 3522): the first ACK after a retransmission that echoes a timestamp from before it answers the
+/// original, which was therefore not lost but late.
+fn was_spurious(tcb: &mut Tcb, seg: &Segment) -> bool {
+    let first = core::mem::take(&mut tcb.first_again);
+    let Some(ts) = seg.options.timestamps else {
+        return false;
+    };
+    tcb.recovery != Recovery::Open
+        && tcb.facts.contains(Fact::TIMESTAMPS)
+        && first != 0
+        && ts.echo != 0
+        && (ts.echo.wrapping_sub(first) as i32) < 0
+}
+
+/// The response (RFC 4015): the reduction is taken back, and sending goes on where it was.
+fn undo(tcb: &mut Tcb, cx: &mut Scope<'_>) {
+    if tcb.congestion.undo() {
+        leave_recovery(tcb);
+        tcb.probe_owed = ProbeOwed::No;
+        cx.congestion(tcb, Some(CongestionChange::Undone));
+    }
+}
+
 fn leave_recovery(tcb: &mut Tcb) {
+    tcb.first_again = 0;
     tcb.recovery = Recovery::Open;
     tcb.facts.remove(Fact::PATH_SHRUNK);
     if tcb.scoreboard.as_ref().is_some_and(|b| b.is_empty()) {
