@@ -224,6 +224,7 @@ struct Side {
     shut: bool,
     ended: bool,
     closed: bool,
+    buffer: Vec<u8>,
 }
 
 impl Side {
@@ -262,7 +263,7 @@ impl Side {
         while self.sent < self.sends.1 {
             let left = self.sends.1 - self.sent;
             let n = self.chunk.min(left).min(socket.writable().max(1)).min(BUFFER);
-            let data = &mut [0; BUFFER][..n];
+            let data = &mut self.buffer[..n];
             stream_bytes(self.sends.0, self.sent, data);
             match socket.send(data) {
                 Ok(n) if n > 0 && n <= data.len() => self.sent += n,
@@ -298,7 +299,7 @@ impl Side {
                 }
                 return Ok(());
             }
-            let expected = &mut [0; BUFFER][..n];
+            let expected = &mut self.buffer[..n];
             stream_bytes(self.receives.0, self.received, expected);
             if self.received + n > self.receives.1 || buf[..n] != *expected {
                 let at = self.received;
@@ -383,6 +384,7 @@ impl<'p> Run<'p> {
             shut: false,
             ended: false,
             closed: false,
+            buffer: vec![0; BUFFER],
         };
         Ok(Run {
             plan,
