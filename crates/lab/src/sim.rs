@@ -14,8 +14,9 @@ use std::fmt;
 
 use sockeye_stack::config::CongestionControl;
 use sockeye_stack::tcp::{State, TcpOptions};
-use sockeye_stack::{Config, Duration, Instant, Profile, RecvError, SendError, SocketId};
+use sockeye_stack::{Capabilities, Config, Duration, Instant, Profile, RecvError, SendError, SocketId};
 
+use crate::build::HostBuilder;
 use crate::impair::{Burst, Impairments, Queue};
 use crate::link::{Direction, LinkStats};
 use crate::rng::Rng;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub heals_after: Duration,
     /// A smaller MTU behind the router from some time on.
     pub mtu_change: Option<(Duration, u32)>,
+    /// Nobody checks checksums: corruption must then break an oracle, which shows that it would be noticed.
+    pub unchecked: bool,
     /// Compute the digest of all records.
     pub digest: bool,
 }
@@ -114,6 +117,7 @@ impl Plan {
             figures: [figures.clone(), figures],
             heals_after: Duration::ZERO,
             mtu_change: None,
+            unchecked: false,
             digest: false,
         }
     }
@@ -522,31 +526,32 @@ fn accept(world: &mut World, server: &mut Side, listener: SocketId) -> Result<()
 /// Client and server, with a router between them or not. The link that is returned is the impaired one; forward is
 /// towards the server.
 fn network(world: &mut World, plan: &Plan) -> (NodeId, NodeId, LinkId) {
-    let config = Config::new(plan.profile);
+    fn host<'w>(world: &'w mut World, name: &str, plan: &Plan) -> HostBuilder<'w> {
+        let capabilities = Capabilities {
+            no_checksums: plan.unchecked,
+            ..Capabilities::default()
+        };
+        world
+            .host(name)
+            .config(Config::new(plan.profile))
+            .capabilities(capabilities)
+    }
     let (client, server) = if plan.routed {
-        let client = world
-            .host("client")
-            .config(config.clone())
+        let client = host(world, "client", plan)
             .ip("10.1.0.1/24")
             .gateway("10.1.0.254");
         let client = client.ip("fd00:1::1/64").gateway("fd00:1::ff").id();
-        let server = world
-            .host("server")
-            .config(config)
+        let server = host(world, "server", plan)
             .ip("10.2.0.2/24")
             .gateway("10.2.0.254");
         let server = server.ip("fd00:2::2/64").gateway("fd00:2::ff").id();
         (client, server)
     } else {
-        let client = world
-            .host("client")
-            .config(config.clone())
+        let client = host(world, "client", plan)
             .ip("10.2.0.1/24")
             .ip("fd00:2::1/64")
             .id();
-        let server = world
-            .host("server")
-            .config(config)
+        let server = host(world, "server", plan)
             .ip("10.2.0.2/24")
             .ip("fd00:2::2/64")
             .id();

@@ -104,3 +104,18 @@ fn seeds_meet_every_impairment() {
         assert!(count > 50, "{sum:?}");
     }
 }
+
+/// Without checksums corruption reaches the stream, and the oracle sees it.
+#[test]
+fn what_is_not_checked_is_noticed() {
+    let mut plan = Plan {
+        unchecked: true,
+        ..Plan::quiet(1)
+    };
+    plan.figures[0].corrupt = 0.2;
+    plan.heals_after = sockeye_lab::secs(60);
+    let failure = simulate(&plan).unwrap_err();
+    assert!(failure.what.contains("not what was sent"), "{failure}");
+    plan.unchecked = false;
+    run(&plan);
+}
