@@ -31,8 +31,10 @@ pub(super) struct Local {
     pub(super) preferred_until: Instant,
     /// When it goes.
     pub(super) valid_until: Instant,
-    /// Neighbour solicitations sent for duplicate address detection.
-    pub(super) probes: u8,
+    /// When the check for duplicates is over.
+    pub(super) checked_at: Instant,
+    /// Which of the addresses that could be made of the prefix this is (RFC 7217's DAD_Counter).
+    pub(super) attempt: u8,
 }
 
 impl Local {
@@ -44,7 +46,16 @@ impl Local {
             autoconfigured: false,
             preferred_until: Instant::NEVER,
             valid_until: Instant::NEVER,
-            probes: 0,
+            checked_at: Instant::NEVER,
+            attempt: 0,
+        }
+    }
+    /// When something about it changes.
+    pub(super) fn next_timeout(&self) -> Instant {
+        match self.state {
+            AddressState::Tentative => self.checked_at.min(self.valid_until),
+            AddressState::Preferred => self.preferred_until.min(self.valid_until),
+            AddressState::Deprecated => self.valid_until,
         }
     }
 }

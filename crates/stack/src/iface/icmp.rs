@@ -302,6 +302,8 @@ impl IpLayer {
                 let ends = (quoted.source.into(), quoted.destination.into());
                 self.notice(rx, protocol, ends, transport, error)
             }
+            icmpv6::Message::NeighborDiscovery => self.receive_ndp(env, rx, frame, facts),
+            icmpv6::Message::Membership => self.receive_mld(env, rx, frame, facts),
             _ => Err(DropReason::UnknownProtocol),
         }
     }
