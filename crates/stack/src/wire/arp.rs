@@ -73,3 +73,35 @@ pub fn emit(packet: &Packet, out: &mut [u8]) -> usize {
     b[24..28].copy_from_slice(&packet.target.octets());
     PACKET_LEN
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused() {
+        let packet = Packet {
+            operation: Operation::Reply,
+            sender_link: [2, 0, 0, 0, 0, 1],
+            sender: Ipv4Addr::new(10, 0, 0, 1),
+            target_link: [2, 0, 0, 0, 0, 2],
+            target: Ipv4Addr::new(10, 0, 0, 2),
+        };
+        let mut out = [0; 46];
+        assert_eq!(emit(&packet, &mut out), PACKET_LEN);
+        assert_eq!(parse(&out), Ok(packet));
+        assert_eq!(parse(&out[..27]), Err(ParseError::Truncated));
+        for (at, value, error) in [
+            (1, 6, ParseError::Unsupported),
+            (3, 6, ParseError::Unsupported),
+            (7, 3, ParseError::Unsupported),
+            (4, 8, ParseError::Malformed),
+            (5, 16, ParseError::Malformed),
+            (8, 1, ParseError::Malformed),
+        ] {
+            let mut bad = out;
+            bad[at] = value;
+            assert_eq!(parse(&bad), Err(error), "octet {at}");
+        }
+    }
+}

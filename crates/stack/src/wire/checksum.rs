@@ -200,16 +200,219 @@ fn swap(n: u64) -> u64 {
     u64::from(fold(n).swap_bytes())
 }
 
-/// The sum of 32-bit words in the machine's order, below 2^33; the last word is filled up with zeros.
+/// Shorter than this, setting up the vector loop costs more than it saves.
+const SHORT: usize = 64;
+/// Octets that one round of the loop takes: eight lanes of 32 bits.
+const ROUND: usize = 32;
+/// Rounds after which a lane of 32 bits could overflow: 2^16 words of at most 2^16 - 1.
+const ROUNDS: usize = 1 << 16;
+
+/// The sum of words in the machine's order, below 2^33; the last word is filled up with zeros.
 #[inline]
 fn raw(bytes: &[u8]) -> u64 {
-    let mut total = 0u64;
-    let (words, rest) = bytes.as_chunks::<4>();
-    for w in words {
-        total += u64::from(u32::from_ne_bytes(*w));
+    if bytes.len() < SHORT {
+        return wrap(raw_short(bytes));
     }
-    let mut last = [0; 4];
-    last[..rest.len()].copy_from_slice(rest);
-    total += u64::from(u32::from_ne_bytes(last));
-    (total & 0xffff_ffff) + (total >> 32)
+    raw_long(bytes)
+}
+
+#[inline]
+fn wrap(n: u64) -> u64 {
+    (n & 0xffff_ffff) + (n >> 32)
+}
+
+#[inline]
+fn raw_short(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let total: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
+    let last = match *rest {
+        [a] => [a, 0, 0, 0],
+        [a, b] => [a, b, 0, 0],
+        [a, b, c] => [a, b, c, 0],
+        _ => [0; 4],
+    };
+    total + u64::from(u32::from_ne_bytes(last))
+}
+
+fn raw_long(bytes: &[u8]) -> u64 {
+    let (rounds, rest) = bytes.as_chunks::<ROUND>();
+    let mut total = raw_short(rest);
+    for block in rounds.chunks(ROUNDS) {
+        let mut lanes = Lanes::default();
+        for round in block {
+            lanes.add(round);
+        }
+        total += lanes.total();
+    }
+    wrap(total)
+}
+
+/// Sums of the high halves of 32-bit words, and of the words modulo 2^32. The low halves' sum is the difference: one
+/// operation a word less than to widen both halves, and all of it in lanes that SSE2 has.
+#[derive(Default)]
+struct Lanes {
+    all: [u32; ROUND / 4],
+    high: [u32; ROUND / 4],
+}
+
+impl Lanes {
+    /// At most [`ROUNDS`] times.
+    #[inline(always)]
+    fn add(&mut self, round: &[u8; ROUND]) {
+        let (words, _) = round.as_chunks::<4>();
+        for ((all, high), word) in self.all.iter_mut().zip(&mut self.high).zip(words) {
+            let word = u32::from_ne_bytes(*word);
+            *all = all.wrapping_add(word);
+            *high = high.wrapping_add(word >> 16);
+        }
+    }
+    #[inline(always)]
+    fn total(&self) -> u64 {
+        let lanes = self.all.iter().zip(&self.high);
+        lanes
+            .map(|(&all, &high)| u64::from(high) + u64::from(all.wrapping_sub(high << 16)))
+            .sum()
+    }
+}
+
+/// Copies `from` to the front of `to`, and sums it on the way: a tenth to a quarter faster than both in turn.
+///
+/// # Panics
+/// If `to` is shorter than `from`.
+pub fn sum_and_copy(from: &[u8], to: &mut [u8]) -> Sum {
+    let to = &mut to[..from.len()];
+    let (rounds, rest) = from.as_chunks::<ROUND>();
+    let (to_rounds, to_rest) = to.as_chunks_mut::<ROUND>();
+    to_rest.copy_from_slice(rest);
+    let mut total = raw_short(rest);
+    for (block, to_block) in rounds.chunks(ROUNDS).zip(to_rounds.chunks_mut(ROUNDS)) {
+        let mut lanes = Lanes::default();
+        for (round, to_round) in block.iter().zip(to_block) {
+            *to_round = *round;
+            lanes.add(round);
+        }
+        total += lanes.total();
+    }
+    Sum {
+        value: wrap(total),
+        odd: from.len() % 2 == 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    /// RFC 1071 section 4.1, word by word.
+    fn naive(bytes: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for pair in bytes.chunks(2) {
+            sum += u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    /// RFC 1071 section 3: the bytes 00 01 f2 03 f4 f5 f6 f7 sum to ddf2.
+    #[test]
+    fn example_of_rfc_1071() {
+        let data = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(sum(&data).partial(), 0xddf2);
+        assert_eq!(sum(&data).finish(), 0x220d);
+        assert_eq!(sum(&data[..3]).add(&data[3..]).partial(), 0xddf2);
+    }
+
+    /// RFC 1624 section 4: the case that RFC 1141 got wrong.
+    #[test]
+    fn example_of_rfc_1624() {
+        assert_eq!(adjust16(0xdd2f, 0x5555, 0x3285), 0x0000);
+        assert_eq!(adjust32(0xdd2f, 0x1234_5555, 0x1234_3285), 0x0000);
+    }
+
+    #[test]
+    fn lanes_do_not_overflow() {
+        for len in [ROUND * ROUNDS - 1, ROUND * ROUNDS, ROUND * ROUNDS * 2 + 33] {
+            let ones = vec![0xff; len];
+            assert_eq!(sum(&ones).finish(), naive(&ones));
+            let mut copy = vec![0; len];
+            assert_eq!(sum_and_copy(&ones, &mut copy).finish(), naive(&ones));
+            assert!(copy == ones);
+        }
+    }
+
+    #[test]
+    fn zero_is_sent_as_ones_in_udp() {
+        assert_eq!(sum(&[0xff, 0xff]).finish(), 0);
+        assert_eq!(sum(&[0xff, 0xff]).finish_udp(), 0xffff);
+        assert_eq!(sum(&[0, 1]).finish_udp(), 0xfffe);
+    }
+
+    proptest! {
+        /// MUST-2, MUST-3: whatever the length, the parts and their alignment.
+        #[test]
+        fn agrees_with_the_naive_sum(data in prop::collection::vec(any::<u8>(), 0..700), cuts in prop::collection::vec(0usize..700, 0..5)) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(data.len())).collect();
+            cuts.extend([0, data.len()]);
+            cuts.sort_unstable();
+            let mut parts = Sum::ZERO;
+            let mut joined = Sum::ZERO;
+            let mut payload = Payload::new();
+            let mut copy = vec![0; data.len()];
+            for w in cuts.windows(2) {
+                let part = &data[w[0]..w[1]];
+                parts = parts.add(part);
+                joined = joined.join(sum_and_copy(part, &mut copy[w[0]..]));
+                payload.push(Bytes::copy_from_slice(part));
+            }
+            prop_assert_eq!(sum(&data).finish(), naive(&data));
+            prop_assert_eq!(parts.finish(), naive(&data));
+            prop_assert_eq!(joined.finish(), naive(&data));
+            prop_assert_eq!(Sum::ZERO.add_payload(&payload).finish(), naive(&data));
+            prop_assert_eq!(copy, data);
+        }
+
+        #[test]
+        fn data_with_its_checksum_verifies(mut data in prop::collection::vec(any::<u8>(), 2..200), flip in any::<prop::sample::Index>()) {
+            data[..2].fill(0);
+            let sum = sum(&data).finish();
+            data[..2].copy_from_slice(&sum.to_be_bytes());
+            prop_assert!(super::sum(&data).verify());
+            let at = flip.index(data.len());
+            data[at] ^= 0x10;
+            prop_assert!(!super::sum(&data).verify());
+        }
+
+        /// RFC 1624: as if computed anew.
+        #[test]
+        fn adjusted_as_if_computed_anew(mut data in prop::collection::vec(any::<u8>(), 8..64), at in 0usize..2, new in any::<u32>()) {
+            let (before, at) = (naive(&data), at * 2);
+            let old = u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+            data[at..at + 4].copy_from_slice(&new.to_be_bytes());
+            // All zeros and all ones are the same number; only data that is all zeros sums to zero.
+            prop_assume!(data.iter().any(|&b| b != 0));
+            prop_assert_eq!(adjust32(before, old, new), naive(&data));
+        }
+
+        #[test]
+        fn pseudo_headers_as_they_are_drawn(s in any::<[u8; 16]>(), d in any::<[u8; 16]>(), protocol in any::<u8>(), len in any::<u32>()) {
+            let mut v6 = Vec::new();
+            v6.extend_from_slice(&s);
+            v6.extend_from_slice(&d);
+            v6.extend_from_slice(&len.to_be_bytes());
+            v6.extend_from_slice(&[0, 0, 0, protocol]);
+            prop_assert_eq!(pseudo(IpAddr::from(s), IpAddr::from(d), protocol, len).finish(), naive(&v6));
+            let (s4, d4) = ([s[0], s[1], s[2], s[3]], [d[0], d[1], d[2], d[3]]);
+            let mut v4 = Vec::new();
+            v4.extend_from_slice(&s4);
+            v4.extend_from_slice(&d4);
+            v4.extend_from_slice(&[0, protocol]);
+            v4.extend_from_slice(&(len as u16).to_be_bytes());
+            let sum = pseudo(IpAddr::from(s4), IpAddr::from(d4), protocol, len & 0xffff);
+            prop_assert_eq!(sum.finish(), naive(&v4));
+        }
+    }
 }

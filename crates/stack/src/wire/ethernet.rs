@@ -119,3 +119,37 @@ pub fn multicast(group: IpAddr) -> Address {
         IpAddr::V6(g) => multicast_v6(g),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_on_the_link() {
+        let v4 = Ipv4Addr::new(239, 129, 2, 3);
+        assert_eq!(multicast(v4.into()), [1, 0, 0x5e, 1, 2, 3]);
+        let v6 = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff12, 0x3456);
+        assert_eq!(multicast(v6.into()), [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]);
+        assert!(
+            is_multicast(BROADCAST) && is_multicast(multicast_v4(v4)) && !is_multicast([2, 0, 0, 0, 0, 1])
+        );
+    }
+
+    #[test]
+    fn a_tag_moves_the_payload() {
+        let mut header = Header {
+            destination: BROADCAST,
+            source: [2, 0, 0, 0, 0, 1],
+            ethertype: ARP,
+            vlan: Some(0x2064),
+        };
+        let mut out = [0; TAGGED_LEN];
+        assert_eq!(emit(&header, &mut out), TAGGED_LEN);
+        assert_eq!(out[12..], [0x81, 0, 0x20, 0x64, 8, 6]);
+        assert_eq!(parse(&out), Ok(header));
+        assert_eq!(parse(&out[..17]), Err(ParseError::Truncated));
+        header.vlan = None;
+        assert_eq!(emit(&header, &mut out), HEADER_LEN);
+        assert_eq!(parse(&out[..HEADER_LEN]), Ok(header));
+    }
+}

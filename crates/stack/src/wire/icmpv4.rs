@@ -129,10 +129,14 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
 /// whole ICMP message.
 ///
 /// # Errors
-/// [`ParseError::Truncated`], [`ParseError::Malformed`].
+/// [`ParseError::Truncated`], [`ParseError::Malformed`], [`ParseError::BadFragment`] for a fragment that is not the first
+/// (its ports are not in it).
 pub fn embedded(message: &[u8]) -> Result<(ipv4::Header, &[u8]), ParseError> {
     let packet = message.get(HEADER_LEN..).ok_or(ParseError::Truncated)?;
     let header = ipv4::parse_embedded(packet)?;
+    if header.fragment_offset != 0 {
+        return Err(ParseError::BadFragment);
+    }
     let transport = &packet[header.header_len..];
     if transport.len() < 8 {
         return Err(ParseError::Truncated);
@@ -175,4 +179,39 @@ pub fn emit(message: &Message, out: &mut [u8]) -> usize {
 pub fn fill_checksum(message: &mut [u8]) {
     let sum = checksum::sum(message).finish();
     message[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    /// The packet that an error quotes: 8 octets behind the IP header are enough (RFC 792).
+    #[test]
+    fn quoted_packet() {
+        let mut message = [0; 8 + 20 + 8];
+        let code = UNREACHABLE_FRAGMENTATION_NEEDED;
+        let error = Message::Unreachable {
+            code,
+            next_hop_mtu: 1400,
+        };
+        emit(&error, &mut message);
+        let mut header = ipv4::Header::new(Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST, 6, 1500);
+        ipv4::emit(&header, &mut message[8..]);
+        message[28..].copy_from_slice(&[0, 1, 0, 2, 0, 0, 0, 3]);
+        assert_eq!(parse(&message), Ok(error));
+        assert_eq!(embedded(&message), Ok((header, &message[28..])));
+        assert_eq!(embedded(&message[..35]), Err(ParseError::Truncated));
+        header.fragment_offset = 8;
+        ipv4::emit(&header, &mut message[8..]);
+        assert_eq!(embedded(&message), Err(ParseError::BadFragment));
+    }
+
+    /// RFC 1122 section 3.2.2: no error about an error, and what is unknown may be one.
+    #[test]
+    fn errors_are_told_from_questions() {
+        let is_error = |kind| parse(&[kind, 0, 0, 0, 0, 0, 0, 0]).unwrap().is_error();
+        assert!([3, 4, 5, 11, 12, 200].into_iter().all(is_error));
+        assert!(![0, 8, 9, 10, 13, 18].into_iter().any(is_error));
+    }
 }

@@ -196,3 +196,55 @@ pub fn verify(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
 pub fn pseudo(source: Ipv6Addr, destination: Ipv6Addr, len: usize) -> checksum::Sum {
     checksum::pseudo_v6(source, destination, protocol::ICMPV6, len as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4443 sections 2.1, 2.4 and 4.
+    #[test]
+    fn kinds_of_messages() {
+        let read = |kind, code| parse(&[kind, code, 0, 0, 0, 1, 0, 2]).unwrap();
+        let (identifier, sequence) = (1, 2);
+        assert_eq!(read(128, 0), Message::EchoRequest { identifier, sequence });
+        assert_eq!(read(129, 0), Message::EchoReply { identifier, sequence });
+        assert_eq!(read(129, 1), Message::Other { kind: 129, code: 1 });
+        assert_eq!(read(2, 9), Message::PacketTooBig { mtu: 0x1_0002 });
+        assert_eq!(read(137, 0), Message::NeighborDiscovery);
+        assert_eq!(read(143, 0), Message::Membership);
+        assert!(
+            [1, 2, 3, 4, 100, 127]
+                .into_iter()
+                .all(|kind| read(kind, 0).is_error())
+        );
+        assert!(
+            ![128, 129, 130, 135, 143, 200]
+                .into_iter()
+                .any(|kind| read(kind, 0).is_error())
+        );
+        assert_eq!(parse(&[128; 7]), Err(ParseError::Truncated));
+    }
+
+    /// The packet that an error quotes, behind its extension headers, cut short as errors do.
+    #[test]
+    fn quoted_packet() {
+        let (a, b) = (Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED);
+        let mut message = [0; 8 + 40 + 8 + 8];
+        emit(&Message::PacketTooBig { mtu: 1280 }, &mut message);
+        ipv6::emit(
+            &ipv6::Header::new(a, b, protocol::FRAGMENT, 1400),
+            &mut message[8..],
+        );
+        ipv6_extension::emit_fragment(protocol::TCP, 0, true, 1, &mut message[48..]);
+        message[56..].copy_from_slice(&[0, 1, 0, 2, 0, 0, 0, 3]);
+        let (header, protocol, transport) = embedded(&message).unwrap();
+        assert_eq!(
+            (header.source, header.destination, protocol),
+            (a, b, protocol::TCP)
+        );
+        assert_eq!(transport, &message[56..]);
+        assert_eq!(embedded(&message[..63]), Err(ParseError::Truncated));
+        ipv6_extension::emit_fragment(protocol::TCP, 8, false, 1, &mut message[48..]);
+        assert_eq!(embedded(&message), Err(ParseError::BadFragment));
+    }
+}

@@ -253,3 +253,87 @@ fn count(n: usize) -> [u8; 2] {
         .expect("a report is cut to fit a packet, so it has fewer records")
         .to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
+
+    /// RFC 3376 section 7.1: versions are told by length and response time.
+    #[test]
+    fn versions_of_queries() {
+        let query = |bytes: &mut [u8]| {
+            bytes[2..4].fill(0);
+            fill_checksum(bytes);
+            match parse(bytes) {
+                Ok(Message::Query(q)) => Ok((q.version, q.max_response.as_millis(), q.interval)),
+                Ok(other) => panic!("{other:?}"),
+                Err(e) => Err(e),
+            }
+        };
+        assert_eq!(
+            query(&mut [0x11, 0, 0, 0, 0, 0, 0, 0]),
+            Ok((Version::V1, 10_000, 0))
+        );
+        assert_eq!(
+            query(&mut [0x11, 50, 0, 0, 239, 1, 2, 3]),
+            Ok((Version::V2, 5_000, 0))
+        );
+        assert_eq!(
+            query(&mut [0x11, 50, 0, 0, 10, 1, 2, 3]),
+            Err(ParseError::Malformed)
+        );
+        let mut v3 = [0x11, 0x80, 0, 0, 0, 0, 0, 0, 0x0a, 125, 0, 1, 10, 0, 0, 9];
+        assert_eq!(query(&mut v3), Ok((Version::V3, 12_800, 125)));
+        assert_eq!(query(&mut v3[..12]), Err(ParseError::Truncated));
+        assert_eq!(query(&mut v3[..11]), Err(ParseError::Malformed));
+        let mut out = [0; 12];
+        emit_query(GROUP, 100, 2, 125, &mut out);
+        match parse(&out) {
+            Ok(Message::Query(q)) => assert_eq!((q.group, q.robustness, q.suppress), (GROUP, 2, false)),
+            other => panic!("{other:?}"),
+        }
+        out[5] ^= 1;
+        assert_eq!(parse(&out), Err(ParseError::TransportChecksum));
+    }
+
+    /// Auxiliary data is passed over, unknown kinds are left out, and what does not fit ends the list.
+    #[test]
+    fn records_of_others() {
+        let bytes = [
+            &[4, 1, 0, 1, 239, 1, 2, 3, 10, 0, 0, 9, 0xaa, 0xaa, 0xaa, 0xaa][..],
+            &[77, 0, 0, 0, 239, 1, 2, 3],
+            &[3, 0, 0, 0, 239, 1, 2, 3],
+            &[3, 0, 0, 1, 239, 1, 2, 3],
+        ]
+        .concat();
+        let mut read = records(9, &bytes);
+        let (kind, group, sources) = read.next().unwrap();
+        assert_eq!((kind, group), (RecordKind::ToExclude, GROUP));
+        assert!(addresses(sources).eq([Ipv4Addr::new(10, 0, 0, 9)]));
+        assert_eq!(read.next(), Some((RecordKind::ToInclude, GROUP, &[][..])));
+        assert_eq!(read.next(), None);
+    }
+
+    #[test]
+    fn joining_and_leaving() {
+        let mut out = [0xee; 64];
+        let record = |kind| Record {
+            kind,
+            group: GROUP,
+            sources: &[],
+        };
+        let both = [record(RecordKind::ToExclude), record(RecordKind::ToInclude)];
+        let len = emit_report(&both, &mut out);
+        assert_eq!(len, 24);
+        assert_eq!(out[8..16], [4, 0, 0, 0, 239, 1, 2, 3]);
+        assert!(checksum::sum(&out[..len]).verify());
+        for (version, kind) in [(Version::V1, 0x12), (Version::V2, 0x16)] {
+            assert_eq!(emit_report_for(version, GROUP, &mut out), 8);
+            assert_eq!((out[0], parse(&out[..8]).is_ok()), (kind, true));
+        }
+        assert_eq!(emit_leave(GROUP, &mut out), 8);
+        assert_eq!(parse(&out[..8]), Ok(Message::LeaveV2 { group: GROUP }));
+    }
+}

@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 
+use super::checksum::Sum;
 use super::{Check, ParseError, checksum, front, room, u16_at};
 
 /// Octets of a header without options.
@@ -101,7 +102,7 @@ pub fn parse(bytes: &[u8], packet_len: usize, check: Check) -> Result<Header, Pa
     }
     if header.is_fragment() {
         let len = header.payload_len();
-        let ragged = header.more_fragments && (len == 0 || len % 8 != 0);
+        let ragged = header.more_fragments && (len == 0 || !len.is_multiple_of(8));
         if ragged || usize::from(header.fragment_offset) + len > 65_535 - HEADER_LEN {
             return Err(ParseError::BadFragment);
         }
@@ -167,15 +168,25 @@ pub fn emit(header: &Header, out: &mut [u8]) -> usize {
     b[6..8].copy_from_slice(&fragment.to_be_bytes());
     b[8] = header.hop_limit;
     b[9] = header.protocol;
-    b[10..12].fill(0);
+    // Summed from the values: reading back what was just written in smaller pieces takes thrice as long.
+    let mut sum = Sum::ZERO
+        .add_u16(u16::from_be_bytes([b[0], header.traffic_class]))
+        .add_u16(total)
+        .add_u16(header.identification)
+        .add_u16(fragment)
+        .add_u16(u16::from_be_bytes([header.hop_limit, header.protocol]))
+        .add_u32(header.source.to_bits())
+        .add_u32(header.destination.to_bits());
     b[12..16].copy_from_slice(&header.source.octets());
     b[16..20].copy_from_slice(&header.destination.octets());
     if header.router_alert {
         let b: &mut [u8; ROUTER_ALERT_LEN] = room(out);
-        b[20..24].copy_from_slice(&[OPTION_ROUTER_ALERT, 4, 0, 0]);
+        let option = [OPTION_ROUTER_ALERT, 4, 0, 0];
+        sum = sum.add_u32(u32::from_be_bytes(option));
+        b[20..24].copy_from_slice(&option);
     }
-    let sum = checksum::sum(&out[..len]).finish();
-    out[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+    let b: &mut [u8; HEADER_LEN] = room(out);
+    b[10..12].copy_from_slice(&sum.finish().to_be_bytes());
     len
 }
 
@@ -251,4 +262,106 @@ fn check_options(bytes: &[u8]) -> Result<bool, ParseError> {
         }
     }
     Ok(alert)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn packet(options: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+        let len = HEADER_LEN + options.len();
+        let header = Header::new(
+            Ipv4Addr::new(10, 0, 0, 1),
+            Ipv4Addr::new(10, 0, 0, 2),
+            6,
+            len + 16,
+        );
+        let mut bytes = vec![0; len + 16];
+        emit(&header, &mut bytes);
+        bytes[0] = 0x40 | (len / 4) as u8;
+        bytes[HEADER_LEN..len].copy_from_slice(options);
+        change(&mut bytes);
+        bytes[10..12].fill(0);
+        let sum = checksum::sum(&bytes[..len]).finish();
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+    fn read(bytes: &[u8]) -> Result<Header, ParseError> {
+        parse(bytes, bytes.len(), Check::Verify)
+    }
+
+    #[test]
+    fn lengths_and_checksum() {
+        let good = packet(&[], |_| ());
+        assert_eq!(read(&good).unwrap().payload_len(), 16);
+        // Link padding stands behind, and the payload may lie elsewhere.
+        assert!(parse(&good[..20], 60, Check::Verify).is_ok());
+        assert_eq!(parse(&good, 35, Check::Verify), Err(ParseError::Truncated));
+        assert_eq!(read(&packet(&[], |b| b[3] = 19)), Err(ParseError::Malformed));
+        assert_eq!(read(&packet(&[], |b| b[0] = 0x44)), Err(ParseError::Malformed));
+        assert_eq!(read(&packet(&[], |b| b[0] = 0x65)), Err(ParseError::Malformed));
+        let mut bad = good;
+        bad[8] ^= 1;
+        assert_eq!(read(&bad), Err(ParseError::IpChecksum));
+        assert!(parse(&bad, bad.len(), Check::Trust).is_ok());
+    }
+
+    /// MUST-50: options that mean nothing to us are ignored; source routes are refused.
+    #[test]
+    fn options_are_walked() {
+        assert!(read(&packet(&[148, 4, 0, 0], |_| ())).unwrap().router_alert);
+        assert!(!read(&packet(&[7, 3, 4, 0], |_| ())).unwrap().router_alert);
+        assert!(read(&packet(&[0, 131, 0, 0], |_| ())).is_ok());
+        for kind in [131, 137] {
+            let options = [1, kind, 3, 4];
+            assert_eq!(read(&packet(&options, |_| ())), Err(ParseError::SourceRoute));
+        }
+        for options in [[7, 0, 0, 0], [7, 1, 0, 0], [7, 5, 0, 0], [1, 1, 1, 7]] {
+            assert_eq!(read(&packet(&options, |_| ())), Err(ParseError::Malformed));
+        }
+    }
+
+    #[test]
+    fn fragments_that_cannot_be() {
+        let fragment = |word: u16, len: u8| {
+            read(&packet(&[], |b| {
+                b[6..8].copy_from_slice(&word.to_be_bytes());
+                b[3] = len;
+            }))
+        };
+        assert_eq!(
+            fragment(0x2001, 36).map(|h| (h.fragment_offset, h.more_fragments)),
+            Ok((8, true))
+        );
+        assert_eq!(fragment(0x2000, 33), Err(ParseError::BadFragment));
+        assert_eq!(fragment(0x2000, 20), Err(ParseError::BadFragment));
+        // 65,515 octets of payload and a header are all that a datagram can have.
+        assert!(fragment(8187, 36).is_ok());
+        assert_eq!(fragment(8189, 36), Err(ParseError::BadFragment));
+    }
+
+    #[test]
+    fn what_is_written() {
+        let mut header = Header::new(Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST, 2, 70_000);
+        header.router_alert = true;
+        header.more_fragments = true;
+        header.fragment_offset = 1480;
+        let mut out = [0xee; 24];
+        assert_eq!(emit(&header, &mut out), 24);
+        assert_eq!(out[..4], [0x46, 0, 0xff, 0xff]);
+        assert_eq!(out[6..8], [0x60, 185]);
+        assert_eq!(out[20..], [148, 4, 0, 0]);
+        assert!(checksum::sum(&out).verify());
+    }
+
+    #[test]
+    fn hop_limit_runs_out() {
+        let mut bytes = packet(&[], |b| b[8] = 2);
+        assert!(decrement_hop_limit(&mut bytes));
+        assert!(checksum::sum(&bytes[..HEADER_LEN]).verify());
+        assert!(!decrement_hop_limit(&mut bytes));
+        assert_eq!(bytes[8], 1);
+    }
 }

@@ -130,3 +130,42 @@ pub fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b] = address.segments();
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | a & 0xff, b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_version() {
+        let header = Header {
+            traffic_class: 0xb9,
+            flow_label: 0xfedcb,
+            ..Header::new(Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED, 17, 8)
+        };
+        let mut out = [0xee; HEADER_LEN];
+        assert_eq!(emit(&header, &mut out), HEADER_LEN);
+        assert_eq!(out[..8], [0x6b, 0x9f, 0xed, 0xcb, 0, 8, 17, 64]);
+        assert_eq!(parse(&out, 48), Ok(header));
+        assert_eq!(parse(&out, 47), Err(ParseError::Truncated));
+        assert_eq!(parse(&out[..39], 48), Err(ParseError::Truncated));
+        out[0] = 0x4b;
+        assert_eq!(parse(&out, 48), Err(ParseError::Malformed));
+    }
+
+    #[test]
+    fn hop_limit_runs_out() {
+        let mut out = [0; HEADER_LEN];
+        out[7] = 2;
+        assert!(decrement_hop_limit(&mut out));
+        assert!(!decrement_hop_limit(&mut out));
+        assert_eq!(out[7], 1);
+    }
+
+    /// RFC 4291 section 2.7.1's example.
+    #[test]
+    fn solicited_node_address() {
+        let address = Ipv6Addr::new(0x4037, 0, 0, 0, 1, 0x800, 0x200e, 0x8c6c);
+        let expected = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff0e, 0x8c6c);
+        assert_eq!(solicited_node(address), expected);
+    }
+}

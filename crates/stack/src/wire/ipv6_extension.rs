@@ -234,7 +234,7 @@ fn parse_fragment(header: &ipv6::Header, packet: &[u8], at: &Upper) -> Result<Fr
     };
     let data = header.total_len() - at.offset - FRAGMENT_LEN;
     let code = icmpv6::PROBLEM_HEADER_FIELD;
-    if fragment.more && (data == 0 || data % 8 != 0) {
+    if fragment.more && (data == 0 || !data.is_multiple_of(8)) {
         // Points at the payload length of the IPv6 header.
         return Err(problem(ParseError::BadFragment, code, 4));
     }
@@ -266,4 +266,128 @@ pub fn emit_router_alert(next_header: u8, out: &mut [u8]) -> usize {
     let b: &mut [u8; ROUTER_ALERT_LEN] = room(out);
     *b = [next_header, 0, OPTION_ROUTER_ALERT, 2, 0, 0, OPTION_PADN, 0];
     ROUTER_ALERT_LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use core::net::Ipv6Addr;
+
+    fn walked(next_header: u8, behind: &[u8]) -> Result<Upper, Refused> {
+        let a = Ipv6Addr::LOCALHOST;
+        let header = ipv6::Header::new(a, a, next_header, behind.len());
+        let mut packet = Vec::from([0; ipv6::HEADER_LEN]);
+        ipv6::emit(&header, &mut packet);
+        packet.extend_from_slice(behind);
+        walk(&header, &packet)
+    }
+    fn reply(next_header: u8, behind: &[u8]) -> Option<(u8, u32, bool)> {
+        let refused = walked(next_header, behind).unwrap_err();
+        refused.reply.map(|p| (p.code, p.pointer, p.to_multicast))
+    }
+
+    #[test]
+    fn a_chain_ends_at_the_upper_protocol() {
+        let mut behind = [0; 40];
+        emit_router_alert(60, &mut behind);
+        behind[8..16].copy_from_slice(&[43, 0, 1, 4, 0, 0, 0, 0]);
+        behind[16..24].copy_from_slice(&[44, 0, 9, 0, 0, 0, 0, 0]);
+        emit_fragment(17, 0, false, 7, &mut behind[24..]);
+        let upper = walked(0, &behind).unwrap();
+        assert_eq!((upper.protocol, upper.offset, upper.next_header_at), (17, 72, 64));
+        assert_eq!(upper.router_alert, Some(0));
+        let fragment = upper.fragment.unwrap();
+        assert_eq!(
+            (fragment.identification, fragment.header_at, fragment.named_at),
+            (7, 64, 56)
+        );
+        assert!(fragment.is_atomic());
+        let plain = walked(6, &[]).unwrap();
+        assert_eq!((plain.protocol, plain.offset, plain.next_header_at), (6, 40, 6));
+    }
+
+    /// RFC 8200 section 4.2: the two high bits of an unknown option's type.
+    #[test]
+    fn option_action_bits() {
+        let option = |kind| [59, 0, 1, 0, kind, 2, 0, 0];
+        for header in [0, 60] {
+            assert_eq!(walked(header, &option(0x1e)).unwrap().protocol, 59);
+            assert_eq!(reply(header, &option(0x5e)), None);
+            assert_eq!(reply(header, &option(0x9e)), Some((2, 44, true)));
+            assert_eq!(reply(header, &option(0xde)), Some((2, 44, false)));
+        }
+        // A jumbo payload option is unknown here (RFC 2675).
+        assert_eq!(reply(0, &[6, 0, 0xc2, 4, 0, 1, 0, 0]), Some((2, 42, false)));
+    }
+
+    #[test]
+    fn options_that_do_not_fit() {
+        assert_eq!(
+            walked(60, &[6, 0, 1, 5, 0, 0, 0, 0]),
+            Err(ParseError::Malformed.into())
+        );
+        assert_eq!(
+            walked(60, &[6, 0, 0, 0, 0, 0, 0, 1]),
+            Err(ParseError::Malformed.into())
+        );
+        assert_eq!(
+            walked(60, &[6, 1, 1, 4, 0, 0, 0, 0]),
+            Err(ParseError::Truncated.into())
+        );
+        assert_eq!(walked(60, &[]), Err(ParseError::Truncated.into()));
+    }
+
+    #[test]
+    fn hop_by_hop_elsewhere_is_unrecognised() {
+        let behind = [0, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0];
+        assert_eq!(reply(60, &behind), Some((1, 40, false)));
+        assert_eq!(reply(0, &behind), Some((1, 40, false)));
+    }
+
+    /// RFC 8200 section 4.4, RFC 5095.
+    #[test]
+    fn routing_headers() {
+        let routing = |kind, left| [59, 0, kind, left, 0, 0, 0, 0];
+        assert!(walked(43, &routing(0, 0)).is_ok());
+        for kind in [0, 2, 3, 99] {
+            assert_eq!(reply(43, &routing(kind, 1)), Some((0, 42, false)));
+        }
+    }
+
+    /// RFC 8200 section 4.5.
+    #[test]
+    fn fragments() {
+        let fragment = |offset, more, data: usize| {
+            let mut behind = Vec::from([0; FRAGMENT_LEN]);
+            emit_fragment(17, offset, more, 1, &mut behind);
+            behind.resize(FRAGMENT_LEN + data, 0);
+            behind
+        };
+        let upper = walked(44, &fragment(1232, true, 16)).unwrap();
+        let found = upper.fragment.unwrap();
+        assert_eq!(
+            (upper.protocol, upper.offset, found.offset, found.more),
+            (17, 48, 1232, true)
+        );
+        assert_eq!(reply(44, &fragment(0, true, 15)), Some((0, 4, false)));
+        assert_eq!(reply(44, &fragment(0, true, 0)), Some((0, 4, false)));
+        assert!(walked(44, &fragment(65_520, false, 15)).is_ok());
+        assert_eq!(reply(44, &fragment(65_520, false, 16)), Some((0, 42, false)));
+        assert_eq!(walked(44, &[17, 0, 0, 1]), Err(ParseError::Truncated.into()));
+        let mut twice = fragment(0, false, 8);
+        twice[0] = 44;
+        assert_eq!(walked(44, &twice), Err(ParseError::Malformed.into()));
+    }
+
+    #[test]
+    fn the_walk_is_bounded() {
+        let options = [60, 0, 1, 4, 0, 0, 0, 0];
+        let mut chain = options.repeat(MAX_HEADERS);
+        chain[8 * MAX_HEADERS - 8] = 17;
+        assert_eq!(walked(60, &chain).unwrap().protocol, 17);
+        let mut chain = options.repeat(MAX_HEADERS + 1);
+        chain[8 * MAX_HEADERS] = 17;
+        assert_eq!(walked(60, &chain), Err(ParseError::Malformed.into()));
+    }
 }

@@ -112,7 +112,7 @@ pub fn parse(message: &[u8], source: Ipv6Addr, hop_limit: u8) -> Result<Message<
     }
     let b: &[u8; V1_LEN] = front(message)?;
     let group = ipv6::address(b, 8);
-    if !group.is_multicast() && !(kind == QUERY && group.is_unspecified()) {
+    if !(group.is_multicast() || kind == QUERY && group.is_unspecified()) {
         return Err(ParseError::Malformed);
     }
     match kind {
@@ -239,4 +239,56 @@ fn count(n: usize) -> [u8; 2] {
     u16::try_from(n)
         .expect("a report is cut to fit a packet, so it has fewer records")
         .to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    const GROUP: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x1234);
+
+    /// RFC 3810 section 8.1: versions are told by length.
+    #[test]
+    fn versions_of_queries() {
+        let mut out = [0; 28];
+        emit_query(GROUP, 0x8000, 2, 125, &mut out);
+        let query = |bytes: &[u8]| match parse(bytes, LOCAL, 1) {
+            Ok(Message::Query(q)) => Ok((q.version, q.group, q.max_response.as_millis(), q.robustness)),
+            Ok(other) => panic!("{other:?}"),
+            Err(e) => Err(e),
+        };
+        assert_eq!(query(&out[..28]), Ok((Version::V2, GROUP, 32_768, 2)));
+        assert_eq!(query(&out[..24]), Ok((Version::V1, GROUP, 32_768, 0)));
+        out[5] = 1;
+        assert_eq!(query(&out[..28]).map(|q| q.2), Ok(32_776));
+        assert_eq!(query(&out[..24]).map(|q| q.2), Ok(32_769));
+        assert_eq!(query(&out[..27]), Err(ParseError::Malformed));
+        assert_eq!(query(&out[..23]), Err(ParseError::Truncated));
+        assert_eq!(parse(&out, GROUP, 1), Err(ParseError::BadSource));
+        assert_eq!(parse(&out, Ipv6Addr::UNSPECIFIED, 1), Err(ParseError::BadSource));
+        assert_eq!(parse(&out, LOCAL, 255), Err(ParseError::HopLimit));
+    }
+
+    #[test]
+    fn joining_and_leaving() {
+        let mut out = [0xee; 64];
+        let join = Record {
+            kind: RecordKind::ToExclude,
+            group: GROUP,
+            sources: &[],
+        };
+        assert_eq!(emit_report(&[join], &mut out), 28);
+        assert_eq!(out[..12], [143, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0]);
+        assert_eq!(out[12..28], GROUP.octets());
+        // A report may come from a host that has no address yet.
+        assert!(parse(&out[..28], Ipv6Addr::UNSPECIFIED, 1).is_ok());
+        assert_eq!(emit_report_v1(GROUP, &mut out), 24);
+        assert_eq!(
+            parse(&out[..24], LOCAL, 1),
+            Ok(Message::ReportV1 { group: GROUP })
+        );
+        assert_eq!(emit_done(GROUP, &mut out), 24);
+        assert_eq!(parse(&out[..24], LOCAL, 1), Ok(Message::DoneV1 { group: GROUP }));
+    }
 }

@@ -366,3 +366,113 @@ fn emit_link(kind: u8, link: Option<Address>, out: &mut [u8]) -> usize {
     b[2..8].copy_from_slice(&link);
     8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    const NONE: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
+    const LINK: Option<Address> = Some([2, 0, 0, 0, 0, 1]);
+
+    fn sent(message: Message<'_>, source: Ipv6Addr, to: Ipv6Addr) -> Result<(), ParseError> {
+        let mut out = [0; 64];
+        let len = emit(&message, &mut out);
+        assert_eq!(len, emit_len(&message));
+        parse(&out[..len], source, to, 255).map(|read| assert_eq!(read, message))
+    }
+
+    /// RFC 4861 sections 6.1.1 and 7.1.1: what a sender without an address may say.
+    #[test]
+    fn solicitations_without_a_source() {
+        let routers = |source_link| Message::RouterSolicitation { source_link };
+        assert_eq!(sent(routers(LINK), LOCAL, LOCAL), Ok(()));
+        assert_eq!(sent(routers(None), NONE, LOCAL), Ok(()));
+        assert_eq!(sent(routers(LINK), NONE, LOCAL), Err(ParseError::Malformed));
+        let neighbor = |source_link| Message::NeighborSolicitation {
+            target: GLOBAL,
+            source_link,
+        };
+        assert_eq!(sent(neighbor(LINK), LOCAL, GLOBAL), Ok(()));
+        assert_eq!(sent(neighbor(None), NONE, ipv6::solicited_node(GLOBAL)), Ok(()));
+        assert_eq!(sent(neighbor(None), NONE, GLOBAL), Err(ParseError::Malformed));
+        let (to, message) = (ipv6::solicited_node(GLOBAL), neighbor(LINK));
+        assert_eq!(sent(message, NONE, to), Err(ParseError::Malformed));
+    }
+
+    /// RFC 4861 section 7.1.2.
+    #[test]
+    fn advertisements_of_neighbors() {
+        let message = |target, solicited| Message::NeighborAdvertisement {
+            target,
+            router: true,
+            solicited,
+            override_known: true,
+            target_link: LINK,
+        };
+        let all = super::super::mld::ALL_NODES;
+        assert_eq!(sent(message(GLOBAL, true), LOCAL, GLOBAL), Ok(()));
+        assert_eq!(sent(message(GLOBAL, false), LOCAL, all), Ok(()));
+        assert_eq!(
+            sent(message(GLOBAL, true), LOCAL, all),
+            Err(ParseError::Malformed)
+        );
+        assert_eq!(
+            sent(message(all, false), LOCAL, GLOBAL),
+            Err(ParseError::Malformed)
+        );
+    }
+
+    #[test]
+    fn router_advertisement_with_its_options() {
+        let advertisement = RouterAdvertisement {
+            hop_limit: 64,
+            managed: false,
+            other: true,
+            router_lifetime: 1800,
+            reachable_time: 30_000,
+            retrans_timer: 1000,
+            source_link: LINK,
+            mtu: Some(1400),
+        };
+        let prefix = |prefix, prefix_len| PrefixInformation {
+            prefix,
+            prefix_len,
+            on_link: true,
+            autonomous: true,
+            valid_lifetime: 86_400,
+            preferred_lifetime: 14_400,
+        };
+        let made = [prefix(GLOBAL, 64), prefix(LOCAL, 64), prefix(GLOBAL, 129)];
+        let mut out = [0; 256];
+        let len = emit_router_advertisement(&advertisement, &made, &mut out);
+        assert_eq!(len, router_advertisement_len(&advertisement, 3));
+        let read = parse(&out[..len], LOCAL, LOCAL, 255).unwrap();
+        let Message::RouterAdvertisement {
+            advertisement: again,
+            options,
+        } = read
+        else {
+            panic!("{read:?}")
+        };
+        assert_eq!(again, advertisement);
+        // Link-local prefixes, and those that are too long, are ignored.
+        assert!(prefixes(options).eq([made[0]]));
+        assert_eq!(parse(&out[..len], GLOBAL, LOCAL, 255), Err(ParseError::BadSource));
+        assert_eq!(parse(&out[..len], LOCAL, LOCAL, 254), Err(ParseError::HopLimit));
+        assert_eq!(
+            parse(&out[..len - 1], LOCAL, LOCAL, 255),
+            Err(ParseError::Truncated)
+        );
+        out[17] = 0;
+        assert_eq!(parse(&out[..len], LOCAL, LOCAL, 255), Err(ParseError::Malformed));
+        out[1] = 1;
+        assert_eq!(parse(&out[..len], LOCAL, LOCAL, 255), Err(ParseError::Malformed));
+    }
+
+    #[test]
+    fn redirects_are_known_and_no_more() {
+        assert_eq!(sent(Message::Redirect, LOCAL, GLOBAL), Ok(()));
+    }
+}

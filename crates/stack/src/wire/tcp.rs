@@ -125,16 +125,8 @@ fn walk_options(mut rest: &[u8], syn: bool) -> Result<Options, ParseError> {
 /// Takes one option; those that we do not know leave no mark (MUST-6).
 fn read_option(kind: u8, data: &[u8], syn: bool, options: &mut Options) -> Result<(), ParseError> {
     match (kind, data) {
-        (MSS, &[a, b]) => {
-            if syn {
-                options.mss = Some(u16::from_be_bytes([a, b]));
-            }
-        }
-        (WINDOW_SCALE, &[shift]) => {
-            if syn {
-                options.window_scale = Some(shift);
-            }
-        }
+        (MSS, &[a, b]) => options.mss = syn.then_some(u16::from_be_bytes([a, b])),
+        (WINDOW_SCALE, &[shift]) => options.window_scale = syn.then_some(shift),
         (SACK_PERMITTED, []) => options.sack_permitted = syn,
         (TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
             options.timestamps = Some(Timestamps {
@@ -142,7 +134,7 @@ fn read_option(kind: u8, data: &[u8], syn: bool, options: &mut Options) -> Resul
                 echo: u32::from_be_bytes([e, f, g, h]),
             });
         }
-        (SACK, data) if !data.is_empty() && data.len() % 8 == 0 => {
+        (SACK, data) if !data.is_empty() && data.len().is_multiple_of(8) => {
             options.sack = Default::default();
             for b in data.as_chunks::<8>().0 {
                 options.sack.push(SackBlock {
@@ -263,5 +255,162 @@ fn emit_any_options(options: &Options, out: &mut [u8]) {
             word(block.start.0.to_be_bytes());
             word(block.end.0.to_be_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::SackBlocks;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn options_of(options: Options) -> Vec<u8> {
+        let segment = Segment {
+            flags: Flags::SYN,
+            options,
+            ..Segment::default()
+        };
+        let mut out = vec![0xee; header_len(&segment)];
+        assert_eq!(emit(&segment, 1, 2, &mut out), out.len());
+        assert_eq!(usize::from(out[12] >> 4) * 4, out.len());
+        out.split_off(HEADER_LEN)
+    }
+
+    fn blocks(n: u32) -> SackBlocks {
+        let mut blocks = SackBlocks::NONE;
+        for i in 0..n {
+            blocks.push(SackBlock {
+                start: SeqNumber(10 * i),
+                end: SeqNumber(10 * i + 5),
+            });
+        }
+        blocks
+    }
+
+    const TIMES: Option<Timestamps> = Some(Timestamps { value: 1, echo: 2 });
+
+    /// MUST-14, MUST-65, MUST-69: the order of Linux's `tcp_options_write`, whole words, no padding.
+    #[test]
+    fn options_stand_where_linux_puts_them() {
+        let syn = Options {
+            mss: Some(1460),
+            window_scale: Some(7),
+            sack_permitted: true,
+            timestamps: TIMES,
+            sack: SackBlocks::NONE,
+        };
+        let expected = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7];
+        assert_eq!(options_of(syn), expected);
+        let plain = Options {
+            timestamps: None,
+            ..syn
+        };
+        assert_eq!(options_of(plain), [2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7]);
+        let no_sack = Options {
+            sack_permitted: false,
+            ..syn
+        };
+        let expected = [2, 4, 5, 180, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7];
+        assert_eq!(options_of(no_sack), expected);
+        let data = Options {
+            timestamps: TIMES,
+            sack: blocks(1),
+            ..Options::default()
+        };
+        let expected = [
+            1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 5, 10, 0, 0, 0, 0, 0, 0, 0, 5,
+        ];
+        assert_eq!(options_of(data), expected);
+        assert!(options_of(Options::default()).is_empty());
+    }
+
+    #[test]
+    fn as_many_sack_blocks_as_fit() {
+        let with = |timestamps| Options {
+            timestamps,
+            sack: blocks(4),
+            ..Options::default()
+        };
+        assert_eq!(options_of(with(None)).len(), 4 + 4 * 8);
+        assert_eq!(options_of(with(TIMES)).len(), 12 + 4 + 3 * 8);
+        let crowded = Options {
+            mss: Some(1460),
+            window_scale: Some(7),
+            ..with(None)
+        };
+        assert_eq!(options_of(crowded).len(), 4 + 4 + 4 + 3 * 8);
+    }
+
+    fn with_options(flags: u8, options: &[u8]) -> Result<Options, ParseError> {
+        let mut bytes = vec![0; HEADER_LEN];
+        bytes.extend_from_slice(options);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes[12] = ((bytes.len() / 4) as u8) << 4;
+        bytes[13] = flags;
+        parse(&bytes, bytes.len()).map(|h| h.segment.options)
+    }
+
+    /// MUST-7.
+    #[test]
+    fn illegal_lengths_are_malformed() {
+        for options in [
+            &[2, 0, 5, 180][..],
+            &[2, 1, 5, 180],
+            &[2, 3, 5, 1],
+            &[99, 0, 0, 0],
+            &[99, 5, 0, 0],
+            &[1, 1, 1, 8],
+            &[1, 1, 8, 9],
+            &[5, 2, 1, 1],
+            &[5, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(
+                with_options(2, options),
+                Err(ParseError::Malformed),
+                "{options:?}"
+            );
+        }
+    }
+
+    /// MUST-4, MUST-6, MUST-68: nothing behind the end is looked at; unknown ones are passed over.
+    #[test]
+    fn end_and_unknown_options() {
+        assert_eq!(with_options(2, &[0, 2, 0, 0]), Ok(Options::default()));
+        let options = with_options(2, &[99, 4, 0, 0, 2, 4, 5, 180]).unwrap();
+        assert_eq!(options.mss, Some(1460));
+    }
+
+    /// MSS, window scale and SACK-permitted mean nothing outside a SYN; the others do in any segment (MUST-5).
+    #[test]
+    fn options_of_a_syn_elsewhere() {
+        let all = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7];
+        let options = with_options(0x10, &all).unwrap();
+        let expected = Options {
+            timestamps: TIMES,
+            ..Options::default()
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn lengths_that_cannot_be() {
+        let mut bytes = [0; 40];
+        bytes[12] = 0x40;
+        assert_eq!(parse(&bytes, 40), Err(ParseError::Malformed));
+        bytes[12] = 0xa0;
+        assert!(parse(&bytes, 40).is_ok());
+        assert_eq!(parse(&bytes, 39), Err(ParseError::Truncated));
+        assert_eq!(parse(&bytes[..39], 40), Err(ParseError::Truncated));
+        assert_eq!(parse(&bytes[..19], 19), Err(ParseError::Truncated));
+        // The payload may lie elsewhere, and be a super-segment's.
+        assert_eq!(parse(&bytes, 70_000).unwrap().segment.payload_len, 70_000 - 40);
+    }
+
+    #[test]
+    fn quoted_segment_of_eight_octets() {
+        let quoted = parse_embedded(&[0, 80, 0x12, 0x34, 0, 0, 0, 9]);
+        assert_eq!(quoted, Ok((80, 0x1234, SeqNumber(9))));
+        assert_eq!(parse_embedded(&[0; 7]), Err(ParseError::Truncated));
     }
 }

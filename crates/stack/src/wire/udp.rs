@@ -57,3 +57,33 @@ pub fn emit(header: &Header, out: &mut [u8]) -> usize {
     b[6..8].fill(0);
     HEADER_LEN
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        let mut header = Header {
+            source_port: 1000,
+            destination_port: 53,
+            length: 20,
+            checksum: 0,
+        };
+        let mut out = [0xee; HEADER_LEN];
+        assert_eq!(emit(&header, &mut out), HEADER_LEN);
+        assert_eq!(parse(&out, 20), Ok(header));
+        // Padding behind the datagram is the caller's to cut off.
+        assert_eq!(parse(&out, 30), Ok(header));
+        assert_eq!(parse(&out, 19), Err(ParseError::Truncated));
+        assert_eq!(parse(&out[..7], 20), Err(ParseError::Truncated));
+        for length in [0, 7] {
+            header.length = length;
+            emit(&header, &mut out);
+            assert_eq!(parse(&out, 20), Err(ParseError::Malformed));
+        }
+        header.length = 100_000;
+        emit(&header, &mut out);
+        assert_eq!(out[4..6], [0xff, 0xff]);
+    }
+}
