@@ -23,13 +23,15 @@ pub mod wire;
 
 #[allow(dead_code)]
 mod arena;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod demux;
 mod error;
 #[allow(dead_code)]
 mod pool;
 #[allow(dead_code)]
 mod rng;
+#[allow(dead_code)]
+mod rope;
 pub mod snapshot;
 mod stack;
 #[allow(dead_code)]

@@ -1,6 +1,20 @@
 //! TCP: RFC 9293 and its companions.
 
+#[allow(dead_code)]
+pub(crate) mod congestion;
+#[allow(dead_code)]
+pub(crate) mod cookie;
+#[allow(dead_code)]
+pub(crate) mod isn;
+#[allow(dead_code)]
+pub(crate) mod ports;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod recv;
+#[allow(dead_code)]
+pub(crate) mod rtt;
 mod segment;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod send;
 mod seq;
 mod socket;
 
