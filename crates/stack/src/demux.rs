@@ -1,18 +1,21 @@
-//! Demultiplexing: from the addresses of a packet to the socket, in constant time.
+//! Finds what a segment belongs to by its four-tuple: connections, half-open connections and TIME-WAIT entries.
 //!
-//! [`Demux`] finds connections by their 4-tuple, [`Listeners`] finds who listens where no connection is, and knows
-//! which local addresses can be bound.
+//! The table holds 4 octets an entry (5 with hashbrown's control octet); the addresses themselves stay with the
+//! entries, which the caller compares. The hash is keyed, so a peer cannot choose addresses that collide.
 
-mod listeners;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
 
-pub(crate) use listeners::{Binding, Listeners};
-
-use core::net::IpAddr;
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
-/// The addresses of a connection, seen from here. Both addresses are of one family; IPv4-mapped ones are IPv4.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+use crate::trace::Tuple;
+
+/// Below this many places the table never shrinks.
+const KEEP: usize = 1024;
+
+/// The addresses and ports of a connection, ours first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FourTuple {
     /// Our address.
     pub(crate) local: IpAddr,
@@ -24,241 +27,175 @@ pub(crate) struct FourTuple {
     pub(crate) remote_port: u16,
 }
 
-/// A 4-tuple as octets, for keyed hashes: 12 for IPv4, 36 for IPv6.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TupleBytes {
-    bytes: [u8; 36],
-    len: u8,
-}
-
-impl TupleBytes {
-    /// The octets.
-    #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-}
-
 impl FourTuple {
-    /// The tuple as octets. Different tuples give different octets.
+    /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6, never equal for different tuples.
+    ///
+    /// Both forms have a fixed length, so that a hash over them unrolls.
     #[inline]
-    pub(crate) fn to_bytes(self) -> TupleBytes {
-        let mut bytes = [0; 36];
-        let len = match (self.local, self.remote) {
+    pub(crate) fn with_octets<R>(&self, f: impl Fn(&[u8]) -> R) -> R {
+        let ports = (u32::from(self.local_port) << 16 | u32::from(self.remote_port)).to_be_bytes();
+        match (self.local, self.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                bytes[4..8].copy_from_slice(&local.octets());
-                bytes[8..12].copy_from_slice(&remote.octets());
-                12
+                let mut octets = [0; 12];
+                octets[..4].copy_from_slice(&local.octets());
+                octets[4..8].copy_from_slice(&remote.octets());
+                octets[8..].copy_from_slice(&ports);
+                f(&octets)
             }
             (local, remote) => {
-                bytes[4..20].copy_from_slice(&sixteen(local));
-                bytes[20..36].copy_from_slice(&sixteen(remote));
-                36
+                let mut octets = [0; 36];
+                octets[..16].copy_from_slice(&as_v6(local));
+                octets[16..32].copy_from_slice(&as_v6(remote));
+                octets[32..].copy_from_slice(&ports);
+                f(&octets)
             }
-        };
-        bytes[..2].copy_from_slice(&self.local_port.to_be_bytes());
-        bytes[2..4].copy_from_slice(&self.remote_port.to_be_bytes());
-        TupleBytes { bytes, len }
+        }
     }
 }
 
-fn sixteen(address: IpAddr) -> [u8; 16] {
-    match address {
+impl From<FourTuple> for Tuple {
+    fn from(tuple: FourTuple) -> Tuple {
+        Tuple {
+            local: SocketAddr::new(tuple.local, tuple.local_port),
+            remote: SocketAddr::new(tuple.remote, tuple.remote_port),
+        }
+    }
+}
+
+/// The 16 octets of an address; IPv4 in its mapped form.
+pub(crate) fn as_v6(ip: IpAddr) -> [u8; 16] {
+    match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     }
 }
 
-/// What a 4-tuple leads to: a slot in the arena of its kind. Slots are below 2^30.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub(crate) enum Target {
-    /// A connection, from SYN-SENT or ESTABLISHED on.
-    Connection(u32),
-    /// A half-open connection (SYN-RECEIVED).
-    HalfOpen(u32),
-    /// A connection in TIME-WAIT.
-    TimeWait(u32),
-}
-
-/// A target in 32 bits: the kind in the upper two.
+/// Which collection an [`Entry`] is a slot of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Packed(u32);
-
-const SLOT_BITS: u32 = 30;
-const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
-
-impl Target {
-    #[inline]
-    fn pack(self) -> Packed {
-        let (kind, slot) = match self {
-            Target::Connection(slot) => (0, slot),
-            Target::HalfOpen(slot) => (1, slot),
-            Target::TimeWait(slot) => (2, slot),
-        };
-        debug_assert!(slot <= SLOT_MASK);
-        Packed(kind << SLOT_BITS | slot)
-    }
+pub(crate) enum Kind {
+    /// A socket: connecting or connected.
+    Connection,
+    /// A passive open under way.
+    HalfOpen,
+    /// What is left of a closed connection.
+    TimeWait,
 }
-impl Packed {
+
+/// A slot of one of the collections: the kind in the upper 2 bits, the slot in the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u32);
+
+impl Entry {
+    const SLOT_BITS: u32 = 30;
+
+    /// The entry for `slot`, which is below 2^30.
     #[inline]
-    fn unpack(self) -> Target {
-        let slot = self.0 & SLOT_MASK;
-        match self.0 >> SLOT_BITS {
-            0 => Target::Connection(slot),
-            1 => Target::HalfOpen(slot),
-            _ => Target::TimeWait(slot),
+    pub(crate) const fn new(kind: Kind, slot: u32) -> Entry {
+        debug_assert!(slot >> Self::SLOT_BITS == 0);
+        Entry((kind as u32) << Self::SLOT_BITS | slot)
+    }
+    /// Which collection the slot is in.
+    #[inline]
+    pub(crate) const fn kind(self) -> Kind {
+        match self.0 >> Self::SLOT_BITS {
+            0 => Kind::Connection,
+            1 => Kind::HalfOpen,
+            _ => Kind::TimeWait,
         }
     }
+    /// The slot in its collection.
+    #[inline]
+    pub(crate) const fn slot(self) -> u32 {
+        self.0 & ((1 << Self::SLOT_BITS) - 1)
+    }
+    /// The entry as a number, for the wheel.
+    #[inline]
+    pub(crate) const fn raw(self) -> u32 {
+        self.0
+    }
+    /// The entry that [`Entry::raw`] gave as a number.
+    #[inline]
+    pub(crate) const fn from_raw(raw: u32) -> Entry {
+        Entry(raw)
+    }
 }
 
-/// Connections by 4-tuple: 4 octets and a hash tag each.
-///
-/// The tuple itself stands only in what the target owns; callers say how to get at it. The hash is SipHash-1-3 with a
-/// key from the seed, so peers cannot choose tuples that collide. Nothing here is ever iterated.
-#[derive(Debug)]
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({})", self.kind(), self.slot())
+    }
+}
+
+/// Entries by four-tuple. How many there are is bounded by the collections that they are slots of.
 pub(crate) struct Demux {
-    table: HashTable<Packed>,
-    hasher: SipHasher13,
+    table: HashTable<u32>,
+    function: SipHasher13,
 }
 
 impl Demux {
-    /// An empty table with its key.
+    /// An empty table whose hash is keyed with `key`.
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        Demux {
-            table: HashTable::new(),
-            hasher: SipHasher13::new_with_key(&key),
-        }
+        Demux { table: HashTable::new(), function: SipHasher13::new_with_key(&key) }
     }
-    /// How many targets there are.
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
-    }
-    /// The keyed hash of a tuple; also spreads connections over listeners that share a port.
+
+    /// A keyed hash of the tuple: SipHash-1-3.
     #[inline]
-    pub(crate) fn hash(&self, tuple: &FourTuple) -> u64 {
-        self.hasher.hash(tuple.to_bytes().as_slice())
+    pub(crate) fn hash_of(&self, tuple: &FourTuple) -> u64 {
+        hash(&self.function, tuple)
     }
-    /// The target of `tuple`; `eq` says whether a candidate has this tuple.
+
+    /// The entry of this tuple; `eq` says whether a candidate has it.
     #[inline]
-    pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Target) -> bool) -> Option<Target> {
-        let found = self.table.find(self.hash(tuple), |packed| eq(packed.unpack()))?;
-        Some(found.unpack())
+    pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Entry) -> bool) -> Option<Entry> {
+        self.table.find(self.hash_of(tuple), |&raw| eq(Entry(raw))).map(|&raw| Entry(raw))
     }
-    /// Adds a target for a tuple that has none. `tuple_of` gives the tuple of any target already here, for when the table
-    /// grows.
+
+    /// Adds an entry, whose tuple must not be in the table. `tuple_of` is asked for the tuples of the entries that are in
+    /// the table already when that grows or shrinks; each of them must have one.
     pub(crate) fn insert(
         &mut self,
         tuple: &FourTuple,
-        target: Target,
-        tuple_of: impl Fn(Target) -> FourTuple,
+        entry: Entry,
+        tuple_of: impl Fn(Entry) -> Option<FourTuple>,
     ) {
-        let hasher = self.hasher;
-        self.table
-            .insert_unique(self.hash(tuple), target.pack(), |packed| {
-                hasher.hash(tuple_of(packed.unpack()).to_bytes().as_slice())
-            });
+        let function = self.function;
+        let rehash = |&raw: &u32| {
+            let tuple = tuple_of(Entry(raw));
+            debug_assert!(tuple.is_some(), "{:?} is in the table and has no tuple", Entry(raw));
+            tuple.map_or(0, |tuple| hash(&function, &tuple))
+        };
+        let capacity = self.table.capacity();
+        if capacity > KEEP && self.table.len() < capacity / 8 {
+            self.table.shrink_to(capacity / 4, rehash);
+        }
+        self.table.insert_unique(hash(&function, tuple), entry.0, rehash);
     }
-    /// Puts `new` in the place of `old`: the tuple goes from half-open to connection, or on to TIME-WAIT. Says whether
-    /// `old` was there.
-    pub(crate) fn replace(&mut self, tuple: &FourTuple, old: Target, new: Target) -> bool {
-        let hash = self.hash(tuple);
-        match self.table.find_mut(hash, |packed| *packed == old.pack()) {
-            Some(place) => {
-                *place = new.pack();
-                true
-            }
-            None => false,
+
+    /// Removes an entry; nothing happens if it is not there.
+    pub(crate) fn remove(&mut self, tuple: &FourTuple, entry: Entry) {
+        let hash = self.hash_of(tuple);
+        if let Ok(found) = self.table.find_entry(hash, |&raw| raw == entry.0) {
+            found.remove();
+        }
+        if self.table.is_empty() && self.table.capacity() > KEEP {
+            self.table = HashTable::new();
         }
     }
-    /// Removes `target`, which has `tuple`. Says whether it was there.
-    pub(crate) fn remove(&mut self, tuple: &FourTuple, target: Target) -> bool {
-        let hash = self.hash(tuple);
-        match self.table.find_entry(hash, |packed| *packed == target.pack()) {
-            Ok(entry) => {
-                entry.remove();
-                true
-            }
-            Err(_) => false,
-        }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec::Vec;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn tuple(n: u32) -> FourTuple {
-        let v6 = n % 2 == 1;
-        let address = |last: u32| -> IpAddr {
-            if v6 {
-                core::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last as u16).into()
-            } else {
-                core::net::Ipv4Addr::new(10, 0, 0, last as u8).into()
-            }
-        };
-        FourTuple {
-            local: address(n / 2 % 3),
-            local_port: (n / 6 % 3) as u16,
-            remote: address(n / 18 % 3),
-            remote_port: (n / 54) as u16,
-        }
+/// Without the key.
+impl fmt::Debug for Demux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demux").field("len", &self.len()).finish_non_exhaustive()
     }
+}
 
-    #[test]
-    fn octets_tell_tuples_apart() {
-        let all: std::collections::BTreeSet<Vec<u8>> = (0..1000)
-            .map(|n| tuple(n).to_bytes().as_slice().to_vec())
-            .collect();
-        assert_eq!(all.len(), 1000);
-        assert_eq!((tuple(0).to_bytes().len, tuple(1).to_bytes().len), (12, 36));
-    }
-
-    #[test]
-    fn targets_pack() {
-        for target in [
-            Target::Connection(0),
-            Target::HalfOpen(SLOT_MASK),
-            Target::TimeWait(77),
-        ] {
-            assert_eq!(target.pack().unpack(), target);
-        }
-        assert_eq!(size_of::<Packed>(), 4);
-    }
-
-    proptest! {
-        #[test]
-        fn behaves_as_a_map(ops in prop::collection::vec((0u8..4, 0u32..200), 0..300)) {
-            let mut demux = Demux::new([7; 16]);
-            let mut model: BTreeMap<u32, Target> = BTreeMap::new();
-            // Targets keep their tuple's number as slot, so that it can be found from them.
-            let number = |target: Target| match target {
-                Target::Connection(n) | Target::HalfOpen(n) | Target::TimeWait(n) => n,
-            };
-            for (op, n) in ops {
-                let key = tuple(n);
-                let found = demux.find(&key, |t| tuple(number(t)) == key);
-                prop_assert_eq!(found, model.get(&n).copied());
-                match (op, found) {
-                    (0 | 1, None) => {
-                        demux.insert(&key, Target::HalfOpen(n), |t| tuple(number(t)));
-                        model.insert(n, Target::HalfOpen(n));
-                    }
-                    (0 | 1, Some(old)) => {
-                        prop_assert!(demux.replace(&key, old, Target::TimeWait(n)));
-                        model.insert(n, Target::TimeWait(n));
-                    }
-                    (_, Some(old)) => {
-                        prop_assert!(demux.remove(&key, old));
-                        prop_assert!(!demux.remove(&key, old));
-                        model.remove(&n);
-                    }
-                    (_, None) => prop_assert!(!demux.replace(&key, Target::Connection(n), Target::TimeWait(n))),
-                }
-                prop_assert_eq!(demux.len(), model.len());
-            }
-        }
-    }
+#[inline]
+fn hash(function: &SipHasher13, tuple: &FourTuple) -> u64 {
+    tuple.with_octets(|octets| function.hash(octets))
 }

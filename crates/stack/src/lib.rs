@@ -23,6 +23,7 @@ pub mod wire;
 
 #[allow(dead_code)]
 mod arena;
+mod bindings;
 #[allow(dead_code, unused_imports)]
 mod demux;
 mod error;

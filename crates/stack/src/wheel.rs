@@ -78,6 +78,8 @@ pub(crate) struct Wheel {
     tick: u64,
     /// The earliest deadline; `u64::MAX` where there is none.
     earliest: u64,
+    /// Whose it is (of several at the same time, one).
+    earliest_owner: u32,
     /// For each level, which slots hold entries.
     occupied: [u64; LEVELS],
     /// For each level, which slots' lists may be out of order.
@@ -99,6 +101,7 @@ impl Wheel {
         Wheel {
             tick: 0,
             earliest: u64::MAX,
+            earliest_owner: 0,
             occupied: [0; LEVELS],
             unsorted: [0; LEVELS],
             heads: Box::new([[NONE; SLOTS]; LEVELS]),
@@ -122,6 +125,10 @@ impl Wheel {
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
         (self.earliest != u64::MAX).then(|| Instant::from_nanos(self.earliest))
+    }
+    /// The earliest deadline and its owner.
+    pub(crate) fn next_with_owner(&self) -> Option<(Instant, u32)> {
+        self.next().map(|at| (at, self.earliest_owner))
     }
     /// The deadline of `entry`, if it is scheduled.
     pub(crate) fn deadline(&self, entry: &WheelEntry) -> Option<Instant> {
@@ -159,7 +166,10 @@ impl Wheel {
         e.owner = owner;
         self.place(index);
         self.scheduled += 1;
-        self.earliest = self.earliest.min(at);
+        if at <= self.earliest {
+            self.earliest = at;
+            self.earliest_owner = owner;
+        }
     }
     /// Takes the deadline of `entry` away and frees its place.
     pub(crate) fn cancel(&mut self, entry: &mut WheelEntry) {
@@ -263,11 +273,12 @@ impl Wheel {
         block | (slot as u64) << shift
     }
     fn find_earliest(&mut self) {
-        self.earliest = match self.first_slot() {
-            None => u64::MAX,
+        (self.earliest, self.earliest_owner) = match self.first_slot() {
+            None => (u64::MAX, 0),
             Some((level, slot)) => {
                 self.sort(level, slot);
-                self.entries[self.heads[level][slot] as usize].deadline
+                let first = &self.entries[self.heads[level][slot] as usize];
+                (first.deadline, first.owner)
             }
         };
     }

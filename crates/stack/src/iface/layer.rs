@@ -146,6 +146,14 @@ impl IpLayer {
         self.generation = self.generation.wrapping_add(1);
     }
 
+    /// The MTU of an interface: what we can receive in one piece (RFC 9293 section 3.7.1, MMS_R).
+    pub(crate) fn interface_mtu(&self, id: InterfaceId) -> u32 {
+        if id == InterfaceId::LOOPBACK {
+            return self.loopback.mtu;
+        }
+        self.interfaces.get(usize::from(id.0)).map_or(0, |interface| interface.mtu)
+    }
+
     /// Changes whenever a cached [`Route`] may be stale: routes, addresses, path MTUs.
     #[inline]
     pub(crate) fn generation(&self) -> u32 {

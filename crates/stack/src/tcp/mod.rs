@@ -1,22 +1,31 @@
 //! TCP: RFC 9293 and its companions.
 
-#[allow(dead_code)]
+mod burst;
+mod calls;
 pub(crate) mod congestion;
-#[allow(dead_code)]
+pub(crate) mod conn;
 pub(crate) mod cookie;
-#[allow(dead_code)]
+pub(crate) mod dispatch;
+mod egress;
+mod ingress;
 pub(crate) mod isn;
-#[allow(dead_code)]
+mod listen;
+mod open;
 pub(crate) mod ports;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod recv;
-#[allow(dead_code)]
+mod reset;
+mod rows;
 pub(crate) mod rtt;
+mod scope;
 mod segment;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod send;
 mod seq;
 mod socket;
+pub(crate) mod table;
+mod timers;
+mod timewait;
+mod transmit;
+mod urgent;
 
 pub use segment::{Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;

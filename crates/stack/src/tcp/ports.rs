@@ -1,57 +1,52 @@
-//! Ports for outgoing connections: double hashing (RFC 6056 section 3.3.4, algorithm 4).
+//! The choice of a local port for an outgoing connection: hard to guess, slow to repeat (RFC 6056).
 
-use alloc::boxed::Box;
+use core::fmt;
 use core::hash::Hasher;
-use core::ops::RangeInclusive;
+use core::net::{IpAddr, SocketAddr};
+
 use siphasher::sip::SipHasher24;
 
-use crate::demux::FourTuple;
-use crate::rng::Rng;
+use crate::demux::as_v6;
 
-/// Counters; more would separate destinations better, at two octets each.
-const TABLE_LEN: usize = 1024;
+/// How many counters there are. Destinations that share one see gaps in their ports, no more.
+const COUNTERS: usize = 256;
 
-/// Chooses local ports that an outsider cannot predict, while ports to one destination come one after another, so that
-/// a port is not used again soon.
-#[derive(Debug)]
+/// Chooses ports by RFC 6056 Algorithm 4, "double-hash port selection": each destination has its own secret place in
+/// the range and one of 256 counters that moves on from there.
+///
+/// So connections to one destination go through the range before a port repeats, and what one destination sees tells
+/// it nothing of the ports towards another.
 pub(crate) struct PortChooser {
-    /// F and G of the RFC: one function, told apart by a first octet.
     function: SipHasher24,
-    table: Box<[u16; TABLE_LEN]>,
+    counters: [u32; COUNTERS],
 }
 
 impl PortChooser {
-    /// With a key of its own; `rng` sets where the counters begin.
-    pub(crate) fn new(key: [u8; 16], rng: &mut Rng) -> Self {
-        let mut table = Box::new([0; TABLE_LEN]);
-        table
-            .iter_mut()
-            .for_each(|counter| *counter = rng.next_u32() as u16);
-        PortChooser {
-            function: SipHasher24::new_with_key(&key),
-            table,
-        }
+    /// A chooser that is decided by `key`. The counters begin anywhere, as the RFC asks.
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        let function = SipHasher24::new_with_key(&key);
+        // One octet: shorter than any destination, so one key serves both.
+        let counters = core::array::from_fn(|index| function.hash(&[index as u8]) as u32);
+        PortChooser { function, counters }
     }
-    /// A port of `range` for which `is_free` says yes, or `None` if there is none; each port is asked about at most
-    /// once. The tuple's local port is not looked at.
+
+    /// A port from `first` to `last` that `is_free` accepts; `None` if it accepts none. Each is tried at most once.
     pub(crate) fn choose(
         &mut self,
-        tuple: &FourTuple,
-        range: RangeInclusive<u16>,
+        local: IpAddr,
+        remote: SocketAddr,
+        first: u16,
+        last: u16,
         mut is_free: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
-        let ports = u64::from(range.end().checked_sub(*range.start())?) + 1;
-        let tuple = FourTuple {
-            local_port: 0,
-            ..*tuple
-        };
-        let offset = self.hash(0, &tuple);
-        let counter = &mut self.table[(self.hash(1, &tuple) % TABLE_LEN as u64) as usize];
-        let offset = offset % ports;
-        for _ in 0..ports {
-            let step = (offset + u64::from(*counter)) % ports;
-            *counter = ((u64::from(*counter) + 1) % ports) as u16;
-            let port = range.start() + step as u16;
+        let count = u32::from(last).checked_sub(u32::from(first))? + 1;
+        // The two functions of the RFC, F and G, are different parts of one output.
+        let hash = self.hash(local, remote);
+        let counter = &mut self.counters[(hash >> 56) as usize % COUNTERS];
+        let start = (hash as u32).wrapping_add(*counter) % count;
+        for step in 0..count {
+            *counter = counter.wrapping_add(1);
+            let port = first + ((start + step) % count) as u16; // below first + count, which is last + 1
             if is_free(port) {
                 return Some(port);
             }
@@ -59,10 +54,18 @@ impl PortChooser {
         None
     }
 
-    fn hash(&self, function: u8, tuple: &FourTuple) -> u64 {
+    fn hash(&self, local: IpAddr, remote: SocketAddr) -> u64 {
         let mut hasher = self.function;
-        hasher.write_u8(function);
-        hasher.write(tuple.to_bytes().as_slice());
+        hasher.write(&as_v6(local));
+        hasher.write(&as_v6(remote.ip()));
+        hasher.write(&remote.port().to_be_bytes());
         hasher.finish()
+    }
+}
+
+/// Without the key and the counters.
+impl fmt::Debug for PortChooser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortChooser").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
-//! Receiving: what came out of order, and what waits for the application.
+//! The receiving side: text in order and out of order, the window offered, and the buffer that grows with the path.
 
 pub(crate) mod queue;
 pub(crate) mod reassembly;
-
-pub(crate) use queue::ReceiveQueue;
-pub(crate) use reassembly::Reassembly;
+pub(crate) mod text;
+pub(crate) mod tune;
+pub(crate) mod window;

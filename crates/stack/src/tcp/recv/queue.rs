@@ -114,6 +114,16 @@ impl ReceiveQueue {
         }
         out
     }
+    /// The octet at a position, if it is there.
+    pub(crate) fn octet_at(&self, mut at: usize) -> Option<u8> {
+        for part in self.parts.iter().map(|part| &part[..]).chain([&self.tail[..]]) {
+            match part.get(at) {
+                Some(octet) => return Some(*octet),
+                None => at -= part.len(),
+            }
+        }
+        None
+    }
     /// Drops the first `n` octets (all, if there are fewer), giving buffers back to the pool.
     pub(crate) fn discard(&mut self, pool: &mut Pool, n: u32) {
         let n = n.min(self.len);

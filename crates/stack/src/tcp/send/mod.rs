@@ -1,6 +1,5 @@
-//! Sending: what waits or is in flight, and what the peer says it has.
+//! The sending side: retained copies, what the peer has, and what an acknowledgment does to both.
 
+pub(crate) mod ack;
 pub(crate) mod buffer;
 pub(crate) mod scoreboard;
-
-pub(crate) use buffer::SendBuffer;
