@@ -100,10 +100,6 @@ impl Addresses {
         self.broadcasts.extend(all);
         self.broadcasts.sort_unstable();
     }
-    /// All addresses, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Local> {
-        self.locals.iter()
-    }
     /// The addresses of one interface, in order.
     pub(super) fn on(&self, interface: InterfaceId) -> impl Iterator<Item = &Local> {
         self.locals.iter().filter(move |l| l.interface == interface)

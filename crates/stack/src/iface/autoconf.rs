@@ -102,7 +102,7 @@ impl IpLayer {
         h.write_u8(attempt);
         let mut id = h.finish();
         // Reserved identifiers (RFC 5453): subnet-router anycast and subnet anycasts.
-        if id == 0 || id >= 0xfdff_ffff_ffff_ff80 && id <= 0xfdff_ffff_ffff_ffff {
+        if id == 0 || (0xfdff_ffff_ffff_ff80..=0xfdff_ffff_ffff_ffff).contains(&id) {
             id = id.wrapping_add(0x100);
         }
         Ipv6Addr::from_bits(prefix.to_bits() & !u128::from(u64::MAX) | u128::from(id))
@@ -156,7 +156,8 @@ impl IpLayer {
         }
         self.addresses.insert(local);
         self.changed();
-        self.join_group(env, on, ipv6::solicited_node(address).into());
+        // Refused only where the application joined a thousand groups: neighbours then cannot find this address.
+        let _ = self.join_group(env, on, ipv6::solicited_node(address).into());
         if detect {
             let to = To {
                 source: Ipv6Addr::UNSPECIFIED,
@@ -177,7 +178,8 @@ impl IpLayer {
             return;
         }
         if let IpAddr::V6(a) = address {
-            self.leave_group(env, on, ipv6::solicited_node(a).into());
+            // Refused only where joining it was.
+            let _ = self.leave_group(env, on, ipv6::solicited_node(a).into());
         }
         self.changed();
     }

@@ -151,7 +151,9 @@ impl IpLayer {
         if id == InterfaceId::LOOPBACK {
             return self.loopback.mtu;
         }
-        self.interfaces.get(usize::from(id.0)).map_or(0, |interface| interface.mtu)
+        self.interfaces
+            .get(usize::from(id.0))
+            .map_or(0, |interface| interface.mtu)
     }
 
     /// Changes whenever a cached [`Route`] may be stale: routes, addresses, path MTUs.
@@ -198,6 +200,7 @@ impl IpLayer {
         }
     }
 
+    #[cfg(test)]
     /// The addresses of an interface with their prefixes, those being checked for duplicates left out.
     pub(crate) fn addresses_of(&self, id: InterfaceId) -> impl Iterator<Item = Cidr> + '_ {
         let usable = |l: &&Local| l.state != super::addresses::AddressState::Tentative;
@@ -205,6 +208,7 @@ impl IpLayer {
     }
 
     /// The name of an interface, for people.
+    #[allow(dead_code)]
     pub(crate) fn interface_name(&self, id: InterfaceId) -> Option<&str> {
         self.interface(id).map(|i| i.name.as_str())
     }
@@ -234,7 +238,9 @@ impl IpLayer {
         {
             return None;
         }
-        if destination.is_unspecified() {
+        // IPv4-mapped addresses are for the sockets' face, never for the wire (RFC 4291 section 2.5.5.2).
+        let mapped = matches!(destination, IpAddr::V6(a) if a.to_ipv4_mapped().is_some());
+        if destination.is_unspecified() || mapped {
             return None;
         }
         if destination.is_multicast() || self.is_broadcast(destination) {
@@ -366,11 +372,6 @@ impl IpLayer {
         let (frame, meta) = self.queue.pop()?;
         *out = frame;
         Some(meta)
-    }
-
-    /// Whether the layer's own queue is empty.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.queue.is_empty()
     }
 
     /// Does what is due.

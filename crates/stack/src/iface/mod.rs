@@ -40,8 +40,9 @@ pub(crate) use contract::{
     Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, NotAGroup, Packet, Route,
 };
 #[allow(unused_imports)]
-pub(crate) use layer::IpLayer;
+pub(crate) use icmp::sum_from;
 #[allow(unused_imports)]
+pub(crate) use layer::IpLayer;
 pub(crate) use limit::Bucket;
 
 use alloc::string::String;
