@@ -165,7 +165,7 @@ fn stale_neighbours_are_asked_themselves_unless_the_layer_above_confirms() {
         a.expect(Cause::Datagram);
         let route = a.route(to).unwrap();
         let now = a.now;
-        a.layer.confirm_reachable(now, &route);
+        a.layer.confirm_reachable(now, route);
         a.pass(Duration::from_secs(60));
         a.quiet();
         a.send_udp(to, 1);
