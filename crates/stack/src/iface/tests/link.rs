@@ -413,3 +413,49 @@ fn floods_of_routers_and_prefixes_are_bounded() {
     }
     assert_eq!(h.layer.addresses_of(ETH).count(), 16);
 }
+
+#[test]
+fn errors_quote_the_packet_from_its_ip_header_on() {
+    for (to, v4) in [("192.0.2.1", true), ("2001:db8::1", false)] {
+        for len in [20, 3000] {
+            let (mut a, mut b) = (ethernet_host(), neighbor_host());
+            b.send_udp(to, len);
+            let [got, _] = exchange(&mut a, &mut b);
+            let Some(Inbound::Udp(p)) = got.into_iter().next() else {
+                panic!()
+            };
+            a.with(|l, env| l.icmp_error(env, &p, IcmpError::PortUnreachable));
+            let frame = a.expect(Cause::IcmpError);
+            assert_eq!(frame[..6], PEER_MAC);
+            let (at, max) = if v4 {
+                (14 + 20 + 8, 14 + 576)
+            } else {
+                (14 + 40 + 8, 14 + 1280)
+            };
+            assert_eq!(frame.len(), max.min(at + p.at - p.network + 8 + len));
+            let first = if v4 { 0x45 } else { 0x60 };
+            assert_eq!(frame[at], first);
+            let parsed = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
+            match parsed.transport.unwrap() {
+                etherparse::TransportSlice::Icmpv4(m) => {
+                    assert!(crate::wire::checksum::sum(m.slice()).verify());
+                }
+                etherparse::TransportSlice::Icmpv6(m) => {
+                    let Some(etherparse::NetSlice::Ipv6(ip)) = parsed.net else {
+                        panic!()
+                    };
+                    assert!(m.is_checksum_valid(ip.header().source(), ip.header().destination()));
+                }
+                other => panic!("{other:?}"),
+            }
+            // And its sender takes it for what it is.
+            let Some(Inbound::Error(n)) = b.receive(frame.clone()) else {
+                panic!()
+            };
+            assert_eq!(
+                (n.error, n.remote),
+                (IcmpError::PortUnreachable, (ip(to), 2000).into())
+            );
+        }
+    }
+}
