@@ -610,10 +610,11 @@ impl Tcp {
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
+        let offset = self.isn.timestamp_offset(tuple);
         let agreed = seg
             .options
             .timestamps
-            .map(|ts| self.cookies.options_from(ts.echo));
+            .map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
         let peer = PeerOffer {
             irs,
             mss,
