@@ -275,7 +275,7 @@ impl SynSent {
         self.sent_at = now;
         self.retry_at = now + self.rto;
         if let Some(limit) = self.options.user_timeout {
-            self.retry_at = self.retry_at.min(self.started + limit);
+            self.retry_at = self.retry_at.min(self.started + limit).max(now);
         }
     }
 }

@@ -327,3 +327,22 @@ fn cubic_reduces_to_seven_tenths() {
     assert_eq!(p.info().ssthresh, 7000);
     p.ignore();
 }
+
+/// Segments may become larger while the window is one of the old ones: it must still let one go.
+#[test]
+fn a_growing_segment_size_does_not_stall() {
+    let mut setup = Setup::default();
+    setup.options.max_segment = Some(100);
+    let mut p = Peer::established(setup);
+    p.write_n(400);
+    assert_eq!(p.take_all().len(), 4);
+    p.wait(secs(1));
+    p.expect("ACK 1+100 ack 1");
+    assert_eq!(p.info().cwnd, 100);
+    p.set(|o| o.max_segment = Some(900));
+    p.send(ack(1, 401));
+    p.take_all();
+    p.write_n(5000);
+    assert!(!p.take_all().is_empty());
+    p.ignore();
+}

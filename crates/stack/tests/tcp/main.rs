@@ -15,6 +15,7 @@ mod keepalive;
 mod listener;
 mod nagle;
 mod options;
+mod random;
 mod reset;
 mod rto;
 mod sack;
