@@ -2,6 +2,7 @@
 
 mod alloc;
 mod cases;
+mod clock;
 mod measure;
 mod pair;
 mod pattern;

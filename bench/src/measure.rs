@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use crate::cases::{Metric, Row};
+use crate::clock;
 use crate::work::{Limit, Sample, Work};
 
 /// How far a calibration may lie from the usual one.
@@ -37,17 +38,17 @@ pub struct Run {
 
 /// A loop of fixed work, about 3 ms: half of it arithmetic that waits for itself, half copies within L2.
 fn calibrate(from: &[u8], to: &mut [u8]) -> u64 {
-    let start = Instant::now();
+    let start = clock::now();
     let mut x = 1_u64;
-    for _ in 0..800_000 {
+    for _ in 0..1_000_000 {
         x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     }
     black_box(x);
-    for _ in 0..100 {
+    for _ in 0..300 {
         to.copy_from_slice(black_box(from));
         black_box(&to);
     }
-    start.elapsed().as_nanos() as u64
+    clock::now() - start
 }
 
 /// Prepares every case and measures them in rounds until the time is up.

@@ -1,15 +1,15 @@
 //! What is measured: each workload once, for every stack.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::alloc;
 use crate::pair::{Api, End, Pair, open, turn};
 use crate::pattern::{CHUNK, Pattern};
+use crate::{alloc, clock};
 
 /// What came of one stretch of work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
-    /// Wall-clock time.
+    /// Processor time of the thread.
     pub nanos: u64,
     /// Data segments, exchanges or connections.
     pub units: u64,
@@ -36,25 +36,34 @@ pub trait Work {
     fn verify(&mut self, limit: Limit) -> Sample;
 }
 
-/// Repeats `step` until the limit is reached; it returns how many units it made.
+/// Repeats `step` until the limit is reached. How many steps pass between two looks at the clock is found out: a look is a
+/// system call, and a step lasts from 100 ns to 50 ms.
 fn repeat(limit: Limit, mut step: impl FnMut(&mut Sample)) -> Sample {
     let mut sample = Sample::default();
     let allocations = alloc::calls();
-    let start = Instant::now();
-    let nanos = loop {
-        step(&mut sample);
+    let start = clock::now();
+    let mut looked = start;
+    let mut steps = 1_u32;
+    loop {
         match limit {
-            Limit::Units(n) if sample.units >= n => break start.elapsed().as_nanos() as u64,
-            Limit::Units(_) => {}
+            Limit::Units(n) if sample.units >= n => break,
+            Limit::Units(_) => step(&mut sample),
             Limit::Time(most) => {
-                let elapsed = start.elapsed();
-                if elapsed >= most {
-                    break elapsed.as_nanos() as u64;
+                for _ in 0..steps {
+                    step(&mut sample);
                 }
+                let now = clock::now();
+                if now - start >= most.as_nanos() as u64 {
+                    break;
+                }
+                if now - looked < 100_000 {
+                    steps = steps.saturating_mul(2);
+                }
+                looked = now;
             }
         }
-    };
-    sample.nanos = nanos;
+    }
+    sample.nanos = clock::now() - start;
     sample.allocations = alloc::calls() - allocations;
     sample
 }
@@ -140,10 +149,7 @@ impl<P: Pair> Work for Goodput<P> {
         let mut idle = 0;
         repeat(limit, |sample| {
             let before = sample.octets;
-            // Some turns between two looks at the clock: a frame can be 68 octets or 64 KiB.
-            for _ in 0..4 {
-                self.step(sample, false);
-            }
+            self.step(sample, false);
             idle = if sample.octets == before { idle + 1 } else { 0 };
             assert!(idle < STUCK, "nothing arrives any more");
         })
@@ -159,7 +165,6 @@ pub struct Exchange<P: Pair> {
     conn: (P::Conn, P::Conn),
     data: Vec<u8>,
     into: Vec<u8>,
-    between_looks: u32,
 }
 
 impl<P: Pair> Exchange<P> {
@@ -168,22 +173,16 @@ impl<P: Pair> Exchange<P> {
             pair.add_idle(idle);
         }
         let conn = open(&mut pair, 0);
-        // A look at the clock costs 25 ns: 64 exchanges apart it does not count, and one exchange may last 50 ms.
-        let between_looks = if idle >= 10_000 { 1 } else { 64 };
         Exchange {
             pair,
             conn,
             data: vec![0x5a; size],
             into: vec![0; size],
-            between_looks,
         }
     }
     #[inline]
     fn step(&mut self, sample: &mut Sample) {
-        let (client, server) = self.conn;
-        let size = self.data.len();
         let frames = exchange(&mut self.pair, self.conn, &self.data, &mut self.into);
-        let _ = (client, server, size);
         self.pair.advance(1);
         sample.units += 1;
         sample.frames += frames;
@@ -217,12 +216,7 @@ fn exchange<P: Pair>(
 
 impl<P: Pair> Work for Exchange<P> {
     fn run(&mut self, limit: Limit) -> Sample {
-        let looks = self.between_looks;
-        repeat(limit, |sample| {
-            for _ in 0..looks {
-                self.step(sample);
-            }
-        })
+        repeat(limit, |sample| self.step(sample))
     }
     fn verify(&mut self, limit: Limit) -> Sample {
         let mut n = 0_u8;
@@ -299,11 +293,7 @@ impl<P: Pair> Connections<P> {
 
 impl<P: Pair> Work for Connections<P> {
     fn run(&mut self, limit: Limit) -> Sample {
-        repeat(limit, |sample| {
-            for _ in 0..16 {
-                self.step(sample);
-            }
-        })
+        repeat(limit, |sample| self.step(sample))
     }
     fn verify(&mut self, limit: Limit) -> Sample {
         repeat(limit, |sample| {
