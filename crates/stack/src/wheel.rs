@@ -166,7 +166,7 @@ impl Wheel {
         e.owner = owner;
         self.place(index);
         self.scheduled += 1;
-        if at <= self.earliest {
+        if at < self.earliest {
             self.earliest = at;
             self.earliest_owner = owner;
         }

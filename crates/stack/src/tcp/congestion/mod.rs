@@ -176,7 +176,7 @@ impl Congestion {
     pub(crate) fn set_abc_limit(&mut self, segments: u8) {
         self.window_mut().abc_limit = segments;
     }
-    /// An ACK of `acked` new octets came outside recovery. `flight` is what is in flight after it.
+    /// An ACK of `acked` new octets came outside recovery. `flight` is what was in flight before it.
     ///
     /// cwnd grows only if it was used: not when the application had nothing to send (`app_limited`) nor when less than
     /// half of it was in flight (RFC 7661 section 4.3). Returns what grew it.
@@ -189,8 +189,7 @@ impl Congestion {
         mss: u32,
         app_limited: bool,
     ) -> Option<CongestionChange> {
-        let used = flight.saturating_add(acked);
-        let limited = app_limited || used < self.cwnd() / 2;
+        let limited = app_limited || flight < self.cwnd() / 2;
         let before = self.cwnd();
         let why = if self.in_slow_start() {
             CongestionChange::SlowStart
@@ -337,7 +336,7 @@ mod tests {
             assert_eq!(congestion.cwnd(), 10_000);
             assert!(
                 congestion
-                    .on_ack(Instant::ZERO, 1000, RTT, 4_000, MSS, false)
+                    .on_ack(Instant::ZERO, 1000, RTT, 5_000, MSS, false)
                     .is_some()
             );
         }
