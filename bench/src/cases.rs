@@ -136,14 +136,9 @@ fn goodput(mtu: usize, checksums: bool, api: Api) -> Row {
                 theirs(|t| t.delayed_ack = false),
             ),
             contender(
-                "smoltcp, 64 KiB buffers",
+                "smoltcp, 256 KiB buffers",
                 Role::Aside,
-                theirs(|t| t.buffer = 64 * 1024),
-            ),
-            contender(
-                "smoltcp, 1 MiB buffers",
-                Role::Aside,
-                theirs(|t| t.buffer = 1024 * 1024),
+                theirs(|t| t.buffer = 256 * 1024),
             ),
             contender(
                 "sockeye flat, NewReno",

@@ -53,13 +53,13 @@ pub fn print_terms() {
     );
     println!("batch     {BATCH} frames a turn and direction for both; time is virtual for both");
     println!(
-        "smoltcp   leanest build (TCP over IPv4 only), Medium::Ip, release with fat LTO as for sockeye; buffers 2 x 256 KiB"
+        "smoltcp   leanest build (TCP over IPv4 only), Medium::Ip, release with fat LTO as for sockeye; buffers 2 x 64 KiB"
     );
     println!(
-        "          (goodput), 64 KiB (exchange), 4 KiB (connections); no congestion control (its default, and its"
+        "          (goodput at 1500; 128 KiB above, the best of those tried), 4 KiB (connections); no congestion control (its"
     );
     println!(
-        "          fastest), no timestamps (its default), delayed ACKs; poll_ingress_single, application, poll_egress"
+        "          default), no timestamps (its default), delayed ACKs; poll_ingress_single, application, poll_egress"
     );
     println!(
         "sockeye   Profile::Rfc: CUBIC, timestamps, SACK, delayed ACKs; buffers 2 x 256 KiB as limits, allocated on use"

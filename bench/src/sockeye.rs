@@ -1,7 +1,7 @@
 //! Sockeye's core.
 //!
 //! Settings are the defaults of `Config::new(Profile::Rfc)`: CUBIC, timestamps, SACK, window scaling, delayed ACKs, 2 MSL of
-//! 4 min. Buffers of active connections have the same size as smoltcp's. The contract of `Stack` is kept in full: after each
+//! 4 min. Buffers of active connections are limited to 256 KiB, its best of the sizes tried for smoltcp. The contract of `Stack` is kept in full: after each
 //! batch `poll_transmit`, `poll_event` and `next_timeout` are drained, and `handle_timeout` is called when it is due.
 //!
 //! The link has two modes:
