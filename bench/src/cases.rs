@@ -3,7 +3,7 @@
 use smoltcp::socket::tcp::CongestionControl as Theirs;
 use sockeye_stack::config::CongestionControl as Ours;
 
-use crate::pair::{Api, Pair};
+use crate::pair::Api;
 use crate::smol::{self, Smol};
 use crate::sockeye::{self, Link, Sockeye};
 use crate::work::{Connections, Exchange, Goodput, Limit, Work, octets_per_endpoint};
@@ -248,7 +248,7 @@ pub fn memory(most_idle: usize) -> Vec<(String, Role, usize, f64)> {
             buffer: None,
             ..sockeye::Tuning::new(1500, Link::Flat)
         });
-        list.push(("sockeye".into(), Role::Ours, n, standing(&mut pair, n)));
+        list.push(("sockeye".into(), Role::Ours, n, octets_per_endpoint(&mut pair, n)));
     }
     for (buffer, n) in [(256, 1_000), (256, 10_000), (64 * 1024, 1_000)] {
         if n > most_idle.max(1_000) {
@@ -259,11 +259,7 @@ pub fn memory(most_idle: usize) -> Vec<(String, Role, usize, f64)> {
             ..smol::Tuning::new(1500)
         });
         let label = format!("smoltcp, two buffers of {buffer} octets");
-        list.push((label, Role::Aside, n, standing(&mut pair, n)));
+        list.push((label, Role::Aside, n, octets_per_endpoint(&mut pair, n)));
     }
     list
-}
-
-fn standing<P: Pair>(pair: &mut P, n: usize) -> f64 {
-    octets_per_endpoint(pair, n)
 }
