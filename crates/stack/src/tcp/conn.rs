@@ -466,6 +466,11 @@ impl Tcb {
             .min(limit)
             .saturating_sub(self.option_len());
         self.snd_mss = mss.max(MIN_MSS);
+        // A window of less than a segment would never let one go.
+        let least = u32::from(self.snd_mss);
+        if self.congestion.cwnd() < least {
+            self.congestion.set_cwnd(least);
+        }
     }
 
     /// When FIN-WAIT-2 after a full close, or linger, ends.

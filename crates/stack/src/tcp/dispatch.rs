@@ -4,7 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::burst::{Reply, reset_for};
-use super::conn::{AckOwed, Fact, Tcb};
+use super::conn::{AckOwed, Fact, FinOut, Tcb};
 use super::ingress::{self, Fate};
 use super::listen::{self, HalfOpen};
 use super::open::{self, Handshake, Opening, PeerOffer};
@@ -210,11 +210,16 @@ impl Tcp {
             now,
         );
         self.wheel.cancel(&mut opening.wheel);
-        let (id, tuple) = (opening.id, opening.tuple);
+        let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
+        open::take_timestamp(&mut tcb, seg);
+        if closing {
+            tcb.facts.insert(Fact::ORPHAN);
+            tcb.fin_out = FinOut::Queued;
+        }
         *place = Slot::Open(tcb);
         let why = if simultaneous {
             Transition::SynAcked
@@ -222,6 +227,16 @@ impl Tcp {
             Transition::SynAck
         };
         state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
+        if closing {
+            state_moved(
+                cx.env,
+                Some(id),
+                &tuple,
+                State::Established,
+                State::FinWait1,
+                Transition::Close,
+            );
+        }
         if scaled || !text.is_empty() || seg.has(Flags::FIN) {
             self.rest_of(cx, slot, seg, text);
         }
@@ -367,6 +382,7 @@ impl Tcp {
                 now,
             );
             tcb.facts.insert(Fact::UNACCEPTED);
+            open::take_timestamp(&mut tcb, seg);
             Slot::Open(tcb)
         });
         let id = SocketId {
@@ -597,10 +613,11 @@ impl Tcp {
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
+        let offset = self.isn.timestamp_offset(tuple);
         let agreed = seg
             .options
             .timestamps
-            .map(|ts| self.cookies.options_from(ts.echo));
+            .map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
         let peer = PeerOffer {
             irs,
             mss,

@@ -92,6 +92,8 @@ pub(crate) struct SynSent {
     pub(crate) wheel: WheelEntry,
     pub(crate) pending: Readiness,
     pub(crate) soft_error: Option<ConnectionError>,
+    /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
+    pub(crate) closing: bool,
 }
 
 /// What a segment did to an opening connection.
@@ -273,7 +275,7 @@ impl SynSent {
         self.sent_at = now;
         self.retry_at = now + self.rto;
         if let Some(limit) = self.options.user_timeout {
-            self.retry_at = self.retry_at.min(self.started + limit);
+            self.retry_at = self.retry_at.min(self.started + limit).max(now);
         }
     }
 }
@@ -283,6 +285,17 @@ pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32
     match options.receive_buffer {
         Some(fixed) => (fixed, fixed),
         None => (config.receive_buffer, config.receive_buffer_max),
+    }
+}
+
+/// The segment that completes a handshake stands at the last acknowledgment sent, so TS.Recent follows it (RFC 7323
+/// section 4.3).
+pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
+    if let Some(ts) = seg.options.timestamps
+        && tcb.facts.contains(Fact::TIMESTAMPS)
+        && (ts.value.wrapping_sub(tcb.ts_recent) as i32) > 0
+    {
+        tcb.ts_recent = ts.value;
     }
 }
 

@@ -240,6 +240,7 @@ impl Tcp {
         Some(match self.tables.sockets.get_mut(id.slot, id.generation)? {
             Slot::Fresh(fresh) => &mut fresh.pending,
             Slot::Listener(listener) => &mut listener.pending,
+            Slot::SynSent(open) if open.closing => return None,
             Slot::SynSent(open) => &mut open.pending,
             Slot::Open(tcb) => {
                 if tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED) {
@@ -259,7 +260,8 @@ impl Tcp {
     pub(crate) fn is_held(&self, id: SocketId) -> bool {
         match self.tables.sockets.get(id.slot, id.generation) {
             Some(Slot::Open(tcb)) => !tcb.facts.contains(Fact::ORPHAN),
-            Some(Slot::Fresh(_) | Slot::Listener(_) | Slot::SynSent(_)) => true,
+            Some(Slot::SynSent(opening)) => !opening.closing,
+            Some(Slot::Fresh(_) | Slot::Listener(_)) => true,
             None => false,
         }
     }
@@ -407,7 +409,7 @@ impl Tcp {
             return;
         };
         let Slot::SynSent(open) = place else { return };
-        let (id, tuple, from) = (open.id, open.tuple, open.state());
+        let (id, tuple, from, closing) = (open.id, open.tuple, open.state(), open.closing);
         self.wheel.cancel(&mut open.wheel);
         let fresh = Fresh {
             options: core::mem::take(&mut open.options),
@@ -426,7 +428,11 @@ impl Tcp {
                 to: State::Closed,
                 why,
             });
-        self.announce(events, id);
+        if closing {
+            self.tables.sockets.remove_at(slot);
+        } else {
+            self.announce(events, id);
+        }
     }
 
     /// Removes a half-open entry.

@@ -25,7 +25,7 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     if advanced {
         after_advance(tcb, cx, seg, acked, flight);
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
-        duplicate(tcb, cx, news, flight);
+        duplicate(tcb, cx, news);
     }
     tcb.check();
 }
@@ -249,7 +249,7 @@ fn is_duplicate(tcb: &Tcb, seg: &Segment, window_before: u32) -> bool {
 }
 
 /// A duplicate ACK, or one with news from SACK blocks: counts towards fast retransmit, or keeps recovery going.
-fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
+fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News) {
     let sack = tcb.facts.contains(Fact::SACK);
     let mss = u32::from(tcb.snd_mss);
     match tcb.recovery {
@@ -268,14 +268,14 @@ fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
                 .as_ref()
                 .is_some_and(|b| b.is_lost(tcb.snd_una, mss));
             if tcb.dup_acks >= DUP_THRESH || lost {
-                enter_recovery(tcb, cx, flight, mss);
+                enter_recovery(tcb, cx, mss);
             }
         }
     }
 }
 
 /// RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2: remember where it ends, halve the window, send the first hole.
-fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32, mss: u32) {
+fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, mss: u32) {
     tcb.recovery = Recovery::Fast {
         recover: tcb.snd_nxt,
         high_rxt: tcb.snd_una,
@@ -283,7 +283,10 @@ fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32, mss: u32) {
     };
     tcb.probe_owed = ProbeOwed::Fast;
     tcb.timing = None;
-    tcb.congestion.on_enter_recovery(cx.now, flight, mss);
+    // FlightSize: all that is not acknowledged, SACKed or not, without what limited transmit sent beyond the window (RFC
+    // 5681 section 3.2 step 2, RFC 6675 section 5 step 4.2).
+    let flight_size = tcb.outstanding().min(tcb.congestion.cwnd());
+    tcb.congestion.on_enter_recovery(cx.now, flight_size, mss);
     if !tcb.facts.contains(Fact::SACK) {
         tcb.congestion.inflate(u32::from(DUP_THRESH) * mss);
     }
