@@ -255,7 +255,8 @@ impl Stack {
             trace,
             ip,
             tcp,
-            ..
+            udp,
+            events,
         } = self;
         let mut env = Env {
             now,
@@ -264,6 +265,21 @@ impl Stack {
             rng,
         };
         ip.handle_timeout(&mut env);
+        while let Some(notice) = ip.poll_notice() {
+            // A neighbour did not answer: to the transport it is as if a router had said so.
+            if notice.protocol == wire::protocol::TCP {
+                tcp.handle_icmp(
+                    &mut Around {
+                        env: &mut env,
+                        ip,
+                        events,
+                    },
+                    &notice,
+                );
+            } else {
+                udp.handle_icmp(&mut env, ip, events, &notice);
+            }
+        }
         tcp.handle_timeout(&mut env);
     }
 
@@ -286,19 +302,35 @@ impl Stack {
                 trace,
                 rng,
             };
-            let meta = match ip.poll_transmit(&mut env, out) {
-                Some(meta) => meta,
-                None => {
-                    let mut around = Around {
+            // A run of segments under way goes first: it is what most frames are.
+            let meta = if tcp.sending {
+                tcp.poll_transmit(
+                    &mut Around {
                         env: &mut env,
                         ip,
                         events,
-                    };
-                    match tcp.poll_transmit(&mut around, out) {
+                    },
+                    out,
+                )
+            } else {
+                None
+            };
+            let meta = match meta {
+                Some(meta) => meta,
+                None => match ip.poll_transmit(&mut env, out) {
+                    Some(meta) => meta,
+                    None => match tcp.poll_transmit(
+                        &mut Around {
+                            env: &mut env,
+                            ip,
+                            events,
+                        },
+                        out,
+                    ) {
                         Some(meta) => meta,
                         None => udp.poll_transmit(&mut env, ip, events, out)?,
-                    }
-                }
+                    },
+                },
             };
             if meta.interface == InterfaceId::LOOPBACK {
                 let frame = core::mem::take(out);

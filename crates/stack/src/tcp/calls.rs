@@ -356,7 +356,7 @@ impl Tcp {
     }
 
     fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return;
         };
         if tcb.phase != Phase::Live {
@@ -423,7 +423,7 @@ impl Tcp {
         let mut half_open = listener.half_open;
         self.bindings.unbind(id, local);
         for connection in waiting {
-            if let Some((tcb, _)) = self.open(cx.env, connection.slot) {
+            if let Some((tcb, _)) = self.open(cx.env, cx.events, connection.slot) {
                 tcb.facts.insert(Fact::ORPHAN);
                 if tcb.phase == Phase::Live {
                     let fate = Fate::Resets(None, ResetCause::ListenerClosed, Transition::Abort);
@@ -480,7 +480,7 @@ impl Tcp {
 
     /// Shuts our side down: a FIN follows what is queued.
     pub(crate) fn shutdown_send(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return;
         };
         if tcb.phase == Phase::Live && tcb.fin_out == FinOut::No {

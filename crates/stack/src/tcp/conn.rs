@@ -137,6 +137,7 @@ pub(crate) struct Switches {
     pub(crate) quick_ack: bool,
     pub(crate) urgent_inline: bool,
     pub(crate) reuse: bool,
+    /// 0: the path's, or the stack's.
     pub(crate) hop_limit: u8,
     pub(crate) traffic_class: u8,
 }
@@ -301,14 +302,14 @@ impl Extra {
 
 impl Switches {
     /// The switches among a socket's options.
-    pub(crate) fn from_options(options: &TcpOptions, config: &Config) -> Self {
+    pub(crate) fn from_options(options: &TcpOptions) -> Self {
         Switches {
             nodelay: options.nodelay,
             cork: options.cork,
             quick_ack: options.quick_ack,
             urgent_inline: options.urgent_inline,
             reuse: options.reuse_address,
-            hop_limit: options.hop_limit.unwrap_or(config.hop_limit),
+            hop_limit: options.hop_limit.unwrap_or(0),
             traffic_class: options.traffic_class,
         }
     }
@@ -387,7 +388,14 @@ impl Tcb {
         self.snd_nxt.since(self.snd_una)
     }
     /// Octets that we believe to be in the network ("pipe" of RFC 6675, FlightSize of RFC 5681).
+    #[inline]
     pub(crate) fn flight(&self) -> u32 {
+        if self.recovery == Recovery::Open && self.scoreboard.is_none() {
+            return self.outstanding();
+        }
+        self.flight_in_recovery()
+    }
+    fn flight_in_recovery(&self) -> u32 {
         let unsacked_before = |end: SeqNumber| match &self.scoreboard {
             Some(board) => board.not_sacked_before(self.snd_una, end),
             None if end.after(self.snd_una) => end.since(self.snd_una),
@@ -520,7 +528,7 @@ impl Tcb {
     pub(crate) fn set_options(&mut self, options: &TcpOptions, config: &Config) {
         self.switches = Switches {
             reuse: self.switches.reuse,
-            ..Switches::from_options(options, config)
+            ..Switches::from_options(options)
         };
         let (end_at, probed_at) = self
             .extra

@@ -13,7 +13,7 @@ use super::{Flags, Segment, SeqNumber, State, timewait};
 use crate::config::SynCookies;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::ConnectionError;
-use crate::frame::Payload;
+use crate::frame::Text;
 use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet};
 use crate::stack::{Events, Readiness, SocketId};
 use crate::time::{Duration, Instant};
@@ -51,33 +51,33 @@ impl Tcp {
             // MUST-57, MUST-63
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
-        let payload = packet.frame.take_payload(packet.at + header.header_len);
-        self.segment_arrives(cx, &tuple, &header.segment, payload);
+        let text = packet.frame.take_text(packet.at + header.header_len);
+        self.segment_arrives(cx, &tuple, &header.segment, text);
     }
 
     /// Finds the entry and runs its state.
+    #[inline]
     pub(crate) fn segment_arrives(
         &mut self,
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
-        let entry = self.find(tuple);
-        let socket = entry.and_then(|e| self.socket_id(e));
-        cx.env
-            .trace
-            .record(TraceMask::SEGMENTS, cx.env.now, socket, || TraceKind::SegmentIn {
-                tuple: Tuple::from(*tuple),
-                segment: *seg,
-            });
+        let entry = self.find_for_segment(tuple);
+        if cx.env.trace.wants(TraceMask::SEGMENTS) {
+            let socket = entry.and_then(|e| self.socket_id(e));
+            let (tuple, segment) = (Tuple::from(*tuple), *seg);
+            let kind = || TraceKind::SegmentIn { tuple, segment };
+            cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
+        }
         match entry {
             Some(entry) => match entry.kind() {
-                Kind::Connection => self.at_connection(cx, entry.slot(), seg, payload),
-                Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, payload),
+                Kind::Connection => self.at_connection(cx, entry.slot(), seg, text),
+                Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, text),
                 Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg),
             },
-            None => self.at_listener(cx, tuple, seg, payload, None),
+            None => self.at_listener(cx, tuple, seg, text, None),
         }
     }
 
@@ -94,28 +94,31 @@ impl Tcp {
             .dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
     }
 
-    fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
-        if let Some(Slot::SynSent(_)) = self.tables.sockets.at(slot) {
-            return self.at_syn_sent(cx, slot, seg, payload);
-        }
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
-            return;
+    fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+            return self.at_syn_sent(cx, slot, seg, text);
         };
-        let fate = ingress::segment_arrives(tcb, &mut scope, seg, payload);
-        self.settle(cx, slot, fate);
+        let una = tcb.snd_una;
+        let fate = ingress::segment_arrives(tcb, &mut scope, seg, text);
+        if tcb.snd_una != una {
+            // Our data arrived, so the next hop delivers (RFC 4861 section 7.3.1).
+            cx.ip.confirm_reachable(scope.now, tcb.path);
+        }
+        if fate == Fate::Lives {
+            scope.kick(tcb);
+            scope.announce(tcb);
+        } else {
+            self.settle(cx, slot, fate);
+        }
     }
 
     /// Carries out what a step made of a connection.
     pub(crate) fn settle(&mut self, cx: &mut Around<'_, '_>, slot: u32, fate: Fate) {
         match fate {
             Fate::Lives => {
-                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
-                    return;
-                };
-                let (id, news) = (tcb.id, !tcb.pending.is_empty());
-                self.kick(Entry::new(Kind::Connection, slot));
-                if news {
-                    self.announce(cx.events, id);
+                if let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) {
+                    scope.kick(tcb);
+                    scope.announce(tcb);
                 }
             }
             Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
@@ -135,7 +138,7 @@ impl Tcp {
         }
     }
 
-    fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+    fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
@@ -173,12 +176,12 @@ impl Tcp {
                 self.kick(Entry::new(Kind::Connection, slot));
             }
             Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
-            Opening::Established => self.opened(cx, slot, seg, payload, from),
+            Opening::Established => self.opened(cx, slot, seg, text, from),
         }
     }
 
     /// Our active open is answered: the block takes the place of the opening.
-    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload, from: State) {
+    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>, from: State) {
         let Some(place) = self.tables.sockets.at_mut(slot) else {
             return;
         };
@@ -234,22 +237,22 @@ impl Tcp {
                 Transition::Close,
             );
         }
-        if scaled || !payload.is_empty() || seg.has(Flags::FIN) {
-            self.rest_of(cx, slot, seg, payload);
+        if scaled || !text.is_empty() || seg.has(Flags::FIN) {
+            self.rest_of(cx, slot, seg, text);
         }
         self.announce(cx.events, id);
         self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
-    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
         let mut rest = *seg;
         if rest.has(Flags::SYN) {
             rest.flags.remove(Flags::SYN);
             rest.seq += 1;
         }
         if rest.payload_len > 0 || rest.flags.intersects(Flags::FIN | Flags::URG) {
-            self.at_connection(cx, slot, &rest, payload);
+            self.at_connection(cx, slot, &rest, text);
         }
     }
 
@@ -259,7 +262,7 @@ impl Tcp {
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
         let Some(listener) = self.tables.half_open.at(place).map(|h| h.listener) else {
             return;
@@ -311,12 +314,12 @@ impl Tcp {
                     Transition::Reset,
                 );
             }
-            listen::Step::Complete => self.complete(cx, place, seg, payload),
+            listen::Step::Complete => self.complete(cx, place, seg, text),
         }
     }
 
     /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
-    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, payload: Payload) {
+    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: Text<'_>) {
         let Some(half) = self.tables.half_open.at(place) else {
             return;
         };
@@ -339,7 +342,7 @@ impl Tcp {
             round_trip: half.round_trip(cx.env.now),
             syn_lost: half.tries > 0,
         };
-        self.admit(cx, listener, facts, seg, payload);
+        self.admit(cx, listener, facts, seg, text);
     }
 
     /// Makes the block of a passive open and puts it on the accept queue.
@@ -349,7 +352,7 @@ impl Tcp {
         listener_id: SocketId,
         done: Finished,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;
@@ -410,7 +413,7 @@ impl Tcp {
             Transition::SynAcked,
         );
         self.announce(cx.events, listener_id);
-        self.rest_of(cx, slot, seg, payload);
+        self.rest_of(cx, slot, seg, text);
         self.kick(Entry::new(Kind::Connection, slot));
     }
 
@@ -447,7 +450,7 @@ impl Tcp {
                     return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
                 }
                 self.end_time_wait(cx.env, place, Transition::Reused);
-                self.at_listener(cx, tuple, seg, Payload::new(), Some(after));
+                self.at_listener(cx, tuple, seg, Text::default(), Some(after));
             }
         }
     }
@@ -472,7 +475,7 @@ impl Tcp {
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let found = self.bindings.listener_for(tuple);
@@ -484,7 +487,7 @@ impl Tcp {
             return self.dropped(cx.env, tuple, DropReason::NoSocket);
         }
         if seg.has(Flags::ACK) {
-            return self.maybe_cookie(cx, tuple, id, seg, payload);
+            return self.maybe_cookie(cx, tuple, id, seg, text);
         }
         // Third, a SYN; fourth, anything else is dropped.
         if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
@@ -597,7 +600,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let Some(listener) = self.listener(id) else { return };
@@ -637,7 +640,7 @@ impl Tcp {
             round_trip: None,
             syn_lost: false,
         };
-        self.admit(cx, id, done, seg, payload);
+        self.admit(cx, id, done, seg, text);
     }
 
     /// The MSS to offer to this peer.
@@ -713,7 +716,7 @@ impl Tcp {
     /// The path takes smaller packets than was thought: what did not fit goes again in smaller pieces at once, which is no
     /// sign of congestion (RFC 1191 section 6.3, RFC 8201 section 5.4).
     fn shrink(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, scope)) = self.open(cx.env, slot) else {
+        let Some((tcb, scope)) = self.open(cx.env, cx.events, slot) else {
             return;
         };
         let before = tcb.snd_mss;

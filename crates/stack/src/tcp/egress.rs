@@ -342,6 +342,16 @@ fn urgent_ahead(tcb: &Tcb) -> bool {
         .is_some_and(|u| u.snd_up.is_some_and(|up| up.after(tcb.snd_nxt)))
 }
 
+/// Whether another look may find something to send right after a segment was committed. Errs on the side of yes.
+#[inline]
+pub(crate) fn may_have_more(tcb: &Tcb) -> bool {
+    tcb.unsent() > 0
+        || tcb.fin_out == FinOut::Queued
+        || tcb.recovery != Recovery::Open
+        || tcb.probe_owed != ProbeOwed::No
+        || tcb.reset_owed.is_some()
+}
+
 /// The header of a plan's first segment. Flags that belong to the last one only (FIN, PSH) are set here too; splitting
 /// takes them off the others.
 pub(crate) fn header(tcb: &Tcb, config: &Config, plan: &Plan, now: Instant) -> Segment {

@@ -11,7 +11,7 @@ use super::{Flags, SackBlock, Segment, SeqNumber};
 use super::{recv, send, urgent};
 use crate::config::Profile;
 use crate::error::ConnectionError;
-use crate::frame::Payload;
+use crate::frame::Text;
 use crate::stack::Readiness;
 use crate::trace::{AckCause, ChallengeCause, DropReason, ResetCause, Transition};
 
@@ -30,7 +30,7 @@ pub(crate) enum Fate {
 }
 
 /// Takes one segment through the RFC's steps.
-pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
+pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
     tcb.stats.segments_in = tcb.stats.segments_in.wrapping_add(1);
 
     // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8). A
@@ -231,7 +231,7 @@ fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
 }
 
 /// Seventh and eighth: the text goes to the receive queue in order, or waits behind a gap; then the FIN.
-fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
+fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
     if tcb.fin_in != FinIn::No {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received". What reaches here
         // lies beyond the FIN; nothing of it can be real.

@@ -414,7 +414,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         probes: 0,
         wheel: WheelEntry::default(),
         wakes_at: Instant::NEVER,
-        switches: Switches::from_options(h.options, config),
+        switches: Switches::from_options(h.options),
         extra: Extra::from_options(h.options),
         urgent: None,
         pending: Readiness::empty(),

@@ -212,9 +212,8 @@ impl<'a> TcpSocket<'a> {
         let n = data.len().min(room);
         if n > 0 {
             if let Some((tcb, pool)) = self.block_mut() {
-                tcb.send
-                    .get_or_insert_with(Default::default)
-                    .append(pool, &data[..n]);
+                let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
+                buffer.append(pool, &data[..n]);
                 tcb.facts.set(Fact::WANTS_ROOM, n < data.len());
             }
             self.kick();
@@ -231,8 +230,10 @@ impl<'a> TcpSocket<'a> {
         data.truncate(room);
         let n = data.len();
         if n > 0 {
-            if let Some((tcb, _)) = self.block_mut() {
-                tcb.send.get_or_insert_with(Default::default).append_bytes(data);
+            if let Some((tcb, pool)) = self.block_mut() {
+                tcb.send
+                    .get_or_insert_with(|| pool.take_sender())
+                    .append_bytes(data);
                 tcb.facts.set(Fact::WANTS_ROOM, n < all);
             }
             self.kick();
@@ -333,9 +334,13 @@ impl<'a> TcpSocket<'a> {
             return;
         }
         let now = self.now;
-        let Some((tcb, _)) = self.block_mut() else { return };
-        if tcb.readable() == 0 {
-            tcb.receive = None;
+        let Some((tcb, pool)) = self.block_mut() else {
+            return;
+        };
+        if tcb.readable() == 0
+            && let Some(empty) = tcb.receive.take()
+        {
+            pool.give_receiver(empty);
         }
         tune::on_read(tcb, now.as_micros() as u32, n as u32);
         if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {

@@ -84,6 +84,8 @@ pub(crate) const REPLIES_MAX: usize = 256;
 pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
+    /// The entry that the last segment found.
+    last: Option<(FourTuple, Entry)>,
     pub(crate) bindings: Bindings,
     /// TIME-WAIT entries in the order of their making, with places of some that are gone.
     oldest_waiting: VecDeque<(u32, u32)>,
@@ -91,7 +93,9 @@ pub(crate) struct Tcp {
     /// Entries with something to send or timers to look at, each at most once.
     pub(crate) ready: VecDeque<Entry>,
     pub(crate) replies: VecDeque<Reply>,
-    pub(crate) burst: Option<Burst>,
+    /// The run of segments on its way out, and whether any of it is left.
+    pub(crate) burst: Burst,
+    pub(crate) sending: bool,
     pub(crate) pool: Pool,
     pub(crate) isn: IsnGenerator,
     pub(crate) cookies: Cookies,
@@ -107,10 +111,12 @@ impl Tcp {
             demux: Demux::new(Secrets::derive(seed, "tcp demux")),
             bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
             oldest_waiting: VecDeque::new(),
+            last: None,
             wheel: Wheel::new(),
             ready: VecDeque::new(),
             replies: VecDeque::new(),
-            burst: None,
+            burst: Burst::default(),
+            sending: false,
             pool: Pool::default(),
             isn: IsnGenerator::new(Secrets::derive(seed, "tcp isn")),
             cookies: Cookies::new(Secrets::derive(seed, "tcp cookies")),
@@ -121,9 +127,11 @@ impl Tcp {
     }
 
     /// The block of an open connection and what its steps need.
+    #[inline]
     pub(crate) fn open<'a>(
         &'a mut self,
         env: &'a mut Env<'_>,
+        events: &'a mut Events,
         slot: u32,
     ) -> Option<(&'a mut Tcb, Scope<'a>)> {
         let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
@@ -136,6 +144,9 @@ impl Tcp {
             pool: &mut self.pool,
             wheel: &mut self.wheel,
             challenges: &mut self.challenges,
+            ready: &mut self.ready,
+            events,
+            burst: &mut self.burst,
         };
         Some((tcb, scope))
     }
@@ -146,13 +157,28 @@ impl Tcp {
         self.demux.find(tuple, |entry| tables.tuple(entry) == Some(tuple))
     }
 
+    /// As [`Tcp::find`], for an arriving segment: the last one's entry is tried first (Van Jacobson's one-behind cache).
+    #[inline]
+    pub(crate) fn find_for_segment(&mut self, tuple: &FourTuple) -> Option<Entry> {
+        if let Some((last, entry)) = &self.last
+            && last == tuple
+        {
+            return Some(*entry);
+        }
+        let entry = self.find(tuple)?;
+        self.last = Some((*tuple, entry));
+        Some(entry)
+    }
+
     pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
+        self.last = None;
         let tables = &self.tables;
         self.demux
             .insert(tuple, entry, |other| tables.tuple(other).copied());
     }
 
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
+        self.last = None;
         self.demux.remove(tuple, entry);
     }
 
@@ -258,7 +284,7 @@ impl Tcp {
         error: Option<ConnectionError>,
         why: Transition,
     ) {
-        let Some((tcb, mut scope)) = self.open(env, slot) else {
+        let Some((tcb, mut scope)) = self.open(env, events, slot) else {
             return;
         };
         let from = tcb.state();
@@ -292,7 +318,7 @@ impl Tcp {
                 self.end_time_wait(env, place, Transition::TimeWaitOver);
             }
         }
-        let Some((tcb, scope)) = self.open(env, slot) else {
+        let Some((tcb, scope)) = self.open(env, events, slot) else {
             return;
         };
         let now = scope.now;
@@ -353,7 +379,7 @@ impl Tcp {
         {
             self.oldest_waiting.pop_front();
         }
-        self.demux.remove(&entry.tuple, Entry::new(Kind::TimeWait, place));
+        self.leave(&entry.tuple, Entry::new(Kind::TimeWait, place));
         self.bindings.connection_gone(entry.tuple.local_port, entry.reuse);
         if let Some(id) = entry.block
             && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
@@ -413,7 +439,7 @@ impl Tcp {
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.tables.half_open.remove_at(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.demux.remove(&half.tuple, Entry::new(Kind::HalfOpen, place));
+        self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
         if let Some(listener) = self.listener(half.listener) {
             listener.half_open -= 1;
         }
@@ -444,6 +470,7 @@ fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut buffer) = tcb.send.take() {
         let all = buffer.len();
         buffer.ack(pool, all);
+        pool.give_sender(buffer);
     }
     tcb.scoreboard = None;
     tcb.reassembly = None;

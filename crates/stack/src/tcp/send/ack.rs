@@ -65,8 +65,10 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     let octets = acked - u32::from(fin);
     if let Some(buffer) = &mut tcb.send {
         buffer.ack(cx.pool, octets);
-        if buffer.is_empty() {
-            tcb.send = None;
+        if buffer.is_empty()
+            && let Some(empty) = tcb.send.take()
+        {
+            cx.pool.give_sender(empty);
         }
     }
     tcb.snd_una = seg.ack;
