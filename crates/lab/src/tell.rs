@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sockeye_stack::Event;
 use sockeye_stack::trace::TraceMask;
-use sockeye_view::{HostIndex, Record, What, WireEvent};
+use sockeye_view::{Backlog, HostIndex, Record, What, WireEvent};
 
 use crate::digest::Digest;
 use crate::world::{Kind, NodeId, World};
@@ -19,7 +19,7 @@ impl World {
             }
         }
     }
-    /// Hands each record, in order, to `subscriber`. Unless [`World::trace`] has said otherwise, stacks tell all but
+    /// Hands each record, in order, to `subscriber`, which must not use the world itself. Unless [`World::trace`] has said otherwise, stacks tell all but
     /// whole frames.
     pub fn subscribe(&mut self, subscriber: impl FnMut(&Record) + Send + 'static) {
         self.subscribers.push(Box::new(subscriber));
@@ -52,6 +52,16 @@ impl World {
     /// Puts a scenario's own words into the records.
     pub fn note(&mut self, node: NodeId, text: &str) {
         self.tell(node.index(), What::Note(text.into()));
+    }
+    /// Puts how full the queues of a host's listeners are into the records.
+    ///
+    /// # Panics
+    /// If the node is no host.
+    pub fn tell_backlogs(&mut self, node: NodeId) {
+        let snapshot = self.host_handle(node).lock().snapshot();
+        for backlog in Backlog::of(&snapshot) {
+            self.tell(node.index(), What::Backlog(backlog));
+        }
     }
     pub(crate) fn is_told(&self) -> bool {
         !self.subscribers.is_empty() || self.digest.is_some()

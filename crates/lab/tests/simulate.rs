@@ -76,3 +76,46 @@ fn whatever_the_network_does() {
         run(&Plan::from_seed(seed));
     }
 }
+
+/// The dice of the plans do reach what they are there for.
+#[test]
+fn seeds_meet_every_impairment() {
+    let mut sum = sockeye_lab::LinkStats::default();
+    let mut largest = 0;
+    for seed in 0..100 {
+        for lane in run(&Plan::from_seed(seed)).link {
+            sum.sent += lane.sent;
+            sum.lost += lane.lost;
+            sum.queue_full += lane.queue_full;
+            sum.duplicated += lane.duplicated;
+            sum.corrupted += lane.corrupted;
+            sum.reordered += lane.reordered;
+            largest = largest.max(lane.bytes);
+        }
+    }
+    eprintln!("{sum:?}, at most {largest} octets on a lane");
+    for count in [
+        sum.lost,
+        sum.queue_full,
+        sum.duplicated,
+        sum.corrupted,
+        sum.reordered,
+    ] {
+        assert!(count > 50, "{sum:?}");
+    }
+}
+
+/// Without checksums corruption reaches the stream, and the oracle sees it.
+#[test]
+fn what_is_not_checked_is_noticed() {
+    let mut plan = Plan {
+        unchecked: true,
+        ..Plan::quiet(1)
+    };
+    plan.figures[0].corrupt = 0.2;
+    plan.heals_after = sockeye_lab::secs(60);
+    let failure = simulate(&plan).unwrap_err();
+    assert!(failure.what.contains("not what was sent"), "{failure}");
+    plan.unchecked = false;
+    run(&plan);
+}

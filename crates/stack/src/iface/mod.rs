@@ -35,13 +35,10 @@ mod routes;
 mod tests;
 
 pub use address::{AddressClass, classify};
-#[allow(unused_imports)]
 pub(crate) use contract::{
     Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, NotAGroup, Packet, Path, Route,
 };
-#[allow(unused_imports)]
 pub(crate) use icmp::sum_from;
-#[allow(unused_imports)]
 pub(crate) use layer::IpLayer;
 pub(crate) use limit::Bucket;
 

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::layer::IpLayer;
 use super::neighbor::{Due, Told, Waiting};
-use super::{Env, IcmpError, IcmpNotice, Medium, Route};
+use super::{Env, IcmpError, IcmpNotice, Medium, Path, Route};
 use crate::InterfaceId;
 use crate::frame::{Frame, TxMeta};
 use crate::time::{Duration, Instant};
@@ -45,14 +45,15 @@ impl IpLayer {
 
     /// Upper-layer confirmation that the next hop delivers: new data of ours was acknowledged (RFC 4861 section 7.3.1).
     #[inline]
-    pub(crate) fn confirm_reachable(&mut self, now: Instant, route: &Route) {
-        let Some(interface) = self.interface(route.interface) else {
+    pub(crate) fn confirm_reachable(&mut self, now: Instant, path: impl Into<Path>) {
+        let path = path.into();
+        let Some(interface) = self.interface(path.interface) else {
             return;
         };
         if interface.medium != Medium::Ip {
             let reachable = interface.reachable;
             self.neighbors
-                .confirm(now, route.next_hop, route.interface, reachable);
+                .confirm(now, path.next_hop, path.interface, reachable);
         }
     }
 

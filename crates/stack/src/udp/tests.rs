@@ -435,6 +435,12 @@ fn queues_are_bounded_and_say_so() {
         b.stack.drops().count(DropReason::ReceiveQueueFull),
         (sent - read) as u64
     );
+    // What was read makes room again.
+    for _ in 0..read {
+        a.send(client, &[0; 1000], "192.0.2.2:9").unwrap();
+    }
+    exchange(&mut a, &mut b);
+    assert_eq!(core::iter::from_fn(|| b.read(server)).count(), read);
 }
 
 #[test]
@@ -557,4 +563,51 @@ fn small_datagrams_do_not_hold_large_frames() {
         .handle_frame(b.now, LINK, Frame::from(whole.slice(..len)), RxMeta::default());
     assert!(whole.is_unique(), "nobody else holds the frame's buffer");
     assert!(b.read(server).is_some());
+}
+
+#[test]
+fn over_ethernet_with_checksums_left_to_the_device() {
+    let host = |n: u8| {
+        let mut h = Host {
+            stack: Stack::new(Config::default(), [n; 32]),
+            now: Instant::from_secs(1),
+        };
+        let mut link = InterfaceConfig::ethernet("eth0", [2, 0, 0, 0, 0, n], 1500)
+            .address([192, 0, 2, n], 24)
+            .address(ip(&std::format!("2001:db8::{n}")), 64);
+        link.capabilities.tx_checksum = true;
+        h.stack.add_interface(h.now, link);
+        h
+    };
+    // A device that does its part.
+    let carry = |from: &mut Host, to: &mut Host| {
+        let mut out = TxFrame::new();
+        let mut any = false;
+        while let Some(meta) = from.stack.poll_transmit(from.now, &mut out) {
+            any = true;
+            let mut bytes = out.to_vec();
+            if let Some(c) = meta.checksum {
+                let (start, field) = (usize::from(c.start), usize::from(c.start + c.offset));
+                let sum = wire::checksum::sum(&bytes[start..]).finish_udp();
+                bytes[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+            }
+            to.give(bytes);
+        }
+        any
+    };
+    let (mut a, mut b) = (host(1), host(2));
+    for to in ["192.0.2.2:9", "[2001:db8::2]:9"] {
+        let server = b.bound(to);
+        let client = a.stack.udp_socket(UdpOptions::default());
+        for len in [5, 1400, 4000] {
+            a.send(client, &vec![6; len], to).unwrap();
+        }
+        while carry(&mut a, &mut b) | carry(&mut b, &mut a) {}
+        let got: Vec<usize> = core::iter::from_fn(|| b.read(server))
+            .map(|d| d.0.len())
+            .collect();
+        assert_eq!(got, [5, 1400, 4000]);
+        b.udp(server).close();
+    }
+    assert_eq!(b.stack.drops().count(DropReason::TransportChecksum), 0);
 }

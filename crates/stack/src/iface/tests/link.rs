@@ -165,7 +165,7 @@ fn stale_neighbours_are_asked_themselves_unless_the_layer_above_confirms() {
         a.expect(Cause::Datagram);
         let route = a.route(to).unwrap();
         let now = a.now;
-        a.layer.confirm_reachable(now, &route);
+        a.layer.confirm_reachable(now, route);
         a.pass(Duration::from_secs(60));
         a.quiet();
         a.send_udp(to, 1);
@@ -363,6 +363,7 @@ fn an_interface_configures_itself() {
     h.send_udp("2600::1", 5);
     h.expect(Cause::Datagram); // The router told its link address.
 
+    h.pass(Duration::from_secs(600));
     // A short lifetime cannot take the address away (RFC 4862 section 5.5.3 (e)).
     h.receive(advertisement(1800, 10, 10));
     h.pass(Duration::from_secs(1000));
@@ -370,7 +371,7 @@ fn an_interface_configures_itself() {
     // The router's own time, and then the prefix's, runs out.
     h.pass(Duration::from_secs(1000));
     assert!(h.route("2600::1").is_none());
-    h.pass(Duration::from_secs(6000));
+    h.pass(Duration::from_secs(4700));
     assert!(!h.layer.is_local(ours));
     assert!(h.route("2001:db8:5::77").is_none());
 
@@ -412,4 +413,57 @@ fn floods_of_routers_and_prefixes_are_bounded() {
         h.receive(wrap_icmpv6(source, "ff02::1".parse().unwrap(), body, 255));
     }
     assert_eq!(h.layer.addresses_of(ETH).count(), 16);
+}
+
+#[test]
+fn errors_quote_the_packet_from_its_ip_header_on() {
+    for (to, v4) in [("192.0.2.1", true), ("2001:db8::1", false)] {
+        for len in [20, 3000] {
+            let (mut a, mut b) = (ethernet_host(), neighbor_host());
+            b.send_udp(to, len);
+            let [got, _] = exchange(&mut a, &mut b);
+            let Some(Inbound::Udp(p)) = got.into_iter().next() else {
+                panic!()
+            };
+            a.with(|l, env| l.icmp_error(env, &p, IcmpError::PortUnreachable));
+            let frame = a.expect(Cause::IcmpError);
+            assert_eq!(frame[..6], PEER_MAC);
+            let (at, max) = if v4 {
+                (14 + 20 + 8, 14 + 576)
+            } else {
+                (14 + 40 + 8, 14 + 1280)
+            };
+            assert_eq!(frame.len(), max.min(at + p.at - p.network + 8 + len));
+            // Lengths are those of the whole datagram, put together from fragments or not.
+            let quoted = if v4 {
+                crate::wire::ipv4::parse_embedded(&frame[at..]).unwrap().total_len
+            } else {
+                crate::wire::ipv6::parse_embedded(&frame[at..])
+                    .unwrap()
+                    .total_len()
+            };
+            assert_eq!(quoted, p.at - p.network + 8 + len);
+            let parsed = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
+            match parsed.transport.unwrap() {
+                etherparse::TransportSlice::Icmpv4(m) => {
+                    assert!(crate::wire::checksum::sum(m.slice()).verify());
+                }
+                etherparse::TransportSlice::Icmpv6(m) => {
+                    let Some(etherparse::NetSlice::Ipv6(ip)) = parsed.net else {
+                        panic!()
+                    };
+                    assert!(m.is_checksum_valid(ip.header().source(), ip.header().destination()));
+                }
+                other => panic!("{other:?}"),
+            }
+            // And its sender takes it for what it is.
+            let Some(Inbound::Error(n)) = b.receive(frame.clone()) else {
+                panic!()
+            };
+            assert_eq!(
+                (n.error, n.remote),
+                (IcmpError::PortUnreachable, (ip(to), 2000).into())
+            );
+        }
+    }
 }
