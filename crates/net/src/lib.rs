@@ -1,1 +1,36 @@
-//! Sockeye net.
+//! Sockets for programs: the same program on the operating system's sockets or on a Sockeye stack.
+//!
+//! [`Net`] says where sockets live. [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`UdpSocket`] have tokio's
+//! methods, signatures and errors; only their constructors take a `&Net` more.
+//!
+//! ```no_run
+//! # async fn upper() -> std::io::Result<()> {
+//! use sockeye_net::{Net, TcpListener};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! let net = Net::os();
+//! let listener = TcpListener::bind(&net, "127.0.0.1:8080").await?;
+//! let (mut stream, _peer) = listener.accept().await?;
+//! let mut buf = [0; 1024];
+//! let n = stream.read(&mut buf).await?;
+//! stream.write_all(&buf[..n].to_ascii_uppercase()).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! A stack lives in a [`Host`], together with the wakers of the tasks that wait for its sockets. Whoever moves the
+//! host's frames is its driver: see [`Host`] for what a driver does.
+#![forbid(unsafe_code)]
+
+pub mod error;
+mod names;
+mod net;
+mod options;
+mod shared;
+pub mod tcp;
+mod udp;
+
+pub use names::{Names, ToSocketAddrs, lookup_host};
+pub use net::Net;
+pub use shared::{Clock, Host, HostGuard};
+pub use tcp::{TcpListener, TcpSocket, TcpStream};
+pub use udp::UdpSocket;

@@ -1,0 +1,44 @@
+//! Where sockets live.
+
+use std::fmt;
+
+use crate::shared::Host;
+
+/// Where sockets live: the operating system, or a Sockeye stack. Cheap to clone; programs take a `&Net` and never ask
+/// which it is.
+#[derive(Clone)]
+pub struct Net(pub(crate) Place);
+
+/// The places there are. An enum, so that each call is one branch.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Os,
+    Stack(Host),
+}
+
+impl Net {
+    /// Sockets of the operating system. They need a tokio runtime with I/O enabled.
+    pub fn os() -> Net {
+        Net(Place::Os)
+    }
+    /// Sockets of the stack that lives in `host`.
+    pub fn stack(host: &Host) -> Net {
+        Net(Place::Stack(host.clone()))
+    }
+    /// The host behind it, where sockets live on a stack.
+    pub fn host(&self) -> Option<&Host> {
+        match &self.0 {
+            Place::Os => None,
+            Place::Stack(host) => Some(host),
+        }
+    }
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Os => f.write_str("Net(os)"),
+            Place::Stack(host) => write!(f, "Net({})", host.name()),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A stack, shared between the tasks that use its sockets and the driver that moves its frames.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use sockeye_stack::{Event, Instant, InterfaceConfig, InterfaceId, Readiness, SocketId, Stack};
+
+use crate::names::Names;
+use crate::net::Net;
+
+/// What a host's time is: set by hand, or running with tokio's clock (which may be paused, and then is virtual too).
+#[derive(Debug, Default)]
+pub struct Clock {
+    base: AtomicU64,
+    running: Mutex<Option<tokio::time::Instant>>,
+}
+
+impl Clock {
+    /// A clock that stands at zero until it is [set](Clock::set) or [started](Clock::start).
+    pub fn new() -> Clock {
+        Clock::default()
+    }
+    /// The time.
+    pub fn now(&self) -> Instant {
+        let base = self.base.load(Ordering::Relaxed);
+        let running = *self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = running.map_or(0, |since| since.elapsed().as_nanos() as u64);
+        Instant::from_nanos(base + run)
+    }
+    /// Sets a clock that stands. One that runs ignores it.
+    pub fn set(&self, now: Instant) {
+        if self.running.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.base.store(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+    /// Lets it run with tokio's clock, from where it stands.
+    pub fn start(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get_or_insert_with(tokio::time::Instant::now);
+    }
+    /// Lets it stand where it is.
+    pub fn stop(&self) {
+        let now = self.now();
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.set(now);
+    }
+}
+
+/// A stack and the wakers of the tasks that wait for its sockets. Cheap to clone.
+///
+/// Two sides use it. *Applications*, through [`Net`] and the socket types, call the stack and then kick the driver; they
+/// never transmit. The *driver*, one per host, is whoever gave the kick function. After a kick, a received frame or a
+/// deadline it
+///
+/// 1. takes [`Host::lock`] and hands in frames and time (`handle_frame`, `handle_timeout`),
+/// 2. drains `poll_transmit`,
+/// 3. collects the wakers of those whom the events concern with [`HostGuard::dispatch`],
+/// 4. asks `next_timeout`, drops the guard, and only then wakes.
+#[derive(Clone)]
+pub struct Host(Arc<Shared>);
+
+struct Shared {
+    name: String,
+    clock: Arc<Clock>,
+    names: Names,
+    kick: Box<dyn Fn() + Send + Sync>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    stack: Stack,
+    /// Only looked up, never iterated: its order is not deterministic.
+    waiters: HashMap<SocketId, Waiters>,
+    /// Addresses by interface.
+    interfaces: Vec<Vec<IpAddr>>,
+}
+
+/// The tasks that wait for one socket. A task stands in a list once, so a list is no longer than there are tasks.
+#[derive(Default)]
+struct Waiters {
+    read: Vec<Waker>,
+    write: Vec<Waker>,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// Data, a datagram, a connection to accept, the end.
+    Read,
+    /// Room, the end of the handshake, the end.
+    Write,
+}
+
+impl Host {
+    /// A host around `stack`. `kick` tells its driver that an application has called; it is called without the lock.
+    pub fn new(
+        name: &str,
+        stack: Stack,
+        clock: Arc<Clock>,
+        names: Names,
+        kick: impl Fn() + Send + Sync + 'static,
+    ) -> Host {
+        Host(Arc::new(Shared {
+            name: name.into(),
+            clock,
+            names,
+            kick: Box::new(kick),
+            inner: Mutex::new(Inner {
+                stack,
+                waiters: HashMap::new(),
+                interfaces: Vec::new(),
+            }),
+        }))
+    }
+    /// Its name, for people.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+    /// The table in which its programs look up names.
+    pub fn names(&self) -> &Names {
+        &self.0.names
+    }
+    /// The handle that programs take.
+    pub fn net(&self) -> Net {
+        Net::stack(self)
+    }
+    /// The time here.
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+    /// Adds an interface to the stack.
+    pub fn add_interface(&self, config: InterfaceConfig) -> InterfaceId {
+        let mut inner = self.inner();
+        let addresses = config.addresses.iter().map(|cidr| cidr.address).collect();
+        let id = inner.stack.add_interface(self.now(), config);
+        inner.interfaces.push(addresses);
+        id
+    }
+    /// The interface that has `address`.
+    pub fn interface_of(&self, address: IpAddr) -> Option<InterfaceId> {
+        let inner = self.inner();
+        let place = inner.interfaces.iter().position(|own| own.contains(&address))?;
+        Some(InterfaceId(place as u16))
+    }
+    /// The stack, for its driver (and for tests). The driver is not kicked.
+    pub fn lock(&self) -> HostGuard<'_> {
+        HostGuard(self.inner())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic under the lock is a fault of the core; what it left behind is still consistent enough to be read.
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// A call of an application: what it owes goes out after a kick.
+    pub(crate) fn call<R>(&self, f: impl FnOnce(&mut Stack, Instant) -> R) -> R {
+        let now = self.now();
+        let result = f(&mut self.inner().stack, now);
+        (self.0.kick)();
+        result
+    }
+    /// A look by an application that changes nothing.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Stack, Instant) -> R) -> R {
+        let now = self.now();
+        f(&mut self.inner().stack, now)
+    }
+    /// A call that may have to wait: `f` runs under the lock, and the task is registered under the same lock if it
+    /// returns `Pending`, so that no event between the two is missed.
+    pub(crate) fn poll<R>(
+        &self,
+        id: SocketId,
+        side: Side,
+        cx: &mut Context<'_>,
+        f: impl FnOnce(&mut Stack, Instant) -> Poll<R>,
+    ) -> Poll<R> {
+        let now = self.now();
+        let mut inner = self.inner();
+        let result = f(&mut inner.stack, now);
+        if result.is_pending() {
+            let waiters = inner.waiters.entry(id).or_default();
+            let list = match side {
+                Side::Read => &mut waiters.read,
+                Side::Write => &mut waiters.write,
+            };
+            if !list.iter().any(|w| w.will_wake(cx.waker())) {
+                list.push(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        drop(inner);
+        (self.0.kick)();
+        result
+    }
+    /// The last call for a socket: `f` closes it, and whoever waits for it is forgotten.
+    pub(crate) fn close(&self, id: SocketId, f: impl FnOnce(&mut Stack, Instant)) {
+        let now = self.now();
+        let mut inner = self.inner();
+        f(&mut inner.stack, now);
+        let waiters = inner.waiters.remove(&id);
+        drop(inner);
+        drop(waiters); // a waker's destructor may run a task's: not under the lock
+        (self.0.kick)();
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({})", self.0.name)
+    }
+}
+
+/// A host's stack, locked.
+pub struct HostGuard<'a>(MutexGuard<'a, Inner>);
+
+impl HostGuard<'_> {
+    /// Takes all events of the stack and adds to `wakers` those of the tasks that they concern. Wake them after the
+    /// guard is dropped.
+    pub fn dispatch(&mut self, wakers: &mut Vec<Waker>) {
+        while let Some(event) = self.0.stack.poll_event() {
+            self.notify(event, wakers);
+        }
+    }
+    /// As [`HostGuard::dispatch`], for one event that the driver has taken itself.
+    pub fn notify(&mut self, event: Event, wakers: &mut Vec<Waker>) {
+        const ENDS: Readiness = Readiness::CLOSED.union(Readiness::SOFT_ERROR);
+        const READ: Readiness = ENDS
+            .union(Readiness::READABLE)
+            .union(Readiness::ACCEPT)
+            .union(Readiness::PEER_CLOSED)
+            .union(Readiness::URGENT);
+        const WRITE: Readiness = ENDS.union(Readiness::WRITABLE).union(Readiness::CONNECTED);
+        let Some(waiters) = self.0.waiters.get_mut(&event.socket) else {
+            return;
+        };
+        if event.ready.intersects(READ) {
+            wakers.append(&mut waiters.read);
+        }
+        if event.ready.intersects(WRITE) {
+            wakers.append(&mut waiters.write);
+        }
+    }
+}
+impl Deref for HostGuard<'_> {
+    type Target = Stack;
+    fn deref(&self) -> &Stack {
+        &self.0.stack
+    }
+}
+impl DerefMut for HostGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Stack {
+        &mut self.0.stack
+    }
+}
+impl fmt::Debug for HostGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostGuard")
+    }
+}
