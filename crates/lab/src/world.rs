@@ -311,6 +311,11 @@ impl World {
         self.kicks.kick(node.0, &host.touched);
         host.host.lock()
     }
+    /// The link at a port of a node.
+    pub fn link_at(&self, node: NodeId, port: u16) -> Option<LinkId> {
+        let port = self.nodes[usize::from(node.0)].ports.get(usize::from(port))?;
+        port.link.map(|(link, _)| link)
+    }
     /// What one lane of a link has done.
     pub fn link_stats(&self, link: LinkId, direction: Direction) -> LinkStats {
         self.links[usize::from(link.0)].lanes[direction as usize].stats

@@ -1,1 +1,201 @@
-//! (being built)
+//! Finds what a segment belongs to by its four-tuple: connections, half-open connections and TIME-WAIT entries.
+//!
+//! The table holds 4 octets an entry (5 with hashbrown's control octet); the addresses themselves stay with the
+//! entries, which the caller compares. The hash is keyed, so a peer cannot choose addresses that collide.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
+use crate::trace::Tuple;
+
+/// Below this many places the table never shrinks.
+const KEEP: usize = 1024;
+
+/// The addresses and ports of a connection, ours first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FourTuple {
+    /// Our address.
+    pub(crate) local: IpAddr,
+    /// Our port.
+    pub(crate) local_port: u16,
+    /// The peer's address.
+    pub(crate) remote: IpAddr,
+    /// The peer's port.
+    pub(crate) remote_port: u16,
+}
+
+impl FourTuple {
+    /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6, never equal for different tuples.
+    ///
+    /// Both forms have a fixed length, so that a hash over them unrolls.
+    #[inline]
+    pub(crate) fn with_octets<R>(&self, f: impl Fn(&[u8]) -> R) -> R {
+        let ports = (u32::from(self.local_port) << 16 | u32::from(self.remote_port)).to_be_bytes();
+        match (self.local, self.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let mut octets = [0; 12];
+                octets[..4].copy_from_slice(&local.octets());
+                octets[4..8].copy_from_slice(&remote.octets());
+                octets[8..].copy_from_slice(&ports);
+                f(&octets)
+            }
+            (local, remote) => {
+                let mut octets = [0; 36];
+                octets[..16].copy_from_slice(&as_v6(local));
+                octets[16..32].copy_from_slice(&as_v6(remote));
+                octets[32..].copy_from_slice(&ports);
+                f(&octets)
+            }
+        }
+    }
+}
+
+impl From<FourTuple> for Tuple {
+    fn from(tuple: FourTuple) -> Tuple {
+        Tuple {
+            local: SocketAddr::new(tuple.local, tuple.local_port),
+            remote: SocketAddr::new(tuple.remote, tuple.remote_port),
+        }
+    }
+}
+
+/// The 16 octets of an address; IPv4 in its mapped form.
+pub(crate) fn as_v6(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// Which collection an [`Entry`] is a slot of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// A socket: connecting or connected.
+    Connection,
+    /// A passive open under way.
+    HalfOpen,
+    /// What is left of a closed connection.
+    TimeWait,
+}
+
+/// A slot of one of the collections: the kind in the upper 2 bits, the slot in the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u32);
+
+impl Entry {
+    const SLOT_BITS: u32 = 30;
+
+    /// The entry for `slot`, which is below 2^30.
+    #[inline]
+    pub(crate) const fn new(kind: Kind, slot: u32) -> Entry {
+        debug_assert!(slot >> Self::SLOT_BITS == 0);
+        Entry((kind as u32) << Self::SLOT_BITS | slot)
+    }
+    /// Which collection the slot is in.
+    #[inline]
+    pub(crate) const fn kind(self) -> Kind {
+        match self.0 >> Self::SLOT_BITS {
+            0 => Kind::Connection,
+            1 => Kind::HalfOpen,
+            _ => Kind::TimeWait,
+        }
+    }
+    /// The slot in its collection.
+    #[inline]
+    pub(crate) const fn slot(self) -> u32 {
+        self.0 & ((1 << Self::SLOT_BITS) - 1)
+    }
+    /// The entry as a number, for the wheel.
+    #[inline]
+    pub(crate) const fn raw(self) -> u32 {
+        self.0
+    }
+    /// The entry that [`Entry::raw`] gave as a number.
+    #[inline]
+    pub(crate) const fn from_raw(raw: u32) -> Entry {
+        Entry(raw)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({})", self.kind(), self.slot())
+    }
+}
+
+/// Entries by four-tuple. How many there are is bounded by the collections that they are slots of.
+pub(crate) struct Demux {
+    table: HashTable<u32>,
+    function: SipHasher13,
+}
+
+impl Demux {
+    /// An empty table whose hash is keyed with `key`.
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        Demux { table: HashTable::new(), function: SipHasher13::new_with_key(&key) }
+    }
+
+    /// A keyed hash of the tuple: SipHash-1-3.
+    #[inline]
+    pub(crate) fn hash_of(&self, tuple: &FourTuple) -> u64 {
+        hash(&self.function, tuple)
+    }
+
+    /// The entry of this tuple; `eq` says whether a candidate has it.
+    #[inline]
+    pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Entry) -> bool) -> Option<Entry> {
+        self.table.find(self.hash_of(tuple), |&raw| eq(Entry(raw))).map(|&raw| Entry(raw))
+    }
+
+    /// Adds an entry, whose tuple must not be in the table. `tuple_of` is asked for the tuples of the entries that are in
+    /// the table already when that grows or shrinks; each of them must have one.
+    pub(crate) fn insert(
+        &mut self,
+        tuple: &FourTuple,
+        entry: Entry,
+        tuple_of: impl Fn(Entry) -> Option<FourTuple>,
+    ) {
+        let function = self.function;
+        let rehash = |&raw: &u32| {
+            let tuple = tuple_of(Entry(raw));
+            debug_assert!(tuple.is_some(), "{:?} is in the table and has no tuple", Entry(raw));
+            tuple.map_or(0, |tuple| hash(&function, &tuple))
+        };
+        let capacity = self.table.capacity();
+        if capacity > KEEP && self.table.len() < capacity / 8 {
+            self.table.shrink_to(capacity / 4, rehash);
+        }
+        self.table.insert_unique(hash(&function, tuple), entry.0, rehash);
+    }
+
+    /// Removes an entry; nothing happens if it is not there.
+    pub(crate) fn remove(&mut self, tuple: &FourTuple, entry: Entry) {
+        let hash = self.hash_of(tuple);
+        if let Ok(found) = self.table.find_entry(hash, |&raw| raw == entry.0) {
+            found.remove();
+        }
+        if self.table.is_empty() && self.table.capacity() > KEEP {
+            self.table = HashTable::new();
+        }
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Demux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demux").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[inline]
+fn hash(function: &SipHasher13, tuple: &FourTuple) -> u64 {
+    tuple.with_octets(|octets| function.hash(octets))
+}

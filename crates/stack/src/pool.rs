@@ -1,1 +1,117 @@
-//! (being built)
+//! A pool of buffers for octets that have to be copied: what applications write, and small segments.
+//!
+//! Buffers leave the pool as [`BytesMut`], are shared as [`Bytes`], and come back when the last share is given back. A
+//! buffer that is still shared then (a device holds the frame) is let go; its memory is freed by its last holder.
+
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+
+/// Octets of a small buffer: one segment or a few short messages.
+pub(crate) const SMALL: usize = 2 * 1024;
+/// Octets of a large buffer: one super-segment.
+pub(crate) const LARGE: usize = 64 * 1024;
+/// Most small buffers kept: 1 MiB.
+const KEEP_SMALL: usize = 512;
+/// Most large buffers kept: 4 MiB.
+const KEEP_LARGE: usize = 64;
+
+/// Free buffers of two sizes. Bounded: a buffer that comes back when its class is full is freed.
+///
+/// In steady state neither [`Pool::take`] nor [`Pool::give`] allocates (proved with a counting allocator in
+/// `tests/allocations.rs`).
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    small: Vec<BytesMut>,
+    large: Vec<BytesMut>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub(crate) const fn new() -> Self {
+        Pool {
+            small: Vec::new(),
+            large: Vec::new(),
+        }
+    }
+    /// An empty buffer with room for at least [`SMALL`] octets, or [`LARGE`] where `hint` octets would not fit.
+    pub(crate) fn take(&mut self, hint: usize) -> BytesMut {
+        let (class, size) = if hint <= SMALL {
+            (&mut self.small, SMALL)
+        } else {
+            (&mut self.large, LARGE)
+        };
+        class.pop().unwrap_or_else(|| BytesMut::with_capacity(size))
+    }
+    /// Takes a share of a buffer back. Kept if it is the last share and the buffer has the size of a class.
+    #[inline]
+    pub(crate) fn give(&mut self, bytes: Bytes) {
+        if let Ok(buffer) = bytes.try_into_mut() {
+            self.give_mut(buffer);
+        }
+    }
+    /// As [`Pool::give`], for a share that can be written to.
+    pub(crate) fn give_mut(&mut self, mut buffer: BytesMut) {
+        buffer.clear();
+        // `try_reclaim` never allocates: it moves an empty, unshared view back over its whole allocation. Buffers
+        // much larger than their class came from elsewhere and would hold memory for nothing.
+        let (class, keep, size) = match () {
+            () if !buffer.try_reclaim(SMALL) => return,
+            () if !buffer.try_reclaim(2 * SMALL) => (&mut self.small, KEEP_SMALL, SMALL),
+            () if !buffer.try_reclaim(LARGE) => return,
+            () if !buffer.try_reclaim(2 * LARGE) => (&mut self.large, KEEP_LARGE, LARGE),
+            () => return,
+        };
+        if class.len() < keep && buffer.capacity() >= size {
+            class.push(buffer);
+        }
+    }
+    /// Octets of free buffers held.
+    pub(crate) fn held(&self) -> usize {
+        self.small.len() * SMALL + self.large.len() * LARGE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_whole_when_its_last_share_does() {
+        let mut pool = Pool::new();
+        let mut buffer = pool.take(100);
+        assert_eq!(buffer.capacity(), SMALL);
+        let at = buffer.as_ptr();
+        buffer.extend_from_slice(&[1; 700]);
+        let mut shares: Vec<_> = (0..7).map(|_| buffer.split_to(100).freeze()).collect();
+        let last = shares.remove(6);
+        shares.into_iter().for_each(|share| pool.give(share));
+        assert_eq!(pool.held(), 0, "still shared");
+        pool.give_mut(buffer);
+        assert_eq!(pool.held(), 0, "still shared");
+        pool.give(last);
+        assert_eq!(pool.held(), SMALL);
+        let again = pool.take(1);
+        assert_eq!((again.as_ptr(), again.capacity(), again.len()), (at, SMALL, 0));
+    }
+
+    #[test]
+    fn sizes_that_are_no_class_are_let_go() {
+        let mut pool = Pool::new();
+        pool.give(Bytes::from_static(b"static"));
+        for size in [1, SMALL - 1, 3 * SMALL, LARGE - 1, 3 * LARGE] {
+            pool.give_mut(BytesMut::with_capacity(size));
+        }
+        assert_eq!(pool.held(), 0);
+        pool.give(Bytes::from(Vec::with_capacity(LARGE)));
+        assert_eq!(pool.held(), LARGE);
+        assert_eq!(pool.take(SMALL + 1).capacity(), LARGE);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut pool = Pool::new();
+        let buffers: Vec<_> = (0..KEEP_SMALL + 9).map(|_| pool.take(1)).collect();
+        buffers.into_iter().for_each(|buffer| pool.give_mut(buffer));
+        assert_eq!(pool.held(), KEEP_SMALL * SMALL);
+    }
+}

@@ -1,18 +1,24 @@
 //! The face of the core.
 
+use alloc::collections::VecDeque;
 use bitflags::bitflags;
+use bytes::Bytes;
 use core::fmt;
 use core::net::SocketAddr;
 
 use crate::config::Config;
 use crate::error::{BindError, ConnectError, ListenError, StaleSocket};
 use crate::frame::{Frame, RxMeta, TxFrame, TxMeta};
-use crate::iface::InterfaceConfig;
+use crate::iface::{Env, Inbound, InterfaceConfig, IpLayer};
+use crate::rng::{Rng, Secrets};
 use crate::snapshot::Snapshot;
+use crate::tcp::dispatch::Around;
+use crate::tcp::table::Tcp;
 use crate::tcp::{TcpOptions, TcpSocket};
 use crate::time::Instant;
-use crate::trace::{Timer, Trace};
-use crate::udp::{UdpOptions, UdpSocket};
+use crate::trace::{Cause, Timer, Trace, TraceKind, TraceMask};
+use crate::udp::{Udp, UdpOptions, UdpSocket};
+use crate::wire;
 
 /// A socket: slot and generation. An id that outlived its socket is an error, never another socket.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +26,15 @@ pub struct SocketId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
 }
+impl SocketId {
+    /// UDP sockets are told by the highest bit of their slot.
+    pub(crate) fn is_udp(self) -> bool {
+        self.slot & UDP_SLOT != 0
+    }
+}
+/// The bit that marks the slots of UDP sockets.
+pub(crate) const UDP_SLOT: u32 = 0x8000_0000;
+
 impl fmt::Debug for SocketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}.{}", self.slot & 0x7fff_ffff, self.generation)
@@ -52,6 +67,9 @@ bitflags! {
         const SOFT_ERROR = 0x80;
         /// All that was sent is acknowledged.
         const DRAINED = 0x100;
+        /// The socket stands in the event queue. Never seen in an [`Event`].
+        #[doc(hidden)]
+        const QUEUED = 0x8000;
     }
 }
 
@@ -74,82 +92,246 @@ pub struct Why {
     pub timer: Timer,
 }
 
-/// (being built)
-#[derive(Debug)]
-pub struct Stack {
-    config: Config,
-    trace: Trace,
+/// Sockets with something to tell, each at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    queue: VecDeque<SocketId>,
 }
 
-#[allow(unused_variables, missing_docs)]
+impl Events {
+    /// The caller makes sure that a socket stands in the queue once ([`Readiness::QUEUED`]).
+    pub(crate) fn push(&mut self, id: SocketId) {
+        self.queue.push_back(id);
+    }
+}
+
+/// TCP and UDP over IPv4 and IPv6, driven from outside.
+///
+/// # Contract
+/// 1. Hand in what happened: [`Stack::handle_frame`] for each received frame, [`Stack::handle_timeout`] when
+///    [`Stack::next_timeout`] has come, and the application's socket calls. These record what is owed; they transmit
+///    nothing and call nobody. Many may be handed in before step 2: the more, the fewer acknowledgments (MUST-58).
+/// 2. Then drain, in this order: [`Stack::poll_transmit`] until `None`, [`Stack::poll_event`] until `None`, and look at
+///    [`Stack::next_timeout`].
+///
+/// `now` must never be earlier than in a call before. The same inputs, times and seed give the same outputs.
+pub struct Stack {
+    pub(crate) config: Config,
+    rng: Rng,
+    trace: Trace,
+    ip: IpLayer,
+    pub(crate) tcp: Tcp,
+    udp: Udp,
+    events: Events,
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").field("sockets", &self.snapshot().sockets.len()).finish_non_exhaustive()
+    }
+}
+
 impl Stack {
+    /// A stack without interfaces but loopback. All its secrets (sequence numbers, ports, cookies, hash keys) come from
+    /// `seed`, which should be unpredictable wherever the network is not a simulation.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Stack {
-            config,
+            rng: Rng::new(seed),
             trace: Trace::default(),
+            ip: IpLayer::new(Secrets::derive(seed, "ip")),
+            tcp: Tcp::new(seed),
+            udp: Udp::new(Secrets::derive(seed, "udp")),
+            events: Events::default(),
+            config,
         }
     }
-    pub fn add_interface(&mut self, now: Instant, config: InterfaceConfig) -> InterfaceId {
-        todo!()
+
+    /// Borrows what TCP's steps need beside TCP.
+    pub(crate) fn with_tcp<T>(
+        &mut self,
+        now: Instant,
+        run: impl FnOnce(&mut Tcp, &mut Around<'_, '_>) -> T,
+    ) -> T {
+        let Stack { config, rng, trace, ip, tcp, events, .. } = self;
+        let mut env = Env { now, config, trace, rng };
+        run(tcp, &mut Around { env: &mut env, ip, events })
     }
+
+    /// Adds an interface.
+    pub fn add_interface(&mut self, now: Instant, config: InterfaceConfig) -> InterfaceId {
+        let Stack { config: settings, rng, trace, ip, .. } = self;
+        ip.add_interface(&mut Env { now, config: settings, trace, rng }, config)
+    }
+    /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    /// A frame has come.
     pub fn handle_frame(&mut self, now: Instant, on: InterfaceId, frame: Frame, meta: RxMeta) {
-        todo!()
+        if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
+            self.trace_frame(now, on, &frame, None);
+        }
+        let Stack { config, rng, trace, ip, tcp, udp, events } = self;
+        let mut env = Env { now, config, trace, rng };
+        match ip.receive(&mut env, on, frame, meta) {
+            None => {}
+            Some(Inbound::Tcp(packet)) => tcp.handle_packet(&mut Around { env: &mut env, ip, events }, packet),
+            Some(Inbound::Udp(packet)) => udp.handle_packet(&mut env, ip, events, packet),
+            Some(Inbound::Error(notice)) if notice.protocol == wire::protocol::TCP => {
+                tcp.handle_icmp(&mut Around { env: &mut env, ip, events }, &notice);
+            }
+            Some(Inbound::Error(notice)) => udp.handle_icmp(&mut env, ip, events, &notice),
+        }
     }
+    /// Time has come for something: call it when [`Stack::next_timeout`] has passed. Calling it early does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
+        let Stack { config, rng, trace, ip, tcp, .. } = self;
+        let mut env = Env { now, config, trace, rng };
+        ip.handle_timeout(&mut env);
+        tcp.handle_timeout(&mut env);
     }
+
+    /// Writes the next frame to send into `out`, replacing what was there, or says that there is none.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
-        todo!()
+        loop {
+            out.clear();
+            let Stack { config, rng, trace, ip, tcp, udp, events } = self;
+            let mut env = Env { now, config, trace, rng };
+            let meta = match ip.poll_transmit(&mut env, out) {
+                Some(meta) => meta,
+                None => {
+                    let mut around = Around { env: &mut env, ip, events };
+                    match tcp.poll_transmit(&mut around, out) {
+                        Some(meta) => meta,
+                        None => udp.poll_transmit(&mut env, ip, events, out)?,
+                    }
+                }
+            };
+            if meta.interface == InterfaceId::LOOPBACK {
+                let frame = core::mem::take(out);
+                let intact = RxMeta { checksum_verified: true, gro_size: 0 };
+                self.handle_frame(now, InterfaceId::LOOPBACK, frame, intact);
+                continue;
+            }
+            if self.trace.wants(TraceMask::FRAMES) {
+                self.trace_frame(now, meta.interface, out, Some(meta.cause));
+            }
+            return Some(meta);
+        }
     }
+    fn trace_frame(&mut self, now: Instant, interface: InterfaceId, frame: &Frame, cause: Option<Cause>) {
+        let bytes = Bytes::from(frame.to_vec());
+        let outgoing = cause.is_some();
+        self.trace.record(TraceMask::FRAMES, now, None, || TraceKind::Frame {
+            interface,
+            outgoing,
+            bytes,
+            cause,
+        });
+    }
+    /// The next thing that an application may wait for.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        while let Some(socket) = self.events.queue.pop_front() {
+            let ready =
+                if socket.is_udp() { self.udp.take_pending(socket) } else { self.tcp.take_pending(socket) };
+            let ready = ready.difference(Readiness::QUEUED);
+            if !ready.is_empty() {
+                return Some(Event { socket, ready });
+            }
+        }
+        None
     }
+    /// When [`Stack::handle_timeout`] has to be called, and for what. It may turn out that there is nothing to do by then.
     pub fn next_timeout(&self) -> Option<(Instant, Why)> {
-        todo!()
+        let tcp = self.tcp.next_timeout().map(|(at, socket, timer)| (at, Why { socket, timer }));
+        let ip = self.ip.next_timeout().map(|(at, timer)| (at, Why { socket: None, timer }));
+        match (tcp, ip) {
+            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        }
     }
+
+    /// The recorder: what to record, and what was.
     pub fn trace_mut(&mut self) -> &mut Trace {
         &mut self.trace
     }
+    /// Drops by reason, since the stack was made.
+    pub fn drops(&self) -> &crate::trace::DropCounters {
+        self.trace.drops()
+    }
+    /// All sockets, half-open and TIME-WAIT entries at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        let mut sockets = self.tcp.rows();
+        self.udp.rows(&mut sockets);
+        Snapshot { sockets }
     }
+
+    /// A new TCP socket: CLOSED, unbound.
     pub fn tcp_socket(&mut self, options: TcpOptions) -> SocketId {
-        todo!()
+        self.tcp.socket(options)
     }
+    /// Binds a TCP socket to a local address; port 0 chooses a free one.
+    ///
+    /// # Errors
+    /// See [`BindError`].
     pub fn tcp_bind(&mut self, id: SocketId, local: SocketAddr) -> Result<(), BindError> {
-        todo!()
+        let Stack { config, rng, trace, ip, tcp, .. } = self;
+        tcp.bind(&mut Env { now: Instant::ZERO, config, trace, rng }, ip, id, local)
     }
+    /// Listens for connections; `backlog` bounds the finished ones that wait to be accepted (one more is admitted, as on
+    /// Linux).
+    ///
+    /// # Errors
+    /// See [`ListenError`].
     pub fn tcp_listen(&mut self, id: SocketId, backlog: u32) -> Result<(), ListenError> {
-        todo!()
+        let Stack { config, rng, trace, ip, tcp, .. } = self;
+        tcp.listen(&mut Env { now: Instant::ZERO, config, trace, rng }, ip, id, backlog)
     }
-    pub fn tcp_connect(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        remote: SocketAddr,
-    ) -> Result<(), ConnectError> {
-        todo!()
+    /// Opens a connection. The handshake goes on by itself; an event with CONNECTED or CLOSED tells its outcome.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub fn tcp_connect(&mut self, now: Instant, id: SocketId, remote: SocketAddr) -> Result<(), ConnectError> {
+        self.with_tcp(now, |tcp, cx| tcp.connect(cx, id, remote))
     }
+    /// Takes the oldest finished connection off a listener's queue; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StaleSocket`] if `id` names no listener.
     pub fn tcp_accept(
         &mut self,
         now: Instant,
         id: SocketId,
     ) -> Result<Option<(SocketId, SocketAddr)>, StaleSocket> {
-        todo!()
+        self.with_tcp(now, |tcp, cx| tcp.accept(cx.events, id))
     }
+    /// Borrows a TCP socket for calls at `now`.
+    ///
+    /// # Errors
+    /// [`StaleSocket`] if `id` names none.
     pub fn tcp(&mut self, now: Instant, id: SocketId) -> Result<TcpSocket<'_>, StaleSocket> {
-        todo!()
+        if self.tcp.is_held(id) { Ok(TcpSocket::new(self, now, id)) } else { Err(StaleSocket) }
     }
+
+    /// A new UDP socket, unbound.
     pub fn udp_socket(&mut self, options: UdpOptions) -> SocketId {
-        todo!()
+        self.udp.socket(options)
     }
+    /// Binds a UDP socket to a local address; port 0 chooses a free one.
+    ///
+    /// # Errors
+    /// See [`BindError`].
     pub fn udp_bind(&mut self, id: SocketId, local: SocketAddr) -> Result<(), BindError> {
-        todo!()
+        let Stack { config, rng, trace, ip, udp, .. } = self;
+        udp.bind(&mut Env { now: Instant::ZERO, config, trace, rng }, ip, id, local)
     }
+    /// Borrows a UDP socket for calls at `now`.
+    ///
+    /// # Errors
+    /// [`StaleSocket`] if `id` names none.
     pub fn udp(&mut self, now: Instant, id: SocketId) -> Result<UdpSocket<'_>, StaleSocket> {
-        todo!()
+        let Stack { config, rng, trace, ip, udp, events, .. } = self;
+        udp.borrow(Env { now, config, trace, rng }, ip, events, id)
     }
 }

@@ -117,12 +117,7 @@ impl Conn {
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.host.poll(self.id, Side::Read, cx, |stack, now| {
             let socket = stack.tcp(now, self.id).map_err(io_error)?;
-            let ended = match socket.state() {
-                State::Listen | State::SynSent | State::SynReceived => false,
-                State::Established | State::FinWait1 | State::FinWait2 => false,
-                State::CloseWait | State::Closing | State::LastAck => true,
-                State::TimeWait | State::Closed => true,
-            };
+            let ended = socket.peer_closed() || socket.state() == State::Closed;
             if ended || socket.readable() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
     }

@@ -222,7 +222,8 @@ impl TcpStream {
             }
         }
     }
-    /// What the stack knows of the connection (TCP_INFO); `None` for a socket of the operating system.
+    /// What the stack knows of the connection (TCP_INFO); `None` for a socket of the operating system, and
+    /// after the connection has ended.
     ///
     /// # Errors
     /// None in practice.
@@ -231,7 +232,7 @@ impl TcpStream {
             Inner::Os(_) => Ok(None),
             Inner::Stack(conn) => {
                 let info = conn.host.look(|stack, now| stack.tcp(now, conn.id).map(|socket| socket.info()));
-                info.map(Some).map_err(io_error)
+                info.map_err(io_error)
             }
         }
     }

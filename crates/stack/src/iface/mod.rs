@@ -1,4 +1,38 @@
 //! Interfaces: what lies between the transport protocols and a device.
+//!
+//! `IpLayer` takes frames in (`receive`), deals with everything that is not for a transport protocol, and writes the
+//! headers below the transport's (`prepare`). What it owes of itself is queued and leaves by `poll_transmit`: nobody
+//! answers from inside the input path.
+//!
+//! ```text
+//!   frame ─▶ link ─▶ IP header ─▶ reassembly ─▶ ICMP, IGMP/MLD, NDP ──▶ queue ─▶ poll_transmit
+//!             │                        └─▶ TCP, UDP: Inbound                ▲
+//!             └─▶ ARP ──────────────────────────────────────────────────────┘
+//! ```
+
+mod address;
+mod addresses;
+mod contract;
+mod emit;
+mod icmp;
+mod ident;
+mod layer;
+mod limit;
+mod pmtu;
+mod queue;
+mod reassembly;
+mod receive;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+pub use address::{AddressClass, classify};
+#[allow(unused_imports)]
+pub(crate) use contract::{Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, Packet, Route};
+#[allow(unused_imports)]
+pub(crate) use layer::IpLayer;
+#[allow(unused_imports)]
+pub(crate) use limit::Bucket;
 
 use alloc::string::String;
 use alloc::vec::Vec;

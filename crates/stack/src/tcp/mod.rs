@@ -1,8 +1,31 @@
 //! TCP: RFC 9293 and its companions.
 
+mod burst;
+mod calls;
+pub(crate) mod congestion;
+pub(crate) mod conn;
+pub(crate) mod cookie;
+pub(crate) mod dispatch;
+mod egress;
+mod ingress;
+pub(crate) mod isn;
+mod listen;
+mod open;
+pub(crate) mod ports;
+pub(crate) mod recv;
+mod reset;
+mod rows;
+pub(crate) mod rtt;
+mod scope;
 mod segment;
+pub(crate) mod send;
 mod seq;
 mod socket;
+pub(crate) mod table;
+mod timers;
+mod timewait;
+mod transmit;
+mod urgent;
 
 pub use segment::{Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;

@@ -103,6 +103,16 @@ impl SackBlocks {
     }
 }
 
+impl FromIterator<SackBlock> for SackBlocks {
+    fn from_iter<T: IntoIterator<Item = SackBlock>>(blocks: T) -> Self {
+        let mut out = SackBlocks::NONE;
+        for block in blocks {
+            out.push(block);
+        }
+        out
+    }
+}
+
 /// The timestamps option (RFC 7323 section 3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Timestamps {

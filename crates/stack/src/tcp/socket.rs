@@ -1,14 +1,20 @@
 //! A TCP socket, borrowed from its stack for one or more calls.
 
 use bytes::Bytes;
-use core::marker::PhantomData;
 use core::net::SocketAddr;
 
-use super::State;
-use crate::Payload;
+use super::conn::{Fact, FinIn, Phase, Tcb};
+use super::recv::{tune, window};
+use super::table::{Slot, Tcp};
+use super::{State, urgent};
 use crate::config::CongestionControl;
+use crate::demux::{Entry, Kind};
 use crate::error::{ConnectionError, RecvError, SendError};
-use crate::time::Duration;
+use crate::frame::Payload;
+use crate::pool::Pool;
+use crate::stack::{Readiness, SocketId, Stack};
+use crate::time::{Duration, Instant};
+use crate::trace::Tuple;
 
 /// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,10 +64,6 @@ pub struct TcpOptions {
     pub urgent_inline: bool,
 }
 
-/// (being built)
-#[derive(Debug)]
-pub struct TcpSocket<'a>(PhantomData<&'a mut ()>);
-
 /// What is known of a connection (TCP_INFO). Times and octets as named.
 #[derive(Clone, Debug)]
 pub struct TcpInfo {
@@ -103,72 +105,327 @@ pub struct TcpInfo {
     pub backoff: u8,
 }
 
-#[allow(unused_variables, missing_docs, clippy::missing_errors_doc)]
-impl TcpSocket<'_> {
+/// A TCP socket, borrowed from its stack for one or more calls. Nothing here blocks: what cannot be done now says so, and
+/// an event tells when to try again.
+#[derive(Debug)]
+pub struct TcpSocket<'a> {
+    stack: &'a mut Stack,
+    now: Instant,
+    id: SocketId,
+}
+
+impl<'a> TcpSocket<'a> {
+    pub(crate) fn new(stack: &'a mut Stack, now: Instant, id: SocketId) -> Self {
+        TcpSocket { stack, now, id }
+    }
+
+    fn slot(&self) -> Option<&Slot> {
+        self.stack.tcp.tables.sockets.get(self.id.slot, self.id.generation)
+    }
+    fn block(&self) -> Option<&Tcb> {
+        match self.slot()? {
+            Slot::Open(tcb) => Some(tcb),
+            _ => None,
+        }
+    }
+    fn block_mut(&mut self) -> Option<(&mut Tcb, &mut Pool)> {
+        let tcp = &mut self.stack.tcp;
+        match tcp.tables.sockets.get_mut(self.id.slot, self.id.generation)? {
+            Slot::Open(tcb) => Some((tcb, &mut tcp.pool)),
+            _ => None,
+        }
+    }
+    fn kick(&mut self) {
+        self.stack.tcp.kick(Entry::new(Kind::Connection, self.id.slot));
+    }
+
+    /// The RFC's name for where the connection stands.
     pub fn state(&self) -> State {
-        todo!()
+        match self.slot() {
+            Some(Slot::Listener(_)) => State::Listen,
+            Some(Slot::SynSent(opening)) => opening.state(),
+            Some(Slot::Open(tcb)) => tcb.state(),
+            Some(Slot::Fresh(_)) | None => State::Closed,
+        }
     }
+    /// Our address, where bound.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        todo!()
+        match self.slot()? {
+            Slot::Fresh(fresh) => fresh.local,
+            Slot::Listener(listener) => Some(listener.local),
+            Slot::SynSent(opening) => Some(Tuple::from(opening.tuple).local),
+            Slot::Open(tcb) => Some(Tuple::from(tcb.tuple).local),
+        }
     }
+    /// The peer's address, where connected or connecting.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        todo!()
+        match self.slot()? {
+            Slot::Fresh(_) | Slot::Listener(_) => None,
+            Slot::SynSent(opening) => Some(Tuple::from(opening.tuple).remote),
+            Slot::Open(tcb) => Some(Tuple::from(tcb.tuple).remote),
+        }
     }
+
+    /// Why nothing can be sent, or the number of octets that fit.
+    fn sendable(&mut self) -> Result<usize, SendError> {
+        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation) {
+            None => Err(SendError::Stale),
+            Some(Slot::Fresh(fresh)) => Err(fresh.error.take().map_or(SendError::NotConnected, SendError::from)),
+            Some(Slot::Listener(_)) => Err(SendError::NotConnected),
+            Some(Slot::SynSent(_)) => Err(SendError::WouldBlock),
+            Some(Slot::Open(tcb)) => {
+                if !tcb.can_send() {
+                    return Err(tcb.error.take().map_or(SendError::BrokenPipe, SendError::from));
+                }
+                match tcb.room() {
+                    0 => {
+                        tcb.facts.insert(Fact::WANTS_ROOM);
+                        Err(SendError::WouldBlock)
+                    }
+                    room => Ok(room),
+                }
+            }
+        }
+    }
+    /// Queues data for sending (SEND, RFC 9293 section 3.9.1.2); returns how many octets were taken, which may be fewer
+    /// than given when the send buffer fills. Everything taken is pushed: it waits for nothing but windows and Nagle
+    /// (MUST-60).
+    ///
+    /// # Errors
+    /// [`SendError::WouldBlock`] when the buffer is full or the handshake is under way (WRITABLE tells when not),
+    /// [`SendError::BrokenPipe`] after our side was closed, or the error that ended the connection, once.
     pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
-        todo!()
+        let room = self.sendable()?;
+        let n = data.len().min(room);
+        if n > 0 {
+            if let Some((tcb, pool)) = self.block_mut() {
+                tcb.send.get_or_insert_with(Default::default).append(pool, &data[..n]);
+                tcb.facts.set(Fact::WANTS_ROOM, n < data.len());
+            }
+            self.kick();
+        }
+        Ok(n)
     }
-    pub fn send_bytes(&mut self, data: Bytes) -> Result<usize, SendError> {
-        todo!()
+    /// As [`TcpSocket::send`], without a copy: the octets are shared until they are acknowledged.
+    ///
+    /// # Errors
+    /// As [`TcpSocket::send`].
+    pub fn send_bytes(&mut self, mut data: Bytes) -> Result<usize, SendError> {
+        let room = self.sendable()?;
+        let all = data.len();
+        data.truncate(room);
+        let n = data.len();
+        if n > 0 {
+            if let Some((tcb, _)) = self.block_mut() {
+                tcb.send.get_or_insert_with(Default::default).append_bytes(data);
+                tcb.facts.set(Fact::WANTS_ROOM, n < all);
+            }
+            self.kick();
+        }
+        Ok(n)
     }
+    /// Queues data and marks its end as urgent (MUST-30, MUST-31).
+    ///
+    /// # Errors
+    /// As [`TcpSocket::send`].
     pub fn send_urgent(&mut self, data: &[u8]) -> Result<usize, SendError> {
-        todo!()
+        let n = self.send(data)?;
+        if n == data.len()
+            && n > 0
+            && let Some((tcb, _)) = self.block_mut()
+        {
+            urgent::mark_queued(tcb);
+        }
+        Ok(n)
     }
+
+    /// Whether there is something to read, and how far a read may go; zero octets mean the end of the stream.
+    fn receivable(&mut self) -> Result<usize, RecvError> {
+        let Tcp { tables, pool, .. } = &mut self.stack.tcp;
+        match tables.sockets.get_mut(self.id.slot, self.id.generation) {
+            None => Err(RecvError::Stale),
+            Some(Slot::Fresh(fresh)) => Err(fresh.error.take().map_or(RecvError::NotConnected, RecvError::from)),
+            Some(Slot::Listener(_)) => Err(RecvError::NotConnected),
+            Some(Slot::SynSent(_)) => Err(RecvError::WouldBlock),
+            Some(Slot::Open(tcb)) => {
+                let most = urgent::clear_to_read(tcb, pool);
+                if tcb.readable() > 0 && !tcb.facts.contains(Fact::NO_READ) {
+                    return Ok(most.min(tcb.readable()));
+                }
+                if let Some(error) = tcb.error.take() {
+                    return Err(error.into());
+                }
+                let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
+                if ended || tcb.facts.contains(Fact::NO_READ) { Ok(0) } else { Err(RecvError::WouldBlock) }
+            }
+        }
+    }
+    /// Reads into `out` (RECEIVE, RFC 9293 section 3.9.1.3); zero octets mean that the peer has closed its side, for ever.
+    /// A read stops at an urgent mark.
+    ///
+    /// # Errors
+    /// [`RecvError::WouldBlock`] when nothing has come yet (READABLE tells when), or the error that ended the connection,
+    /// once, after everything that came before it was read.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
-        todo!()
+        let most = self.receivable()?;
+        let end = out.len().min(most);
+        let mut n = 0;
+        if let Some((tcb, pool)) = self.block_mut()
+            && let Some(queue) = &mut tcb.receive
+        {
+            n = queue.read(pool, &mut out[..end]);
+        }
+        self.after_read(n);
+        Ok(n)
     }
+    /// As [`TcpSocket::recv`], leaving the octets where they are.
+    ///
+    /// # Errors
+    /// As [`TcpSocket::recv`].
     pub fn peek(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
-        todo!()
+        let most = self.receivable()?;
+        let end = out.len().min(most);
+        Ok(self.block().and_then(|tcb| tcb.receive.as_ref()).map_or(0, |q| q.peek(&mut out[..end])))
     }
+    /// Takes up to `max` octets without a copy; an empty payload means the end of the stream.
+    ///
+    /// # Errors
+    /// As [`TcpSocket::recv`].
     pub fn recv_bytes(&mut self, max: usize) -> Result<Payload, RecvError> {
-        todo!()
+        let most = self.receivable()?.min(max);
+        let mut payload = Payload::new();
+        if let Some((tcb, _)) = self.block_mut()
+            && let Some(queue) = &mut tcb.receive
+        {
+            payload = queue.take(most);
+        }
+        self.after_read(payload.len());
+        Ok(payload)
     }
+    /// Drops an emptied queue, lets the buffer grow, and tells the peer of the room if it is worth a segment.
+    fn after_read(&mut self, n: usize) {
+        if n == 0 {
+            return;
+        }
+        let now = self.now;
+        let Some((tcb, _)) = self.block_mut() else { return };
+        if tcb.readable() == 0 {
+            tcb.receive = None;
+        }
+        tune::on_read(tcb, now.as_micros() as u32, n as u32);
+        if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
+            tcb.facts.insert(Fact::UPDATE_OWED);
+            self.kick();
+        }
+    }
+    /// The urgent octet, out of band (MSG_OOB), once.
+    ///
+    /// # Errors
+    /// [`RecvError::NoUrgentData`] if none was announced, it was taken, or it stays in the stream;
+    /// [`RecvError::WouldBlock`] if it was announced and has not come.
     pub fn recv_urgent(&mut self) -> Result<u8, RecvError> {
-        todo!()
+        let Some((tcb, _)) = self.block_mut() else { return Err(RecvError::NotConnected) };
+        let announced = !tcb.switches.urgent_inline
+            && tcb.urgent.as_ref().is_some_and(|u| u.rcv_up.is_some() && !u.taken);
+        match urgent::take(tcb) {
+            Some(octet) => Ok(octet),
+            None if announced => Err(RecvError::WouldBlock),
+            None => Err(RecvError::NoUrgentData),
+        }
     }
+    /// Whether reading has come to the urgent mark (SIOCATMARK).
     pub fn at_urgent_mark(&self) -> bool {
-        todo!()
+        self.block().is_some_and(|tcb| urgent::before_mark(tcb) == Some(0))
     }
+    /// How many octets of urgent data lie ahead, at least (MUST-33); `None` outside urgent mode.
+    pub fn urgent_ahead(&self) -> Option<u32> {
+        self.block().and_then(urgent::before_mark).map(|n| n + 1)
+    }
+    /// Octets that can be read.
     pub fn readable(&self) -> usize {
-        todo!()
+        self.block().map_or(0, Tcb::readable)
     }
+    /// Whether the end of the stream has been received: after what is readable, reads return zero octets.
+    pub fn peer_closed(&self) -> bool {
+        self.block().is_some_and(|tcb| tcb.fin_in != FinIn::No)
+    }
+    /// Octets that the send buffer takes now.
     pub fn writable(&self) -> usize {
-        todo!()
+        self.block().filter(|tcb| tcb.can_send()).map_or(0, Tcb::room)
     }
+    /// Octets sent or queued and not acknowledged.
     pub fn unacked(&self) -> usize {
-        todo!()
+        self.block().map_or(0, |tcb| tcb.send_len() as usize)
     }
+    /// Closes our side: a FIN follows what is queued, and reading goes on (half-close).
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`] without a connection.
     pub fn shutdown_send(&mut self) -> Result<(), SendError> {
-        todo!()
+        if self.block().is_none() {
+            return Err(SendError::NotConnected);
+        }
+        let (slot, now) = (self.id.slot, self.now);
+        self.stack.with_tcp(now, |tcp, cx| tcp.shutdown_send(cx, slot));
+        Ok(())
     }
+    /// Reads no more: what is there and what comes is dropped, and acknowledged. Nothing is told to the peer.
     pub fn shutdown_recv(&mut self) {
-        todo!()
+        if let Some((tcb, pool)) = self.block_mut() {
+            tcb.facts.insert(Fact::NO_READ);
+            if let Some(mut queue) = tcb.receive.take() {
+                let all = queue.len();
+                queue.discard(pool, all);
+            }
+            tcb.pending |= Readiness::READABLE;
+        }
+        self.kick();
     }
+    /// CLOSE (RFC 9293 section 3.9.1.4): releases the id at once; the connection sends what is queued and finishes by
+    /// itself. With data unread, or linger zero, it is reset (SHLD-3).
     pub fn close(self) {
-        todo!()
+        let TcpSocket { stack, now, id } = self;
+        stack.with_tcp(now, |tcp, cx| tcp.close(cx, id));
     }
+    /// ABORT (RFC 9293 section 3.9.1.5): a reset to the peer, and the id is released.
     pub fn abort(self) {
-        todo!()
+        let TcpSocket { stack, now, id } = self;
+        stack.with_tcp(now, |tcp, cx| tcp.abort(cx, id));
     }
+    /// The error that ended the connection or the attempt, or else a soft error (SO_ERROR); each is told once.
     pub fn take_error(&mut self) -> Option<ConnectionError> {
-        todo!()
+        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation)? {
+            Slot::Fresh(fresh) => fresh.error.take(),
+            Slot::Listener(_) => None,
+            Slot::SynSent(opening) => opening.soft_error.take(),
+            Slot::Open(tcb) => tcb.error.take().or_else(|| tcb.soft_error.take()),
+        }
     }
+    /// The options as they are now.
     pub fn options(&self) -> TcpOptions {
-        todo!()
+        match self.slot() {
+            Some(Slot::Fresh(fresh)) => fresh.options.clone(),
+            Some(Slot::Listener(listener)) => listener.options.clone(),
+            Some(Slot::SynSent(opening)) => opening.options.clone(),
+            Some(Slot::Open(tcb)) => tcb.options(),
+            None => TcpOptions::default(),
+        }
     }
+    /// Changes options; on a connection they act from the next segment on. What a SYN has already told the peer (window
+    /// scale) stays.
     pub fn set_options(&mut self, options: TcpOptions) {
-        todo!()
+        let config = self.stack.config.clone();
+        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation) {
+            Some(Slot::Fresh(fresh)) => fresh.options = options,
+            Some(Slot::Listener(listener)) => listener.options = options,
+            Some(Slot::SynSent(opening)) => opening.options = options,
+            Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
+            None => {}
+        }
+        self.kick();
     }
-    pub fn info(&self) -> TcpInfo {
-        todo!()
+    /// What is known of the connection (TCP_INFO). `None` before it was established.
+    pub fn info(&self) -> Option<TcpInfo> {
+        self.block().map(|tcb| tcb.info(&self.stack.config))
     }
 }

@@ -1,1 +1,193 @@
-//! (being built)
+//! CUBIC (RFC 9438), in integers: octets and milliseconds.
+//!
+//! ```text
+//!   cwnd                                             ╱    W_cubic(t) = C (t - K)^3 + W_max
+//!        W_max ─ ─ ─ ─ ─ ─ ─ ─ ─ ______________ ─ ─ ╱─
+//!                        __-----       K       -----
+//!                    _--                             concave before K, convex after it
+//!   beta W_max  ____/
+//!               0 ───────────────────────────────▶ t since the congestion avoidance stage began
+//! ```
+
+use super::Window;
+use crate::time::{Duration, Instant};
+
+/// Beta_cubic = 0.7 (RFC 9438 section 4.6), in tenths.
+const BETA_TENTHS: u64 = 7;
+/// (1 + beta_cubic) / 2 = 0.85 (section 4.7), in hundredths.
+const FAST_CONVERGENCE_HUNDREDTHS: u64 = 85;
+/// alpha_cubic = 3 (1 - beta) / (1 + beta) = 9 / 17 (section 4.3).
+const ALPHA: (u64, u64) = (9, 17);
+/// Fraction bits of W_est.
+const FRACTION_BITS: u32 = 12;
+/// The largest |t - K| that is told apart, in milliseconds: over two minutes, where the curve leaves `MAX_WINDOW`.
+const MAX_SPAN: i64 = 1 << 17;
+
+/// Grows along a cubic curve around the window of the last loss, and falls to 0.7 on loss.
+#[derive(Clone, Debug)]
+pub(crate) struct Cubic {
+    pub(super) window: Window,
+    /// W_max: the window before the last reduction, in octets; 0 if there was none.
+    w_max: u32,
+    /// cwnd_prior: cwnd when ssthresh was last set.
+    cwnd_prior: u32,
+    /// W_est: what NewReno's window would be.
+    w_est: u32,
+    /// K in milliseconds.
+    k: u32,
+    /// When the present stage of congestion avoidance began, milliseconds; wraps after 49 days.
+    epoch: u32,
+    /// When the last ACK came, milliseconds.
+    last_ack: u32,
+    /// Fraction of W_est.
+    w_est_fraction: u16,
+    /// Whether a stage of congestion avoidance has begun.
+    in_epoch: bool,
+}
+
+impl Cubic {
+    pub(super) fn new(window: Window) -> Self {
+        Cubic {
+            window,
+            w_max: 0,
+            cwnd_prior: 0,
+            w_est: 0,
+            k: 0,
+            epoch: 0,
+            last_ack: 0,
+            w_est_fraction: 0,
+            in_epoch: false,
+        }
+    }
+    pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32, limited: bool) {
+        let now = now.as_millis() as u32;
+        if limited {
+            // Time in which cwnd is not used does not count (section 4.2: no growth, and section 5.8).
+            self.pass_over(now);
+            return;
+        }
+        self.last_ack = now;
+        if self.window.in_slow_start() {
+            self.window.slow_start(acked, mss);
+            return;
+        }
+        if !self.in_epoch {
+            self.begin_epoch(now, mss);
+        }
+        let acked = acked.min(self.window.cwnd);
+        let t = now.wrapping_sub(self.epoch);
+        self.grow_estimate(acked, mss);
+        // Section 4.3, the Reno-friendly region.
+        if self.w_cubic(t, mss) < self.w_est {
+            self.window.counted = 0;
+            self.window.grow_to(self.w_est);
+            return;
+        }
+        // Sections 4.4 and 4.5: (target - cwnd) / cwnd segments for each segment acknowledged.
+        let cwnd = self.window.cwnd;
+        let srtt = u32::try_from(srtt.as_millis()).unwrap_or(u32::MAX);
+        let target = self
+            .w_cubic(t.saturating_add(srtt), mss)
+            .clamp(cwnd, cwnd.saturating_add(cwnd / 2));
+        let grown = u64::from(target - cwnd) * u64::from(acked) + u64::from(self.window.counted);
+        self.window.counted = (grown % u64::from(cwnd.max(1))) as u32;
+        self.window
+            .grow_to(cwnd.saturating_add((grown / u64::from(cwnd.max(1))) as u32));
+    }
+    pub(super) fn on_enter_recovery(&mut self, now: Instant, flight: u32, mss: u32) {
+        self.last_ack = now.as_millis() as u32;
+        let cwnd = self.window.cwnd;
+        // Section 4.7, fast convergence: a flow that shrinks leaves room to a new one.
+        self.w_max = if cwnd < self.w_max {
+            (u64::from(cwnd) * FAST_CONVERGENCE_HUNDREDTHS / 100) as u32
+        } else {
+            cwnd
+        };
+        self.cwnd_prior = cwnd;
+        self.in_epoch = false;
+        self.window.enter_recovery(reduced(flight, mss));
+    }
+    pub(super) fn on_timeout(&mut self, now: Instant, flight: u32, mss: u32, first: bool) {
+        self.last_ack = now.as_millis() as u32;
+        if first {
+            self.cwnd_prior = self.window.cwnd;
+        }
+        // Section 4.8: the next stage begins with K = 0 and W_max = cwnd.
+        self.w_max = 0;
+        self.in_epoch = false;
+        self.window.timeout(first.then(|| reduced(flight, mss)), mss);
+    }
+    pub(super) fn on_idle(&mut self, now: Instant) {
+        self.pass_over(now.as_millis() as u32);
+    }
+    pub(super) fn undo(&mut self) -> bool {
+        // Section 4.9: the window of before is the point of balance again; the curve begins anew from there.
+        let undone = self.window.undo();
+        if undone {
+            self.w_max = self.w_max.max(self.cwnd_prior);
+            self.in_epoch = false;
+        }
+        undone
+    }
+
+    /// Moves the stage's beginning so that the time since the last ACK does not count.
+    fn pass_over(&mut self, now: u32) {
+        self.epoch = self.epoch.wrapping_add(now.wrapping_sub(self.last_ack));
+        self.last_ack = now;
+    }
+    fn begin_epoch(&mut self, now: u32, mss: u32) {
+        let cwnd = self.window.cwnd;
+        self.in_epoch = true;
+        self.epoch = now;
+        self.w_est = cwnd;
+        self.w_est_fraction = 0;
+        self.window.counted = 0;
+        if cwnd < self.w_max {
+            // Section 4.2: K = cbrt((W_max - cwnd_epoch) / C), C = 0.4, in segments and seconds; here in milliseconds.
+            let below = u64::from(self.w_max - cwnd);
+            self.k = cube_root(below * 2_500_000_000 / u64::from(mss.max(1)));
+        } else {
+            self.k = 0;
+            self.w_max = cwnd;
+        }
+    }
+    /// W_cubic after `t` milliseconds of this stage, in octets (section 4.2).
+    fn w_cubic(&self, t: u32, mss: u32) -> u32 {
+        let span = (i64::from(t) - i64::from(self.k)).clamp(-MAX_SPAN, MAX_SPAN);
+        // 0.4 mss (span / 1000)^3, ordered so that nothing overflows: span^3 takes 51 bits and a sign.
+        let rise = span.pow(3) / 1_000 * 4 * i64::from(mss) / 10_000_000;
+        (i64::from(self.w_max) + rise).clamp(0, i64::from(super::MAX_WINDOW)) as u32
+    }
+    /// W_est += alpha_cubic * segments_acked / cwnd (section 4.3), in octets.
+    fn grow_estimate(&mut self, acked: u32, mss: u32) {
+        let (above, below) = if self.w_est >= self.cwnd_prior {
+            (1, 1)
+        } else {
+            ALPHA
+        };
+        let step =
+            ((u64::from(acked) * u64::from(mss)) << FRACTION_BITS) / u64::from(self.window.cwnd.max(1));
+        let sum = step * above / below + u64::from(self.w_est_fraction);
+        self.w_est = self.w_est.saturating_add((sum >> FRACTION_BITS) as u32);
+        self.w_est_fraction = (sum & ((1 << FRACTION_BITS) - 1)) as u16;
+    }
+}
+
+/// ssthresh = max(flight * beta_cubic, 2 * SMSS) (section 4.6).
+fn reduced(flight: u32, mss: u32) -> u32 {
+    ((u64::from(flight) * BETA_TENTHS / 10) as u32).max(2 * mss)
+}
+
+/// The cube root, rounded down, bit by bit.
+fn cube_root(mut x: u64) -> u32 {
+    let mut root = 0u64;
+    for shift in (0..=63).rev().step_by(3) {
+        root <<= 1;
+        let next = 3 * root * (root + 1) + 1;
+        if x >> shift >= next {
+            x -= next << shift;
+            root += 1;
+        }
+    }
+    root as u32
+}

@@ -1,1 +1,270 @@
-//! (being built)
+//! Congestion control: how much may be in flight.
+//!
+//! [`Congestion`] holds one connection's algorithm. It decides cwnd and ssthresh; whether a segment is lost, and which
+//! octet to send next, is decided elsewhere.
+
+mod cubic;
+mod newreno;
+
+use crate::config::CongestionControl;
+use crate::time::{Duration, Instant};
+use crate::trace::CongestionChange;
+use cubic::Cubic;
+use newreno::NewReno;
+
+/// No window is larger than what a peer can offer: 65,535 scaled by 14 (RFC 7323 section 2.3), rounded up.
+const MAX_WINDOW: u32 = 1 << 30;
+/// L of RFC 3465 section 2.2: how many segments one ACK may add in slow start.
+const ABC_LIMIT: u8 = 2;
+
+/// The initial window of RFC 6928 section 2 for `segments` of 10: min(10 * MSS, max(2 * MSS, 14600)).
+pub(crate) fn initial_window(mss: u32, segments: u8) -> u32 {
+    let segments = u32::from(segments.max(1));
+    (segments * mss).min((segments * 1460).max(2 * mss))
+}
+
+/// One connection's congestion control.
+///
+/// The owner tells what happens, in these calls; each changes cwnd and ssthresh at once:
+///
+/// - [`on_ack`](Congestion::on_ack) for each ACK of new data outside loss recovery;
+/// - [`on_enter_recovery`](Congestion::on_enter_recovery) when loss is inferred (or ECN says so), once a window of data;
+///   in recovery without SACK [`inflate`](Congestion::inflate),
+///   [`on_recovery_dup_ack`](Congestion::on_recovery_dup_ack) and [`on_partial_ack`](Congestion::on_partial_ack); then
+///   [`on_exit_recovery`](Congestion::on_exit_recovery);
+/// - [`on_timeout`](Congestion::on_timeout) when the retransmission timer fires;
+/// - [`on_idle`](Congestion::on_idle) before data is sent after a pause;
+/// - [`undo`](Congestion::undo) when the last reduction proves to have been for nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum Congestion {
+    /// RFC 5681 and RFC 6582.
+    NewReno(NewReno),
+    /// RFC 9438.
+    Cubic(Cubic),
+}
+
+/// What all algorithms have: RFC 5681's variables, in octets.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    /// cwnd.
+    cwnd: u32,
+    /// ssthresh; `u32::MAX` until the first loss (RFC 5681 section 3.1: arbitrarily high).
+    ssthresh: u32,
+    /// NewReno: bytes_acked of RFC 3465. CUBIC: the remainder of its last division.
+    counted: u32,
+    /// cwnd before the last reduction; 0 if there is nothing to undo.
+    prior_cwnd: u32,
+    /// ssthresh before the last reduction.
+    prior_ssthresh: u32,
+    /// L of RFC 3465; 0 for no limit.
+    abc_limit: u8,
+    /// In the slow start after a timeout, where L is 1 (RFC 3465 section 2.3).
+    after_timeout: bool,
+    /// cwnd was inflated in this recovery.
+    inflated: bool,
+}
+
+impl Window {
+    fn new(cwnd: u32) -> Self {
+        Window {
+            cwnd,
+            ssthresh: u32::MAX,
+            counted: 0,
+            prior_cwnd: 0,
+            prior_ssthresh: 0,
+            abc_limit: ABC_LIMIT,
+            after_timeout: false,
+            inflated: false,
+        }
+    }
+    fn in_slow_start(&self) -> bool {
+        self.cwnd < self.ssthresh
+    }
+    /// Slow start with appropriate byte counting: cwnd += min(N, L * SMSS) (RFC 5681 section 3.1, RFC 3465 section
+    /// 2.2), up to ssthresh.
+    fn slow_start(&mut self, acked: u32, mss: u32) {
+        let limit = match self.abc_limit {
+            _ if self.after_timeout => mss,
+            0 => acked,
+            segments => mss.saturating_mul(u32::from(segments)),
+        };
+        self.grow_to(self.cwnd.saturating_add(acked.min(limit)).min(self.ssthresh));
+        if !self.in_slow_start() {
+            self.after_timeout = false;
+            self.counted = 0;
+        }
+    }
+    fn grow_to(&mut self, cwnd: u32) {
+        self.cwnd = cwnd.min(MAX_WINDOW).max(self.cwnd);
+    }
+    fn remember(&mut self) {
+        self.prior_cwnd = self.cwnd;
+        self.prior_ssthresh = self.ssthresh;
+    }
+    fn enter_recovery(&mut self, ssthresh: u32) {
+        self.remember();
+        self.ssthresh = ssthresh;
+        self.cwnd = ssthresh;
+        self.counted = 0;
+        self.inflated = false;
+    }
+    /// The loss window of one segment (RFC 5681 section 3.1).
+    fn timeout(&mut self, ssthresh: Option<u32>, mss: u32) {
+        if let Some(ssthresh) = ssthresh {
+            self.remember();
+            self.ssthresh = ssthresh;
+        }
+        self.cwnd = mss;
+        self.counted = 0;
+        self.after_timeout = true;
+        self.inflated = false;
+    }
+    fn undo(&mut self) -> bool {
+        let had = core::mem::take(&mut self.prior_cwnd);
+        if had == 0 {
+            return false;
+        }
+        self.cwnd = self.cwnd.max(had);
+        self.ssthresh = self.ssthresh.max(self.prior_ssthresh);
+        self.after_timeout = false;
+        self.inflated = false;
+        true
+    }
+}
+
+impl Congestion {
+    /// The configured algorithm, with its initial window in octets ([`initial_window`]).
+    pub(crate) fn new(algorithm: CongestionControl, cwnd: u32) -> Self {
+        match algorithm {
+            CongestionControl::NewReno => Congestion::NewReno(NewReno::new(Window::new(cwnd))),
+            CongestionControl::Cubic => Congestion::Cubic(Cubic::new(Window::new(cwnd))),
+        }
+    }
+    fn window(&self) -> &Window {
+        match self {
+            Congestion::NewReno(algorithm) => &algorithm.window,
+            Congestion::Cubic(algorithm) => &algorithm.window,
+        }
+    }
+    fn window_mut(&mut self) -> &mut Window {
+        match self {
+            Congestion::NewReno(algorithm) => &mut algorithm.window,
+            Congestion::Cubic(algorithm) => &mut algorithm.window,
+        }
+    }
+    /// The congestion window in octets.
+    #[inline]
+    pub(crate) fn cwnd(&self) -> u32 {
+        self.window().cwnd
+    }
+    /// The slow-start threshold in octets; `u32::MAX` until the first loss.
+    #[inline]
+    pub(crate) fn ssthresh(&self) -> u32 {
+        self.window().ssthresh
+    }
+    /// Whether cwnd is below ssthresh.
+    #[inline]
+    pub(crate) fn in_slow_start(&self) -> bool {
+        self.window().in_slow_start()
+    }
+    /// Sets cwnd: proportional rate reduction does so in recovery (RFC 6937), and a SYN that was lost makes the initial
+    /// window one segment (RFC 5681 section 3.1).
+    pub(crate) fn set_cwnd(&mut self, cwnd: u32) {
+        self.window_mut().cwnd = cwnd.min(MAX_WINDOW);
+    }
+    /// Sets how many segments one ACK may add in slow start; 0 for no limit, which needs pacing (RFC 9406 section 4.2).
+    pub(crate) fn set_abc_limit(&mut self, segments: u8) {
+        self.window_mut().abc_limit = segments;
+    }
+    /// An ACK of `acked` new octets came outside recovery. `flight` is what is in flight after it.
+    ///
+    /// cwnd grows only if it was used: not when the application had nothing to send (`app_limited`) nor when less than
+    /// half of it was in flight (RFC 7661 section 4.3). Returns what grew it.
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        acked: u32,
+        srtt: Duration,
+        flight: u32,
+        mss: u32,
+        app_limited: bool,
+    ) -> Option<CongestionChange> {
+        let used = flight.saturating_add(acked);
+        let limited = app_limited || used < self.cwnd() / 2;
+        let before = self.cwnd();
+        let why = if self.in_slow_start() {
+            CongestionChange::SlowStart
+        } else {
+            CongestionChange::Avoidance
+        };
+        match self {
+            Congestion::NewReno(algorithm) => algorithm.on_ack(acked, mss, limited),
+            Congestion::Cubic(algorithm) => algorithm.on_ack(now, acked, srtt, mss, limited),
+        }
+        (self.cwnd() != before).then_some(why)
+    }
+    /// Loss was inferred with `flight` octets in flight: ssthresh falls, and cwnd to it.
+    pub(crate) fn on_enter_recovery(&mut self, now: Instant, flight: u32, mss: u32) {
+        match self {
+            Congestion::NewReno(algorithm) => algorithm.on_enter_recovery(flight, mss),
+            Congestion::Cubic(algorithm) => algorithm.on_enter_recovery(now, flight, mss),
+        }
+    }
+    /// Without SACK, at the start of recovery: by the 3 segments that the duplicate ACKs say have left (RFC 5681
+    /// section 3.2 step 3).
+    pub(crate) fn inflate(&mut self, octets: u32) {
+        let window = self.window_mut();
+        window.cwnd = window.cwnd.saturating_add(octets).min(MAX_WINDOW);
+        window.inflated = true;
+    }
+    /// Without SACK, for each further duplicate ACK: one more segment has left (RFC 5681 section 3.2 step 4).
+    pub(crate) fn on_recovery_dup_ack(&mut self, mss: u32) {
+        self.inflate(mss);
+    }
+    /// Without SACK, for an ACK of part of what was in flight: cwnd shrinks by what it acknowledged and grows by the
+    /// segment that is sent again (RFC 6582 section 3.2 step 3).
+    pub(crate) fn on_partial_ack(&mut self, acked: u32, mss: u32) {
+        let window = self.window_mut();
+        window.cwnd = window.cwnd.saturating_sub(acked);
+        if acked >= mss {
+            window.cwnd += mss;
+        }
+        window.cwnd = window.cwnd.max(mss);
+        window.inflated = true;
+    }
+    /// All that was in flight when recovery began is acknowledged. An inflated cwnd becomes min(ssthresh,
+    /// max(FlightSize, SMSS) + SMSS), which avoids a burst (RFC 6582 section 3.2 step 3); otherwise it is ssthresh.
+    pub(crate) fn on_exit_recovery(&mut self, flight: u32, mss: u32) {
+        let window = self.window_mut();
+        window.cwnd = if core::mem::take(&mut window.inflated) {
+            window.ssthresh.min(flight.max(mss).saturating_add(mss))
+        } else {
+            window.ssthresh
+        };
+    }
+    /// The retransmission timer fired with `flight` octets in flight; `first`: for a segment that it had not fired for
+    /// yet. Only then does ssthresh fall (RFC 5681 section 3.1).
+    pub(crate) fn on_timeout(&mut self, now: Instant, flight: u32, mss: u32, first: bool) {
+        match self {
+            Congestion::NewReno(algorithm) => algorithm.on_timeout(flight, mss, first),
+            Congestion::Cubic(algorithm) => algorithm.on_timeout(now, flight, mss, first),
+        }
+    }
+    /// Nothing was in flight since the last ACK. `restart_window`: cwnd is no more than this if the pause exceeded RTO
+    /// (RFC 5681 section 4.1: the initial window); `u32::MAX` after a shorter pause.
+    pub(crate) fn on_idle(&mut self, now: Instant, restart_window: u32) {
+        if let Congestion::Cubic(algorithm) = self {
+            algorithm.on_idle(now);
+        }
+        let window = self.window_mut();
+        window.cwnd = window.cwnd.min(restart_window);
+    }
+    /// The last reduction was for nothing (Eifel, F-RTO or DSACK say so): takes it back, once. Says whether there was
+    /// one.
+    pub(crate) fn undo(&mut self) -> bool {
+        match self {
+            Congestion::NewReno(algorithm) => algorithm.window.undo(),
+            Congestion::Cubic(algorithm) => algorithm.undo(),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The layer itself: interfaces, addresses and routes, and the questions that transports ask of them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::address::is_link_local;
+use super::addresses::{Addresses, Local};
+use super::ident::Identifications;
+use super::limit::Bucket;
+use super::pmtu::PathMtus;
+use super::queue::Queue;
+use super::reassembly::Reassembly;
+use super::routes::{Origin, Routes, Target};
+use super::{Capabilities, Cast, Cidr, Env, InterfaceConfig, Medium, Route};
+use crate::InterfaceId;
+use crate::frame::{Frame, TxMeta};
+use crate::time::Instant;
+use crate::trace::{DropReason, Timer};
+
+/// MTU of the loopback interface: the largest packet there is.
+const LOOPBACK_MTU: u32 = 65_535;
+
+/// One interface.
+#[derive(Debug)]
+pub(super) struct Interface {
+    pub(super) id: InterfaceId,
+    pub(super) name: String,
+    pub(super) medium: Medium,
+    pub(super) mtu: u32,
+    pub(super) capabilities: Capabilities,
+    /// What a router told us to use; 0 if none did.
+    pub(super) hop_limit: u8,
+}
+
+/// Everything between the transport protocols and the devices. See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct IpLayer {
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) loopback: Interface,
+    pub(super) addresses: Addresses,
+    pub(super) routes: Routes,
+    pub(super) paths: PathMtus,
+    pub(super) reassembly: Reassembly,
+    pub(super) queue: Queue,
+    pub(super) ids: Identifications,
+    pub(super) errors: Bucket,
+    pub(super) generation: u32,
+}
+
+impl IpLayer {
+    /// A layer with the loopback interface. `key` is the secret of its hash tables and identifiers.
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        let mut layer = IpLayer {
+            interfaces: Vec::new(),
+            loopback: Interface {
+                id: InterfaceId::LOOPBACK,
+                name: "lo".into(),
+                medium: Medium::Ip,
+                mtu: LOOPBACK_MTU,
+                capabilities: Capabilities {
+                    no_checksums: true,
+                    ..Capabilities::default()
+                },
+                hop_limit: 0,
+            },
+            addresses: Addresses::default(),
+            routes: Routes::default(),
+            paths: PathMtus::new(key),
+            reassembly: Reassembly::new(key),
+            queue: Queue::default(),
+            ids: Identifications::new(key),
+            errors: Bucket::new(),
+            generation: 0,
+        };
+        let ours: [(IpAddr, u8); 2] = [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+        for (address, prefix) in ours {
+            let local = Local::configured(Cidr { address, prefix }, InterfaceId::LOOPBACK);
+            layer.addresses.insert(local);
+        }
+        layer
+    }
+
+    /// Adds an interface with its addresses and routes. Its number is the count of those before it.
+    pub(crate) fn add_interface(&mut self, env: &mut Env<'_>, config: InterfaceConfig) -> InterfaceId {
+        let _ = env;
+        let id = InterfaceId(self.interfaces.len() as u16);
+        self.interfaces.push(Interface {
+            id,
+            name: config.name,
+            medium: config.medium,
+            mtu: config.mtu.clamp(super::pmtu::IPV4_MTU_MIN, 65_535),
+            capabilities: config.capabilities,
+            hop_limit: 0,
+        });
+        for cidr in config.addresses {
+            self.addresses.insert(Local::configured(cidr, id));
+            self.routes.insert(cidr, target(id, None, Origin::Address));
+        }
+        for route in config.routes {
+            self.routes
+                .insert(route.destination, target(id, route.via, Origin::Configured));
+        }
+        self.changed();
+        id
+    }
+
+    /// Cached routes may be stale from now on.
+    pub(super) fn changed(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// The MTU of an interface: what we can receive in one piece (RFC 9293 section 3.7.1, MMS_R).
+    pub(crate) fn interface_mtu(&self, id: InterfaceId) -> u32 {
+        if id == InterfaceId::LOOPBACK {
+            return self.loopback.mtu;
+        }
+        self.interfaces.get(usize::from(id.0)).map_or(0, |interface| interface.mtu)
+    }
+
+    /// Changes whenever a cached [`Route`] may be stale: routes, addresses, path MTUs.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The interface of this id.
+    #[inline]
+    pub(super) fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        if id == InterfaceId::LOOPBACK {
+            return Some(&self.loopback);
+        }
+        self.interfaces.get(usize::from(id.0))
+    }
+
+    /// The name of an interface, for people.
+    pub(crate) fn interface_name(&self, id: InterfaceId) -> Option<&str> {
+        self.interface(id).map(|i| i.name.as_str())
+    }
+
+    /// Whether the address is one of ours and in use; all of `127.0.0.0/8` is.
+    #[inline]
+    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+        self.addresses.is_local(address)
+    }
+
+    /// Whether it is the limited broadcast address or the broadcast address of one of our prefixes.
+    #[inline]
+    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(a) if self.addresses.is_broadcast(a))
+    }
+
+    /// The way to `destination`. `source` fixes our address, `on` the interface. `None` where there is no way: no route,
+    /// an address that is not ours, families that differ.
+    pub(crate) fn route(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        on: Option<InterfaceId>,
+    ) -> Option<Route> {
+        if let Some(s) = source
+            && (s.is_ipv4() != destination.is_ipv4() || !self.is_local(s))
+        {
+            return None;
+        }
+        if destination.is_unspecified() {
+            return None;
+        }
+        if destination.is_multicast() || self.is_broadcast(destination) {
+            return self.route_to_many(destination, source, on);
+        }
+        if self.is_local(destination) {
+            return Some(self.loopback_route(destination, source.unwrap_or(destination)));
+        }
+        // What is of this host only must not leave it (RFC 1122 section 3.2.1.3 (g), RFC 4291 section 2.5.3).
+        if destination.is_loopback() || source.is_some_and(|s| s.is_loopback()) {
+            return None;
+        }
+        let on = on.or_else(|| self.interface_of_link_local(source));
+        let fits = |t: &Target| on.is_none_or(|i| i == t.interface);
+        let target = self.routes.lookup(destination, fits)?;
+        let interface = self.interface(target.interface)?;
+        let source = source.or_else(|| self.addresses.source_for(destination, interface.id))?;
+        let path = self.paths.lookup(destination).unwrap_or(u32::MAX);
+        Some(Route {
+            source,
+            next_hop: target.via.unwrap_or(destination),
+            mtu: interface.mtu.min(path),
+            capabilities: interface.capabilities,
+            interface: interface.id,
+            cast: Cast::Unicast,
+            loopback: false,
+            hop_limit: interface.hop_limit,
+        })
+    }
+
+    /// A link-local source ties a packet to its interface.
+    fn interface_of_link_local(&self, source: Option<IpAddr>) -> Option<InterfaceId> {
+        match source {
+            Some(s @ IpAddr::V6(a)) if is_link_local(a) => self.addresses.interface_of(s),
+            _ => None,
+        }
+    }
+
+    fn route_to_many(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        on: Option<InterfaceId>,
+    ) -> Option<Route> {
+        let directed = match destination {
+            IpAddr::V4(a) => self.addresses.broadcast_on(a),
+            IpAddr::V6(_) => None,
+        };
+        let id = directed
+            .or(on)
+            .or_else(|| source.and_then(|s| self.addresses.interface_of(s)))
+            .or_else(|| self.routes.lookup(destination, |_| true).map(|t| t.interface))
+            .or_else(|| self.first_with_address(destination.is_ipv4()))?;
+        let interface = self.interface(id)?;
+        let source = source.or_else(|| self.addresses.source_for(destination, id))?;
+        let multicast = destination.is_multicast();
+        Some(Route {
+            source,
+            next_hop: destination,
+            mtu: interface.mtu,
+            capabilities: interface.capabilities,
+            interface: id,
+            cast: if multicast {
+                Cast::Multicast
+            } else {
+                Cast::Broadcast
+            },
+            loopback: id == InterfaceId::LOOPBACK,
+            hop_limit: 0,
+        })
+    }
+
+    fn first_with_address(&self, v4: bool) -> Option<InterfaceId> {
+        let usable = |i: &&Interface| self.addresses.on(i.id).any(|l| l.cidr.address.is_ipv4() == v4);
+        let first = self.interfaces.iter().find(usable);
+        first.or(Some(&self.loopback)).map(|i| i.id)
+    }
+
+    fn loopback_route(&self, destination: IpAddr, source: IpAddr) -> Route {
+        Route {
+            source,
+            next_hop: destination,
+            mtu: self.loopback.mtu,
+            capabilities: self.loopback.capabilities,
+            interface: InterfaceId::LOOPBACK,
+            cast: Cast::Unicast,
+            loopback: true,
+            hop_limit: 0,
+        }
+    }
+
+    /// The same way, but back to ourselves: a copy of a multicast or broadcast packet for our own members.
+    pub(crate) fn looped(&self, route: &Route) -> Route {
+        Route {
+            cast: route.cast,
+            ..self.loopback_route(route.next_hop, route.source)
+        }
+    }
+
+    /// A packet of ours was too big for the path to `destination`, which takes `mtu` octets. Call it only for a notice
+    /// whose quoted packet the transport knows to be its own (RFC 5927 section 7, RFC 8201 section 4): a forged one
+    /// would make the path narrow.
+    pub(crate) fn packet_too_big(&mut self, now: Instant, destination: IpAddr, mtu: u32) {
+        if self.paths.reduce(now, destination, mtu) {
+            self.changed();
+        }
+    }
+
+    /// Takes a frame that the layer owes into `out`. Frames whose interface is [`InterfaceId::LOOPBACK`] are for `receive`.
+    pub(crate) fn poll_transmit(&mut self, env: &mut Env<'_>, out: &mut Frame) -> Option<TxMeta> {
+        let _ = env;
+        let (frame, meta) = self.queue.pop()?;
+        *out = frame;
+        Some(meta)
+    }
+
+    /// Whether the layer's own queue is empty.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, env: &mut Env<'_>) {
+        while let Some(expired) = self.reassembly.expire(env.now) {
+            env.dropped(DropReason::FragmentTimeout);
+            self.reassembly_expired(env, expired);
+        }
+        if self.paths.expire(env.now) {
+            self.changed();
+        }
+    }
+
+    /// The next deadline of the layer.
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let reassembly = self.reassembly.next_timeout().map(|at| (at, Timer::Reassembly));
+        let paths = self.paths.next_timeout().map(|at| (at, Timer::Interface));
+        [reassembly, paths].into_iter().flatten().min_by_key(|t| t.0)
+    }
+}
+
+pub(super) fn target(interface: InterfaceId, via: Option<IpAddr>, origin: Origin) -> Target {
+    Target {
+        interface,
+        via,
+        origin,
+    }
+}
+
+impl IpLayer {
+    /// Whether we listen to a group on an interface (`None`: on any).
+    pub(crate) fn is_member(&self, group: IpAddr, on: Option<InterfaceId>) -> bool {
+        let _ = on;
+        group == IpAddr::V4(super::address::ALL_SYSTEMS) || group == IpAddr::V6(super::address::ALL_NODES)
+    }
+}
+
+impl IpLayer {
+    /// Upper-layer confirmation that the next hop delivers: new data of ours was acknowledged (RFC 4861 section 7.3.1).
+    #[inline]
+    pub(crate) fn confirm_reachable(&mut self, now: Instant, route: &Route) {
+        let _ = (now, route);
+    }
+}

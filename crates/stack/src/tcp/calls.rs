@@ -1,0 +1,399 @@
+//! What applications ask of TCP (RFC 9293 section 3.9.1 and 3.10.1 to 3.10.6).
+
+use alloc::boxed::Box;
+use core::net::{IpAddr, SocketAddr};
+
+use super::State;
+use super::conn::{Fact, FinIn, FinOut, Phase};
+use super::dispatch::{Around, socket_addr, state_moved};
+use super::ingress::Fate;
+use super::listen::Listener;
+use super::open::{self, SynSent};
+use super::socket::TcpOptions;
+use super::table::{Fresh, Slot, Tcp};
+use super::transmit::aborted;
+use crate::bindings::BindFlags;
+use crate::demux::{Entry, FourTuple, Kind};
+use crate::error::{BindError, ConnectError, ConnectionError, ListenError, StaleSocket};
+use crate::iface::{Env, IpLayer};
+use crate::stack::{Events, Readiness, SocketId};
+use crate::time::Instant;
+use crate::trace::{Cause, ResetCause, Transition};
+
+impl Tcp {
+    /// A new socket, unbound.
+    pub(crate) fn socket(&mut self, options: TcpOptions) -> SocketId {
+        let fresh = Fresh { options, local: None, error: None, pending: Readiness::empty() };
+        let (slot, generation) = self.tables.sockets.insert(Slot::Fresh(Box::new(fresh)));
+        SocketId { slot, generation }
+    }
+
+    fn fresh(&mut self, id: SocketId) -> Option<&mut Fresh> {
+        match self.tables.sockets.get_mut(id.slot, id.generation)? {
+            Slot::Fresh(fresh) => Some(fresh),
+            _ => None,
+        }
+    }
+
+    fn exists(&self, id: SocketId) -> bool {
+        self.tables.sockets.get(id.slot, id.generation).is_some()
+    }
+
+    /// Binds a local address (MUST-43); port 0 chooses one from the dynamic range.
+    pub(crate) fn bind(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &IpLayer,
+        id: SocketId,
+        local: SocketAddr,
+    ) -> Result<(), BindError> {
+        if !self.exists(id) {
+            return Err(BindError::Stale);
+        }
+        let fresh = self.fresh(id).ok_or(BindError::AlreadyBound)?;
+        if fresh.local.is_some() {
+            return Err(BindError::AlreadyBound);
+        }
+        let flags = flags_of(&fresh.options);
+        let wanted = unmapped(local);
+        if !wanted.ip().is_unspecified() && !ip.is_local(wanted.ip()) {
+            return Err(BindError::NotLocal(wanted.ip()));
+        }
+        let chosen = match wanted.port() {
+            0 => self.bind_any(env, id, wanted.ip(), flags)?,
+            _ => {
+                self.bindings.bind(id, wanted, flags).map_err(|_| BindError::InUse(local))?;
+                wanted
+            }
+        };
+        if let Some(fresh) = self.fresh(id) {
+            fresh.local = Some(chosen);
+        }
+        Ok(())
+    }
+
+    /// Binds to a free port of the dynamic range, in an order that nobody outside can predict (RFC 6056).
+    fn bind_any(
+        &mut self,
+        env: &mut Env<'_>,
+        id: SocketId,
+        ip: IpAddr,
+        flags: BindFlags,
+    ) -> Result<SocketAddr, BindError> {
+        let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
+        let salt = socket_addr(ip, env.rng.next_u32() as u16);
+        let Tcp { ports, bindings, .. } = self;
+        // A chosen port is one that nobody shares, whatever the flags.
+        let strict = BindFlags { reuse_address: false, reuse_port: false, ..flags };
+        let port = ports
+            .choose(ip, salt, first, last, |port| {
+                bindings.bind(id, socket_addr(ip, port), strict).is_ok_and(|()| {
+                    bindings.unbind(id, socket_addr(ip, port));
+                    true
+                })
+            })
+            .ok_or(BindError::NoFreePort)?;
+        let local = socket_addr(ip, port);
+        bindings.bind(id, local, flags).map_err(|_| BindError::InUse(local))?;
+        Ok(local)
+    }
+
+    /// Passive OPEN (MUST-41, MUST-42). A second call changes the backlog, as on Linux.
+    pub(crate) fn listen(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &IpLayer,
+        id: SocketId,
+        backlog: u32,
+    ) -> Result<(), ListenError> {
+        let backlog = backlog.min(env.config.backlog_max);
+        if let Some(listener) = self.listener(id) {
+            listener.backlog = backlog;
+            return Ok(());
+        }
+        if !self.exists(id) {
+            return Err(ListenError::Stale);
+        }
+        let unbound = self.fresh(id).ok_or(ListenError::NotFresh)?.local.is_none();
+        if unbound {
+            // As BSD: an unbound socket listens on a port of the stack's choice, on all addresses of both families.
+            self.bind(env, ip, id, SocketAddr::new(core::net::Ipv6Addr::UNSPECIFIED.into(), 0))?;
+        }
+        let Some(fresh) = self.fresh(id) else { return Err(ListenError::Stale) };
+        let Some(local) = fresh.local else { return Err(ListenError::NotFresh) };
+        let options = fresh.options.clone();
+        self.bindings.listen(id, local).map_err(|_| BindError::InUse(local))?;
+        let listener = Listener {
+            id,
+            local,
+            options,
+            backlog,
+            half_open: 0,
+            accept: Default::default(),
+            cookies_until: Instant::ZERO,
+            pending: Readiness::empty(),
+        };
+        if let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) {
+            *place = Slot::Listener(Box::new(listener));
+        }
+        Ok(())
+    }
+
+    /// Active OPEN (RFC 9293 section 3.9.1.1).
+    pub(crate) fn connect(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        id: SocketId,
+        to: SocketAddr,
+    ) -> Result<(), ConnectError> {
+        if !self.exists(id) {
+            return Err(ConnectError::Stale);
+        }
+        let remote = unmapped(to);
+        let fresh = self.fresh(id).ok_or(ConnectError::NotFresh)?;
+        let (bound, options) = (fresh.local, fresh.options.clone());
+        // MUST-46
+        let target = remote.ip();
+        if remote.port() == 0 || target.is_unspecified() || target.is_multicast() || cx.ip.is_broadcast(target) {
+            return Err(ConnectError::InvalidRemote(to));
+        }
+        let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
+        if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) {
+            return Err(ConnectError::Bind(BindError::Family(to)));
+        }
+        // MUST-44: IP chooses the source address before the first SYN.
+        let route = cx.ip.route(target, from, None).ok_or(ConnectError::NoRoute(target))?;
+        let local = from.unwrap_or(route.source);
+        let port = match bound {
+            Some(bound) => bound.port(),
+            None => self.choose_port(cx.env, local, remote)?,
+        };
+        let tuple = FourTuple { local, local_port: port, remote: target, remote_port: remote.port() };
+        if self.find(&tuple).is_some() {
+            return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
+        }
+        if let Some(bound) = bound {
+            self.bindings.unbind(id, bound);
+        }
+        self.bindings.connection_made(port, options.reuse_address);
+        let (now, config) = (cx.env.now, cx.env.config);
+        let opening = SynSent {
+            id,
+            tuple,
+            route,
+            iss: self.isn.generate(now, &tuple),
+            mss: open::our_mss(cx.ip.interface_mtu(route.interface), target.is_ipv4(), options.max_segment),
+            ts_offset: self.isn.timestamp_offset(&tuple),
+            options,
+            peer: None,
+            peer_window: 0,
+            owed: Some(Cause::Open),
+            queued: false,
+            tries: 0,
+            rto: config.rto_initial,
+            sent_at: now,
+            started: now,
+            retry_at: Instant::NEVER,
+            wheel: Default::default(),
+            pending: Readiness::empty(),
+            soft_error: None,
+        };
+        let entry = Entry::new(Kind::Connection, id.slot);
+        if let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) {
+            *place = Slot::SynSent(Box::new(opening));
+        }
+        self.enter(&tuple, entry);
+        state_moved(cx.env, Some(id), &tuple, State::Closed, State::SynSent, Transition::Open);
+        self.kick(entry);
+        Ok(())
+    }
+
+    /// A port from which the remote address is not connected yet (RFC 6056).
+    fn choose_port(&mut self, env: &Env<'_>, local: IpAddr, remote: SocketAddr) -> Result<u16, ConnectError> {
+        let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
+        let Tcp { ports, bindings, tables, demux, .. } = self;
+        ports
+            .choose(local, remote, first, last, |port| {
+                let tuple =
+                    FourTuple { local, local_port: port, remote: remote.ip(), remote_port: remote.port() };
+                !bindings.taken_exclusively(local, port)
+                    && demux.find(&tuple, |entry| tables.tuple(entry) == Some(&tuple)).is_none()
+            })
+            .ok_or(ConnectError::Bind(BindError::NoFreePort))
+    }
+
+    /// Takes the oldest finished connection off a listener's queue.
+    pub(crate) fn accept(
+        &mut self,
+        events: &mut Events,
+        id: SocketId,
+    ) -> Result<Option<(SocketId, SocketAddr)>, StaleSocket> {
+        let listener = self.listener(id).ok_or(StaleSocket)?;
+        let Some(next) = listener.accept.pop_front() else { return Ok(None) };
+        let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(next.slot, next.generation) else {
+            return Ok(None);
+        };
+        tcb.facts.remove(Fact::UNACCEPTED);
+        tcb.pending |= Readiness::WRITABLE;
+        let peer = socket_addr(tcb.tuple.remote, tcb.tuple.remote_port);
+        self.announce(events, next);
+        Ok(Some((next, peer)))
+    }
+
+    /// CLOSE (RFC 9293 section 3.10.4): the id is released at once; what is queued is still sent.
+    pub(crate) fn close(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
+        let Some(slot) = self.tables.sockets.get_mut(id.slot, id.generation) else { return };
+        match slot {
+            Slot::Fresh(fresh) => {
+                if let Some(local) = fresh.local {
+                    self.bindings.unbind(id, local);
+                }
+                self.tables.sockets.remove_at(id.slot);
+            }
+            Slot::Listener(_) => self.close_listener(cx, id),
+            Slot::SynSent(opening) => {
+                // "Delete the TCB"; of SYN-RECEIVED nothing is left to say either, since no data was exchanged.
+                let reset = opening.peer.is_some().then(|| {
+                    let mut segment = opening.segment(cx.env.config, cx.env.now);
+                    segment.seq += 1;
+                    segment.flags = super::Flags::RST | super::Flags::ACK;
+                    segment.options = Default::default();
+                    super::burst::Reply { tuple: opening.tuple, segment, cause: Cause::Reset(ResetCause::Abort) }
+                });
+                self.fail_open(cx.env, cx.events, id.slot, ConnectionError::Aborted, Transition::Close);
+                if let Some(reset) = reset {
+                    self.reply(reset);
+                }
+                self.tables.sockets.remove_at(id.slot);
+            }
+            Slot::Open(_) => self.close_connection(cx, id.slot),
+        }
+    }
+
+    fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
+        let Some((tcb, mut scope)) = self.open(cx.env, slot) else { return };
+        if tcb.phase != Phase::Live {
+            let id = tcb.id;
+            self.forget_block(id);
+            return;
+        }
+        let linger = tcb.extra.as_ref().and_then(|e| e.options.linger);
+        let unread = tcb.readable() > 0;
+        if let Some(mut queue) = tcb.receive.take() {
+            let all = queue.len();
+            queue.discard(scope.pool, all);
+        }
+        tcb.facts.insert(Fact::ORPHAN);
+        tcb.facts.remove(Fact::UNACCEPTED);
+        if unread || linger.is_some_and(|l| l.is_zero()) {
+            // SHLD-3: unread data is lost, so the peer is told by a reset. Linger 0 asks for one.
+            let cause = if unread { ResetCause::UnreadData } else { ResetCause::Linger };
+            return self.settle(cx, slot, Fate::Resets(None, cause, Transition::Abort));
+        }
+        let now = scope.now;
+        if let Some(limit) = linger {
+            tcb.end_at = now + limit;
+        }
+        if tcb.fin_out == FinOut::No {
+            let from = tcb.state();
+            tcb.fin_out = FinOut::Queued;
+            scope.moved(tcb, from, Transition::Close);
+        } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {
+            tcb.end_at = now + scope.config.fin_wait_2;
+        }
+        self.kick(Entry::new(Kind::Connection, slot));
+    }
+
+    /// Removes the block of an ended connection; a TIME-WAIT entry goes on without it.
+    fn forget_block(&mut self, id: SocketId) {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation) else { return };
+        let (tuple, in_time_wait) = (tcb.tuple, tcb.phase == Phase::TimeWait);
+        if let Some(mut queue) = tcb.receive.take() {
+            let all = queue.len();
+            queue.discard(&mut self.pool, all);
+        }
+        if in_time_wait
+            && let Some(entry) = self.find(&tuple)
+            && entry.kind() == Kind::TimeWait
+            && let Some(waiting) = self.tables.time_wait.at_mut(entry.slot())
+        {
+            waiting.block = None;
+        }
+        self.tables.sockets.remove_at(id.slot);
+    }
+
+    /// A listener closes: what it has not handed out is reset.
+    fn close_listener(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
+        let Some(listener) = self.listener(id) else { return };
+        let (local, waiting) = (listener.local, core::mem::take(&mut listener.accept));
+        let mut half_open = listener.half_open;
+        self.bindings.unbind(id, local);
+        for connection in waiting {
+            if let Some((tcb, _)) = self.open(cx.env, connection.slot) {
+                tcb.facts.insert(Fact::ORPHAN);
+                if tcb.phase == Phase::Live {
+                    let fate = Fate::Resets(None, ResetCause::ListenerClosed, Transition::Abort);
+                    self.settle(cx, connection.slot, fate);
+                } else {
+                    self.forget_block(connection);
+                }
+            }
+        }
+        let places: alloc::vec::Vec<u32> = if half_open == 0 {
+            Default::default()
+        } else {
+            self.tables.half_open.iter().filter(|(_, _, h)| h.listener == id).map(|(place, _, _)| place).collect()
+        };
+        for place in places {
+            if let Some(half) = self.drop_half_open(place) {
+                half_open -= 1;
+                let segment = super::Segment {
+                    seq: half.iss + 1,
+                    ack: half.rcv_nxt(),
+                    flags: super::Flags::RST | super::Flags::ACK,
+                    ..Default::default()
+                };
+                let cause = Cause::Reset(ResetCause::ListenerClosed);
+                self.reply(super::burst::Reply { tuple: half.tuple, segment, cause });
+            }
+        }
+        debug_assert_eq!(half_open, 0, "each half-open entry names its listener");
+        self.tables.sockets.remove_at(id.slot);
+    }
+
+    /// ABORT (RFC 9293 section 3.10.5): a reset, and everything queued is gone. The id is released.
+    pub(crate) fn abort(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
+        match self.tables.sockets.get_mut(id.slot, id.generation) {
+            Some(Slot::Open(tcb)) if tcb.phase == Phase::Live => {
+                tcb.facts.insert(Fact::ORPHAN);
+                self.settle(cx, id.slot, aborted());
+            }
+            Some(_) => self.close(cx, id),
+            None => {}
+        }
+    }
+
+    /// Shuts our side down: a FIN follows what is queued.
+    pub(crate) fn shutdown_send(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
+        let Some((tcb, mut scope)) = self.open(cx.env, slot) else { return };
+        if tcb.phase == Phase::Live && tcb.fin_out == FinOut::No {
+            let from = tcb.state();
+            tcb.fin_out = FinOut::Queued;
+            scope.moved(tcb, from, Transition::Close);
+            self.kick(Entry::new(Kind::Connection, slot));
+        }
+    }
+}
+
+fn flags_of(options: &TcpOptions) -> BindFlags {
+    BindFlags {
+        reuse_address: options.reuse_address,
+        reuse_port: options.reuse_port,
+        ipv6_only: options.ipv6_only,
+    }
+}
+
+/// `::ffff:a.b.c.d` is the IPv4 address that it wraps.
+pub(crate) fn unmapped(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}

@@ -1,0 +1,618 @@
+//! A segment arrives: it is checked, found its entry by address, and handed to that entry's state
+//! (RFC 9293 section 3.10.7).
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::burst::{Reply, reset_for};
+use super::conn::{AckOwed, Fact, Tcb};
+use super::ingress::{self, Fate};
+use super::listen::{self, HalfOpen};
+use super::open::{self, Handshake, Opening, PeerOffer};
+use super::table::{Slot, Tcp};
+use super::{Flags, Segment, SeqNumber, State, timewait};
+use crate::config::SynCookies;
+use crate::demux::{Entry, FourTuple, Kind};
+use crate::error::ConnectionError;
+use crate::frame::Payload;
+use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet};
+use crate::stack::{Events, Readiness, SocketId};
+use crate::time::{Duration, Instant};
+use crate::trace::{Cause, DropReason, ResetCause, TraceKind, TraceMask, Transition, Tuple};
+use crate::wire;
+use crate::wire::checksum;
+
+/// What dispatch needs beside TCP itself.
+pub(crate) struct Around<'a, 'e> {
+    pub(crate) env: &'a mut Env<'e>,
+    pub(crate) ip: &'a mut IpLayer,
+    pub(crate) events: &'a mut Events,
+}
+
+impl Tcp {
+    /// Takes a TCP packet: parses and checks it, and runs the state it meets.
+    pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, mut packet: Packet) {
+        let bytes = packet.frame.front().get(packet.at..).unwrap_or(&[]);
+        let transport_len = packet.frame.len() - packet.at;
+        let header = match wire::tcp::parse(bytes, transport_len) {
+            Ok(header) => header,
+            Err(error) => return cx.env.dropped(error.into()),
+        };
+        let tuple = FourTuple {
+            local: packet.destination,
+            local_port: header.destination_port,
+            remote: packet.source,
+            remote_port: header.source_port,
+        };
+        if !packet.checksum_verified && !checksum_holds(&packet, transport_len) {
+            // MUST-3
+            return self.dropped(cx.env, &tuple, DropReason::TransportChecksum);
+        }
+        if packet.to_many || tuple.remote.is_multicast() || tuple.remote.is_unspecified() {
+            // MUST-57, MUST-63
+            return self.dropped(cx.env, &tuple, DropReason::SynToMany);
+        }
+        let payload = packet.frame.take_payload(packet.at + header.header_len);
+        self.segment_arrives(cx, &tuple, &header.segment, payload);
+    }
+
+    /// Finds the entry and runs its state.
+    pub(crate) fn segment_arrives(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        payload: Payload,
+    ) {
+        let entry = self.find(tuple);
+        let socket = entry.and_then(|e| self.socket_id(e));
+        cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, || TraceKind::SegmentIn {
+            tuple: Tuple::from(*tuple),
+            segment: *seg,
+        });
+        match entry {
+            Some(entry) => match entry.kind() {
+                Kind::Connection => self.at_connection(cx, entry.slot(), seg, payload),
+                Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, payload),
+                Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg),
+            },
+            None => self.at_listener(cx, tuple, seg, payload, None),
+        }
+    }
+
+    fn socket_id(&self, entry: Entry) -> Option<SocketId> {
+        match (entry.kind(), self.tables.sockets.at(entry.slot())) {
+            (Kind::Connection, Some(Slot::Open(tcb))) => Some(tcb.id),
+            (Kind::Connection, Some(Slot::SynSent(open))) => Some(open.id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn dropped(&mut self, env: &mut Env<'_>, tuple: &FourTuple, reason: DropReason) {
+        env.trace.dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
+    }
+
+    fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+        if let Some(Slot::SynSent(_)) = self.tables.sockets.at(slot) {
+            return self.at_syn_sent(cx, slot, seg, payload);
+        }
+        let Some((tcb, mut scope)) = self.open(cx.env, slot) else { return };
+        let fate = ingress::segment_arrives(tcb, &mut scope, seg, payload);
+        self.settle(cx, slot, fate);
+    }
+
+    /// Carries out what a step made of a connection.
+    pub(crate) fn settle(&mut self, cx: &mut Around<'_, '_>, slot: u32, fate: Fate) {
+        match fate {
+            Fate::Lives => {
+                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else { return };
+                let (id, news) = (tcb.id, !tcb.pending.is_empty());
+                self.kick(Entry::new(Kind::Connection, slot));
+                if news {
+                    self.announce(cx.events, id);
+                }
+            }
+            Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
+            Fate::Ends(error, why) => self.end(cx.env, cx.events, slot, error, why),
+            Fate::Resets(error, cause, why) => {
+                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else { return };
+                let reset = Reply { tuple: tcb.tuple, segment: reset_of(tcb), cause: Cause::Reset(cause) };
+                self.reply(reset);
+                self.end(cx.env, cx.events, slot, error, why);
+            }
+        }
+    }
+
+    fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else { return };
+        let (id, tuple, from) = (opening.id, opening.tuple, opening.state());
+        match opening.segment_arrives(cx.env.config, seg) {
+            Opening::Waits => self.kick(Entry::new(Kind::Connection, slot)),
+            Opening::Answer(segment, cause) => {
+                if self.may_reset(cx.env) {
+                    self.reply(Reply { tuple, segment, cause: Cause::Reset(cause) });
+                }
+            }
+            Opening::Simultaneous => {
+                state_moved(cx.env, Some(id), &tuple, from, State::SynReceived, Transition::Syn);
+                self.kick(Entry::new(Kind::Connection, slot));
+            }
+            Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
+            Opening::Established => self.opened(cx, slot, seg, payload, from),
+        }
+    }
+
+    /// Our active open is answered: the block takes the place of the opening.
+    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload, from: State) {
+        let Some(place) = self.tables.sockets.at_mut(slot) else { return };
+        let Slot::SynSent(opening) = place else { return };
+        let Some(peer) = opening.peer else { return };
+        let simultaneous = from == State::SynReceived;
+        let scaled = !seg.has(Flags::SYN);
+        let (now, config) = (cx.env.now, cx.env.config);
+        let mut tcb = open::establish(
+            Handshake {
+                id: opening.id,
+                tuple: opening.tuple,
+                route: opening.route,
+                route_generation: cx.ip.generation(),
+                options: &opening.options,
+                iss: opening.iss,
+                peer,
+                window: seg.window,
+                window_scaled: scaled,
+                wl: (seg.seq, seg.ack),
+                ts_offset: opening.ts_offset,
+                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
+                syn_lost: opening.tries > 0 && !simultaneous,
+            },
+            config,
+            now,
+        );
+        self.wheel.cancel(&mut opening.wheel);
+        let (id, tuple) = (opening.id, opening.tuple);
+        // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
+        tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
+        tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
+        tcb.soft_error = opening.soft_error;
+        *place = Slot::Open(tcb);
+        let why = if simultaneous { Transition::SynAcked } else { Transition::SynAck };
+        state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
+        if scaled || !payload.is_empty() || seg.has(Flags::FIN) {
+            self.rest_of(cx, slot, seg, payload);
+        }
+        self.announce(cx.events, id);
+        self.kick(Entry::new(Kind::Connection, slot));
+    }
+
+    /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
+    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+        let mut rest = *seg;
+        if rest.has(Flags::SYN) {
+            rest.flags.remove(Flags::SYN);
+            rest.seq += 1;
+        }
+        if rest.payload_len > 0 || rest.has(Flags::FIN | Flags::URG) || rest.has(Flags::FIN) {
+            self.at_connection(cx, slot, &rest, payload);
+        }
+    }
+
+    fn at_half_open(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        place: u32,
+        seg: &Segment,
+        payload: Payload,
+    ) {
+        let window = cx.env.config.receive_buffer.min(0xffff);
+        let Some(half) = self.tables.half_open.at_mut(place) else { return };
+        match half.segment_arrives(seg, window) {
+            listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
+            listen::Step::Acknowledge(cause) => {
+                let segment = Segment {
+                    seq: half.iss + 1,
+                    ack: half.rcv_nxt(),
+                    flags: Flags::ACK,
+                    window: window as u16,
+                    ..Segment::default()
+                };
+                if self.may_challenge(cx.env) {
+                    self.reply(Reply { tuple: *tuple, segment, cause });
+                }
+            }
+            listen::Step::Answer(segment, cause) => {
+                if self.may_reset(cx.env) {
+                    self.reply(Reply { tuple: *tuple, segment, cause: Cause::Reset(cause) });
+                }
+            }
+            listen::Step::Gone => {
+                self.drop_half_open(place);
+                state_moved(cx.env, None, tuple, State::SynReceived, State::Closed, Transition::Reset);
+            }
+            listen::Step::Complete => self.complete(cx, place, seg, payload),
+        }
+    }
+
+    /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
+    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, payload: Payload) {
+        let Some(half) = self.tables.half_open.at(place) else { return };
+        let (listener, tuple) = (half.listener, half.tuple);
+        let Some(entry) = self.listener(listener) else {
+            self.drop_half_open(place);
+            return;
+        };
+        if entry.accept_queue_full() {
+            // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
+            return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
+        }
+        let Some(half) = self.drop_half_open(place) else { return };
+        let facts = Finished {
+            tuple,
+            iss: half.iss,
+            peer: half.peer,
+            round_trip: half.round_trip(cx.env.now),
+            syn_lost: half.tries > 0,
+        };
+        self.admit(cx, listener, facts, seg, payload);
+    }
+
+    /// Makes the block of a passive open and puts it on the accept queue.
+    fn admit(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        listener_id: SocketId,
+        done: Finished,
+        seg: &Segment,
+        payload: Payload,
+    ) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let tuple = done.tuple;
+        let Some(route) = cx.ip.route(tuple.remote, Some(tuple.local), None) else {
+            return self.dropped(cx.env, &tuple, DropReason::NoRoute);
+        };
+        let ts_offset = self.isn.timestamp_offset(&tuple);
+        let Some(listener) = self.listener(listener_id) else { return };
+        let options = listener.options.clone();
+        let generation = cx.ip.generation();
+        let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
+            let id = SocketId { slot, generation: slot_generation };
+            let mut tcb = open::establish(
+                Handshake {
+                    id,
+                    tuple,
+                    route,
+                    route_generation: generation,
+                    options: &options,
+                    iss: done.iss,
+                    peer: done.peer,
+                    window: seg.window,
+                    window_scaled: true,
+                    wl: (seg.seq, seg.ack),
+                    ts_offset,
+                    round_trip: done.round_trip,
+                    syn_lost: done.syn_lost,
+                },
+                config,
+                now,
+            );
+            tcb.facts.insert(Fact::UNACCEPTED);
+            Slot::Open(tcb)
+        });
+        let id = SocketId { slot, generation: generation_of_slot };
+        self.enter(&tuple, Entry::new(Kind::Connection, slot));
+        self.bindings.connection_made(tuple.local_port, options.reuse_address);
+        if let Some(listener) = self.listener(listener_id) {
+            listener.accept.push_back(id);
+            listener.pending |= Readiness::ACCEPT;
+        }
+        state_moved(cx.env, Some(id), &tuple, State::SynReceived, State::Established, Transition::SynAcked);
+        self.announce(cx.events, listener_id);
+        self.rest_of(cx, slot, seg, payload);
+        self.kick(Entry::new(Kind::Connection, slot));
+    }
+
+    fn at_time_wait(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32, seg: &Segment) {
+        let now = cx.env.now;
+        let Some(entry) = self.tables.time_wait.at_mut(place) else { return };
+        match entry.segment_arrives(seg) {
+            timewait::Step::Ignored => {}
+            timewait::Step::Acknowledge { restart } => {
+                let segment = entry.ack(now);
+                if restart {
+                    let until = now + cx.env.config.msl * 2;
+                    self.wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
+                }
+                let cause = Cause::Ack(crate::trace::AckCause::TimeWait);
+                if restart || self.may_challenge(cx.env) {
+                    self.reply(Reply { tuple: *tuple, segment, cause });
+                }
+            }
+            timewait::Step::Reset => self.end_time_wait(cx.env, place, Transition::Reset),
+            timewait::Step::Reuse(after) => {
+                if self.bindings.listener_for(tuple).is_none() {
+                    return; // nobody would take the new connection
+                }
+                self.end_time_wait(cx.env, place, Transition::Reused);
+                self.at_listener(cx, tuple, seg, Payload::new(), Some(after));
+            }
+        }
+    }
+
+    /// LISTEN and CLOSED (RFC 9293 sections 3.10.7.2 and 3.10.7.1).
+    fn at_listener(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        payload: Payload,
+        beyond: Option<SeqNumber>,
+    ) {
+        let found = self.bindings.listener_for(tuple);
+        let Some(id) = found else {
+            return self.refuse(cx, tuple, seg, ResetCause::NoConnection);
+        };
+        // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
+        if seg.has(Flags::RST) {
+            return self.dropped(cx.env, tuple, DropReason::NoSocket);
+        }
+        if seg.has(Flags::ACK) {
+            return self.maybe_cookie(cx, tuple, id, seg, payload);
+        }
+        // Third, a SYN; fourth, anything else is dropped.
+        if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
+            return self.dropped(cx.env, tuple, DropReason::NoAck);
+        }
+        self.syn_arrives(cx, tuple, id, seg, beyond);
+    }
+
+    fn refuse(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, seg: &Segment, cause: ResetCause) {
+        self.dropped(cx.env, tuple, DropReason::NoSocket);
+        let Some(segment) = reset_for(seg) else { return };
+        if self.may_reset(cx.env) {
+            self.reply(Reply { tuple: *tuple, segment, cause: Cause::Reset(cause) });
+        } else {
+            self.dropped(cx.env, tuple, DropReason::RateLimited);
+        }
+    }
+
+    /// A SYN for a listener: a half-open entry, or a cookie, or nothing.
+    fn syn_arrives(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        id: SocketId,
+        seg: &Segment,
+        beyond: Option<SeqNumber>,
+    ) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let Some(listener) = self.listener(id) else { return };
+        if listener.accept_queue_full() {
+            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
+        }
+        let full = listener.half_open >= config.syn_queue;
+        let peer = PeerOffer::from_syn(seg, tuple.remote.is_ipv4(), config);
+        match (config.syn_cookies, full) {
+            (SynCookies::Always, _) | (SynCookies::WhenFull, true) => {
+                return self.send_cookie(cx, tuple, id, &peer);
+            }
+            (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
+            (_, false) => listener.half_open += 1,
+        }
+        let mut iss = self.isn.generate(now, tuple);
+        if let Some(old) = beyond
+            && !iss.after(old)
+        {
+            iss = old + 64_000; // MAY-2: larger than any the old connection used
+        }
+        let (place, _) = self.tables.half_open.insert(HalfOpen {
+            tuple: *tuple,
+            listener: id,
+            iss,
+            peer,
+            window: seg.window,
+            tries: 0,
+            queued: false,
+            owed: Some(Cause::OpenReply),
+            sent_at: now,
+            retry_at: Instant::NEVER,
+            wheel: Default::default(),
+        });
+        self.enter(tuple, Entry::new(Kind::HalfOpen, place));
+        state_moved(cx.env, None, tuple, State::Listen, State::SynReceived, Transition::Syn);
+        self.kick(Entry::new(Kind::HalfOpen, place));
+    }
+
+    /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
+    fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
+        let ts_value = self.cookies.timestamp(now, peer.window_scale, peer.sack);
+        let Some(listener) = self.listener(id) else { return };
+        listener.cookies_until = now + COOKIE_LIFE;
+        let options = listener.options.clone();
+        let Some(mss) = self.mss_towards(cx.ip, tuple, &options) else { return };
+        // Without timestamps there is no room for options: they are not agreed.
+        let mut told = *peer;
+        if peer.timestamp.is_none() {
+            told.window_scale = None;
+            told.sack = false;
+        }
+        let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &told, &options, config);
+        self.reply(Reply { tuple: *tuple, segment, cause: Cause::OpenCookie });
+    }
+
+    /// An ACK for a listener: good only if it carries a cookie of ours.
+    fn maybe_cookie(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        id: SocketId,
+        seg: &Segment,
+        payload: Payload,
+    ) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let Some(listener) = self.listener(id) else { return };
+        let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
+        let full = listener.accept_queue_full();
+        let irs = seg.seq - 1;
+        let cookie = if expected { self.cookies.check(now, tuple, irs, seg.ack - 1) } else { None };
+        let Some(mss) = cookie else {
+            if expected {
+                self.dropped(cx.env, tuple, DropReason::BadCookie);
+            }
+            return self.refuse(cx, tuple, seg, ResetCause::BadAck);
+        };
+        if full {
+            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
+        }
+        let agreed = seg.options.timestamps.map(|ts| self.cookies.options_from(ts.echo));
+        let peer = PeerOffer {
+            irs,
+            mss,
+            window_scale: agreed.and_then(|a| a.window_scale),
+            sack: agreed.is_some_and(|a| a.sack),
+            timestamp: seg.options.timestamps.map(|t| t.value),
+        };
+        let done = Finished { tuple: *tuple, iss: seg.ack - 1, peer, round_trip: None, syn_lost: false };
+        self.admit(cx, id, done, seg, payload);
+    }
+
+    /// The MSS to offer to this peer.
+    pub(crate) fn mss_towards(
+        &self,
+        ip: &IpLayer,
+        tuple: &FourTuple,
+        options: &super::TcpOptions,
+    ) -> Option<u16> {
+        let route = ip.route(tuple.remote, Some(tuple.local), None)?;
+        Some(open::our_mss(ip.interface_mtu(route.interface), tuple.remote.is_ipv4(), options.max_segment))
+    }
+
+    /// An ICMP error about a segment of ours (MUST-54..56, SHLD-25, SHLD-26, RFC 5927).
+    pub(crate) fn handle_icmp(&mut self, cx: &mut Around<'_, '_>, notice: &IcmpNotice) {
+        let tuple = FourTuple {
+            local: notice.local.ip(),
+            local_port: notice.local.port(),
+            remote: notice.remote.ip(),
+            remote_port: notice.remote.port(),
+        };
+        let Some(entry) = self.find(&tuple).filter(|e| e.kind() == Kind::Connection) else {
+            return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
+        };
+        let error = match notice.error {
+            IcmpError::PortUnreachable | IcmpError::ProtocolUnreachable => ConnectionError::PortUnreachable,
+            _ => ConnectionError::Unreachable,
+        };
+        let hard = matches!(error, ConnectionError::PortUnreachable);
+        match self.tables.sockets.at_mut(entry.slot()) {
+            Some(Slot::SynSent(opening)) => {
+                if notice.sequence.is_some_and(|s| SeqNumber(s) != opening.iss) {
+                    return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
+                }
+                if let IcmpError::PacketTooBig { .. } = notice.error {
+                    return;
+                }
+                if hard {
+                    let refused = ConnectionError::Refused;
+                    return self.fail_open(cx.env, cx.events, entry.slot(), refused, Transition::Icmp);
+                }
+                opening.soft_error = Some(error);
+                opening.pending |= Readiness::SOFT_ERROR;
+                let id = opening.id;
+                self.announce(cx.events, id);
+            }
+            Some(Slot::Open(tcb)) => {
+                // RFC 5927 section 4.1: the quoted octet must be in flight.
+                let in_flight = notice
+                    .sequence
+                    .is_some_and(|s| SeqNumber(s).within(tcb.snd_una, tcb.outstanding()) && tcb.outstanding() > 0);
+                if !in_flight {
+                    return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
+                }
+                let id = tcb.id;
+                if let IcmpError::PacketTooBig { mtu } = notice.error {
+                    cx.ip.packet_too_big(cx.env.now, tuple.remote, mtu);
+                    return self.shrink(cx, entry.slot());
+                }
+                // On a synchronised connection every ICMP error is soft (RFC 5461; SHLD-26 weighed against RFC 5927).
+                tcb.soft_error = Some(error);
+                tcb.pending |= Readiness::SOFT_ERROR;
+                self.announce(cx.events, id);
+            }
+            Some(Slot::Fresh(_) | Slot::Listener(_)) | None => {}
+        }
+    }
+
+    /// The path takes smaller packets than was thought: what did not fit goes again in smaller pieces at once, which is no
+    /// sign of congestion (RFC 1191 section 6.3, RFC 8201 section 5.4).
+    fn shrink(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
+        let Some((tcb, scope)) = self.open(cx.env, slot) else { return };
+        let before = tcb.snd_mss;
+        if let Some(route) = cx.ip.route(tcb.tuple.remote, Some(tcb.tuple.local), None) {
+            tcb.route = route;
+            tcb.route_generation = cx.ip.generation();
+            tcb.set_mss();
+        }
+        if tcb.snd_mss < before {
+            tcb.recovery =
+                super::conn::Recovery::Loss { recover: tcb.snd_nxt, next: tcb.snd_una };
+            tcb.timing = None;
+            tcb.rexmt_at = scope.now + tcb.rto(scope.config);
+            tcb.facts.insert(Fact::PATH_SHRUNK);
+        }
+        self.kick(Entry::new(Kind::Connection, slot));
+    }
+}
+
+/// How long after the last cookie an ACK may carry one.
+const COOKIE_LIFE: Duration = Duration::from_secs(128);
+
+/// A passive handshake that is complete.
+struct Finished {
+    tuple: FourTuple,
+    iss: SeqNumber,
+    peer: PeerOffer,
+    round_trip: Option<Duration>,
+    syn_lost: bool,
+}
+
+/// The reset that ends one of our own connections (RFC 9293 section 3.10.5).
+pub(crate) fn reset_of(tcb: &Tcb) -> Segment {
+    Segment { seq: tcb.snd_nxt, ack: tcb.rcv_nxt, flags: Flags::RST | Flags::ACK, ..Segment::default() }
+}
+
+pub(crate) fn state_moved(
+    env: &mut Env<'_>,
+    socket: Option<SocketId>,
+    tuple: &FourTuple,
+    from: State,
+    to: State,
+    why: Transition,
+) {
+    env.trace.record(TraceMask::STATES, env.now, socket, || TraceKind::State {
+        tuple: Tuple::from(*tuple),
+        from,
+        to,
+        why,
+    });
+}
+
+fn checksum_holds(packet: &Packet, transport_len: usize) -> bool {
+    let frame = &packet.frame;
+    let pseudo =
+        checksum::pseudo(packet.source, packet.destination, wire::protocol::TCP, transport_len as u32);
+    let mut sum = pseudo.add(&frame.front()[packet.at..]);
+    if frame.head.is_empty() {
+        for part in frame.body.parts().iter().skip(1) {
+            sum = sum.add(part);
+        }
+    } else {
+        sum = sum.add_payload(&frame.body);
+    }
+    sum.verify()
+}
+
+/// The socket address of one end.
+pub(crate) fn socket_addr(ip: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(ip, port)
+}

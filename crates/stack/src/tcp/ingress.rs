@@ -1,0 +1,234 @@
+//! A segment arrives on a synchronised connection (RFC 9293 section 3.10.7.4).
+//!
+//! The steps stand in the RFC's order. They record what is owed and change the block; nothing is sent from here.
+
+use alloc::boxed::Box;
+
+use super::conn::{AckOwed, Fact, FinIn, FinOut, Tcb};
+use super::reset::{self, Verdict};
+use super::scope::Scope;
+use super::{Flags, SackBlock, Segment, SeqNumber};
+use super::{recv, send, urgent};
+use crate::config::Profile;
+use crate::error::ConnectionError;
+use crate::frame::Payload;
+use crate::stack::Readiness;
+use crate::trace::{AckCause, ChallengeCause, DropReason, ResetCause, Transition};
+
+/// What becomes of the connection after a step.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// It goes on.
+    Lives,
+    /// Both FINs are acknowledged and ours was first: a TIME-WAIT entry takes over.
+    TimeWait,
+    /// It is over.
+    Ends(Option<ConnectionError>, Transition),
+    /// It is over, and a reset tells the peer.
+    Resets(Option<ConnectionError>, ResetCause, Transition),
+}
+
+/// Takes one segment through the RFC's steps.
+pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
+    tcb.stats.segments_in = tcb.stats.segments_in.wrapping_add(1);
+
+    // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8).
+    if seg.has(Flags::SYN) {
+        return drop_with(tcb, cx, DropReason::SynInWindow, AckOwed::Challenge(ChallengeCause::Syn));
+    }
+    // First, check the sequence number; before it, RFC 7323 section 5.3 R1 checks the timestamp.
+    match timestamp_check(tcb, cx, seg) {
+        TimestampCheck::Passes => {}
+        TimestampCheck::Old => return drop_with(tcb, cx, DropReason::Paws, AckOwed::Now(AckCause::Paws)),
+        TimestampCheck::Missing => return drop_with(tcb, cx, DropReason::Paws, AckOwed::No),
+    }
+    if !acceptable(tcb, seg) {
+        return not_acceptable(tcb, cx, seg);
+    }
+    // Second, check the RST bit (U-4..U-6).
+    if seg.has(Flags::RST) {
+        return match reset::judge(tcb, seg.seq) {
+            Verdict::Exact => Fate::Ends(Some(reset::error_for(tcb)), Transition::Reset),
+            Verdict::Challenge => {
+                let owed = AckOwed::Challenge(ChallengeCause::ResetInWindow);
+                drop_with(tcb, cx, DropReason::ResetNotExact, owed)
+            }
+        };
+    }
+    // Third, security and fourth, SYN: nothing is left to do.
+    // Fifth, check the ACK field.
+    if !seg.has(Flags::ACK) {
+        return drop_with(tcb, cx, DropReason::NoAck, AckOwed::No);
+    }
+    // RFC 5961 section 5.2 (MAY-12, U-9, U-10): SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT.
+    if seg.ack.before(tcb.snd_una - tcb.max_snd_wnd) {
+        let owed = AckOwed::Challenge(ChallengeCause::AckOutOfRange);
+        return drop_with(tcb, cx, DropReason::AckOutOfRange, owed);
+    }
+    if seg.ack.after(tcb.snd_nxt) {
+        return drop_with(tcb, cx, DropReason::AckOutOfRange, AckOwed::Now(AckCause::AckOfUnsent));
+    }
+    take_timestamp(tcb, cx, seg);
+    tcb.last_heard = cx.now;
+    send::ack::process(tcb, cx, seg);
+    if tcb.fin_out == FinOut::Acked
+        && let FinIn::Received { before_ours } = tcb.fin_in
+    {
+        return if before_ours { Fate::Ends(None, Transition::FinAcked) } else { Fate::TimeWait };
+    }
+    // Sixth, check the URG bit.
+    if seg.has(Flags::URG)
+        && tcb.fin_in == FinIn::No
+        && urgent::incoming(tcb, cx.config.urgent_pointer, seg.seq, seg.urgent) == urgent::Announced::Yes
+    {
+        tcb.pending |= Readiness::URGENT;
+    }
+    // Seventh, process the segment text; eighth, check the FIN bit.
+    if seg.payload_len > 0 || seg.has(Flags::FIN) {
+        return text_and_fin(tcb, cx, seg, payload);
+    }
+    Fate::Lives
+}
+
+/// The segment is dropped, with a reason, and leaves an acknowledgment owed (or none).
+fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwed) -> Fate {
+    cx.dropped(tcb, reason);
+    match owed {
+        AckOwed::No => {}
+        AckOwed::Challenge(_) if !cx.may_challenge() => cx.dropped(tcb, DropReason::RateLimited),
+        owed => tcb.ack_owed = owed,
+    }
+    Fate::Lives
+}
+
+/// RFC 9293 section 3.10.7.4, table 6: some octet of the segment lies in the window.
+fn acceptable(tcb: &Tcb, seg: &Segment) -> bool {
+    let window = tcb.rcv_wnd();
+    match (seg.len(), window) {
+        (0, 0) => seg.seq == tcb.rcv_nxt,
+        (0, w) => seg.seq.within(tcb.rcv_nxt, w) || seg.seq == tcb.rcv_nxt,
+        (_, 0) => false,
+        (len, w) => seg.seq.within(tcb.rcv_nxt, w) || (seg.seq + (len - 1)).within(tcb.rcv_nxt, w),
+    }
+}
+
+/// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the RST bit is set)."
+/// With a closed window, valid ACKs and URGs still count (MUST-66), and a probe gets its answer.
+fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
+    if seg.has(Flags::RST) {
+        cx.dropped(tcb, DropReason::OutOfWindow);
+        return Fate::Lives;
+    }
+    let at_edge = seg.seq == tcb.rcv_nxt && tcb.rcv_wnd() == 0;
+    let probe = at_edge || seg.seq + 1 == tcb.rcv_nxt && seg.len() <= 1;
+    let repeated = seg.len() > 0 && seg.end().at_or_before(tcb.rcv_nxt);
+    let cause = match (probe, repeated) {
+        (true, _) => AckCause::ProbeReply,
+        (_, true) => AckCause::Duplicate,
+        _ => AckCause::NotAcceptable,
+    };
+    if probe || repeated {
+        tcb.last_heard = cx.now;
+    }
+    if at_edge && seg.has(Flags::ACK) && acceptable_ack(tcb, seg) {
+        send::ack::process(tcb, cx, seg);
+        if seg.has(Flags::URG)
+            && urgent::incoming(tcb, cx.config.urgent_pointer, seg.seq, seg.urgent) == urgent::Announced::Yes
+        {
+            tcb.pending |= Readiness::URGENT;
+        }
+        if tcb.fin_out == FinOut::Acked && matches!(tcb.fin_in, FinIn::Received { before_ours: true }) {
+            return Fate::Ends(None, Transition::FinAcked);
+        }
+    }
+    if repeated && tcb.facts.contains(Fact::SACK) && seg.payload_len > 0 {
+        // RFC 2883: tell which octets came twice.
+        tcb.dsack = Some(Box::new(SackBlock { start: seg.seq, end: seg.seq + seg.payload_len }));
+    }
+    let reason = if repeated { DropReason::Duplicate } else { DropReason::OutOfWindow };
+    drop_with(tcb, cx, reason, AckOwed::Now(cause))
+}
+
+fn acceptable_ack(tcb: &Tcb, seg: &Segment) -> bool {
+    !seg.ack.before(tcb.snd_una - tcb.max_snd_wnd) && !seg.ack.after(tcb.snd_nxt)
+}
+
+/// What a segment's timestamp says of its age.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TimestampCheck {
+    Passes,
+    Old,
+    Missing,
+}
+
+/// RFC 7323 section 5.3 R1: a timestamp older than TS.Recent belongs to an old duplicate, unless ours is outdated
+/// (the connection was idle for more than 24 days, section 5.5). A segment without timestamps on a connection that
+/// agreed on them is silently dropped (section 3.2), except in the Linux profile, which takes it. RSTs always pass.
+fn timestamp_check(tcb: &Tcb, cx: &Scope<'_>, seg: &Segment) -> TimestampCheck {
+    const OUTDATED: u32 = 24 * 24 * 3600 * 1000;
+    if !tcb.facts.contains(Fact::TIMESTAMPS) || seg.has(Flags::RST) {
+        return TimestampCheck::Passes;
+    }
+    let Some(ts) = seg.options.timestamps else {
+        return match cx.config.profile {
+            Profile::Rfc => TimestampCheck::Missing,
+            Profile::Linux => TimestampCheck::Passes,
+        };
+    };
+    let older = (ts.value.wrapping_sub(tcb.ts_recent) as i32) < 0;
+    let fresh = (cx.now.as_millis() as u32).wrapping_sub(tcb.ts_recent_at) < OUTDATED;
+    if older && fresh { TimestampCheck::Old } else { TimestampCheck::Passes }
+}
+
+/// RFC 7323 section 4.3 (2): TS.Recent follows segments that stand at or before the last acknowledgment sent.
+fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
+    if let Some(ts) = seg.options.timestamps
+        && tcb.facts.contains(Fact::TIMESTAMPS)
+        && seg.seq.at_or_before(tcb.last_ack_sent)
+    {
+        tcb.ts_recent = ts.value;
+        tcb.ts_recent_at = cx.now.as_millis() as u32;
+    }
+}
+
+/// Seventh and eighth: the text goes to the receive queue in order, or waits behind a gap; then the FIN.
+fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
+    if tcb.fin_in != FinIn::No {
+        // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received". What reaches here
+        // lies beyond the FIN; nothing of it can be real.
+        return drop_with(tcb, cx, DropReason::BeyondWindow, AckOwed::Now(AckCause::NotAcceptable));
+    }
+    let new_text = (seg.seq + seg.payload_len).after(tcb.rcv_nxt) && seg.payload_len > 0;
+    if new_text && tcb.facts.contains(Fact::ORPHAN) {
+        // SHLD-3: data after close is lost, and the peer must learn it.
+        cx.dropped(tcb, DropReason::AfterClose);
+        return Fate::Resets(None, ResetCause::UnreadData, Transition::Abort);
+    }
+    recv::text::accept(tcb, cx, seg, payload);
+    let fin_at = match tcb.fin_ahead {
+        Some(at) => at,
+        None => return Fate::Lives,
+    };
+    if fin_at == tcb.rcv_nxt { fin_arrives(tcb, cx) } else { Fate::Lives }
+}
+
+/// Eighth: the FIN is next in sequence. It is acknowledged at once, and the application learns that the stream ends.
+fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
+    let from = tcb.state();
+    tcb.fin_ahead = None;
+    tcb.rcv_nxt += 1;
+    tcb.fin_in = FinIn::Received { before_ours: tcb.fin_out == FinOut::No };
+    tcb.rcv_adv = tcb.rcv_adv.later(tcb.rcv_nxt);
+    tcb.reassembly = None;
+    tcb.ack_owed = AckOwed::Now(AckCause::Fin);
+    tcb.pending |= Readiness::READABLE | Readiness::PEER_CLOSED;
+    cx.moved(tcb, from, Transition::Fin);
+    // FIN-WAIT-2, or FIN-WAIT-1 when this very segment acknowledged our FIN (U-11).
+    if tcb.fin_out == FinOut::Acked { Fate::TimeWait } else { Fate::Lives }
+}
+
+/// The peer's sequence number for its FIN, if the segment carries one that we can still use.
+pub(crate) fn fin_of(seg: &Segment) -> Option<SeqNumber> {
+    seg.has(Flags::FIN).then(|| seg.seq + seg.payload_len)
+}

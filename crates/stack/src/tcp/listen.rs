@@ -1,0 +1,176 @@
+//! Passive opens: the SYN queue of half-open connections, the accept queue of finished ones, and cookies when the first
+//! is full (RFC 9293 section 3.10.7.2, RFC 4987).
+//!
+//! ```text
+//!    SYN ──▶ half-open (compact, bounded by syn_queue) ──ACK──▶ accept queue (backlog + 1, as Linux counts) ──▶ accept()
+//!     └─ SYN queue full ──▶ SYN,ACK with a cookie, nothing kept ──ACK with cookie──┘
+//! ```
+
+use alloc::collections::VecDeque;
+
+use super::open::{PeerOffer, receive_buffer, scale_for};
+use super::socket::TcpOptions;
+use super::{Flags, Options, Segment, SeqNumber, Timestamps};
+use crate::config::Config;
+use crate::demux::FourTuple;
+use crate::stack::{Readiness, SocketId};
+use crate::time::{Duration, Instant};
+use crate::trace::{Cause, ResetCause, RetransmitCause};
+use crate::wheel::WheelEntry;
+use core::net::SocketAddr;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) id: SocketId,
+    pub(crate) local: SocketAddr,
+    pub(crate) options: TcpOptions,
+    /// As the application gave it, capped by the settings.
+    pub(crate) backlog: u32,
+    /// Half-open connections of this listener.
+    pub(crate) half_open: u32,
+    /// Finished handshakes that nobody has accepted, oldest first.
+    pub(crate) accept: VecDeque<SocketId>,
+    /// When a cookie was last sent: an ACK is only taken for a cookie's within its lifetime.
+    pub(crate) cookies_until: Instant,
+    pub(crate) pending: Readiness,
+}
+
+impl Listener {
+    /// Linux admits one more than the backlog, since it asks whether the queue is *over* its limit.
+    pub(crate) fn accept_queue_full(&self) -> bool {
+        self.accept.len() as u32 > self.backlog
+    }
+}
+
+/// A half-open connection: SYN-RECEIVED of a passive open (MUST-11), kept in as few octets as its handshake needs.
+#[derive(Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) tuple: FourTuple,
+    pub(crate) listener: SocketId,
+    pub(crate) iss: SeqNumber,
+    pub(crate) peer: PeerOffer,
+    pub(crate) window: u16,
+    pub(crate) tries: u8,
+    pub(crate) queued: bool,
+    /// A SYN,ACK is to be sent, and why.
+    pub(crate) owed: Option<Cause>,
+    pub(crate) sent_at: Instant,
+    pub(crate) retry_at: Instant,
+    pub(crate) wheel: WheelEntry,
+}
+
+/// What a segment did to a half-open connection.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing, or a SYN,ACK is owed again.
+    Waits,
+    /// An acknowledgment says where we are (not acceptable, or a challenge).
+    Acknowledge(Cause),
+    /// A reset answers the segment.
+    Answer(Segment, ResetCause),
+    /// The handshake is complete.
+    Complete,
+    /// The peer took its SYN back.
+    Gone,
+}
+
+impl HalfOpen {
+    pub(crate) fn rcv_nxt(&self) -> SeqNumber {
+        self.peer.irs + 1
+    }
+
+    /// RFC 9293 section 3.10.7.4 as far as SYN-RECEIVED goes, passive open.
+    pub(crate) fn segment_arrives(&mut self, seg: &Segment, window: u32) -> Step {
+        let rcv_nxt = self.rcv_nxt();
+        if seg.has(Flags::SYN) {
+            // A repeated SYN asks for our answer again; another one is challenged (RFC 5961 section 4.2).
+            if seg.seq == self.peer.irs && !seg.has(Flags::ACK) {
+                self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+                return Step::Waits;
+            }
+            return Step::Acknowledge(Cause::Challenge(crate::trace::ChallengeCause::Syn));
+        }
+        let acceptable = seg.seq.within(rcv_nxt, window.max(1));
+        if seg.has(Flags::RST) {
+            return match (acceptable, seg.seq == rcv_nxt) {
+                (_, true) => Step::Gone,
+                (true, false) => Step::Acknowledge(Cause::Challenge(crate::trace::ChallengeCause::ResetInWindow)),
+                (false, false) => Step::Waits,
+            };
+        }
+        if !acceptable {
+            return Step::Acknowledge(Cause::Ack(crate::trace::AckCause::NotAcceptable));
+        }
+        if !seg.has(Flags::ACK) {
+            return Step::Waits;
+        }
+        if seg.ack != self.iss + 1 {
+            return match super::burst::reset_for(seg) {
+                Some(reset) => Step::Answer(reset, ResetCause::BadAck),
+                None => Step::Waits,
+            };
+        }
+        Step::Complete
+    }
+
+    /// Repeats the SYN,ACK, or gives up.
+    pub(crate) fn timer(&mut self, now: Instant, config: &Config) -> Result<(), ()> {
+        if now < self.retry_at {
+            return Ok(());
+        }
+        if self.tries >= config.syn_ack_retries {
+            return Err(());
+        }
+        let rto = wait(config, self.tries);
+        self.tries += 1;
+        self.owed = Some(Cause::Retransmit(RetransmitCause::Timeout { count: self.tries, rto }));
+        Ok(())
+    }
+
+    /// The SYN,ACK is about to leave.
+    pub(crate) fn sent(&mut self, now: Instant, config: &Config) {
+        self.owed = None;
+        if self.tries == 0 {
+            self.sent_at = now;
+        }
+        self.retry_at = now + wait(config, self.tries);
+    }
+
+    /// The round trip of SYN,ACK and ACK, unless the SYN,ACK was repeated (Karn's rule).
+    pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
+        (self.tries == 0).then(|| now.since(self.sent_at))
+    }
+}
+
+fn wait(config: &Config, tries: u8) -> Duration {
+    (config.rto_initial * (1 << u32::from(tries.min(16)))).min(config.rto_max)
+}
+
+/// What a SYN,ACK says of us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) iss: SeqNumber,
+    pub(crate) mss: u16,
+    pub(crate) ts_value: u32,
+}
+
+/// The SYN,ACK that answers a SYN, from a half-open entry or with a cookie.
+pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer, options: &TcpOptions, config: &Config) -> Segment {
+    let (buffer, buffer_max) = receive_buffer(options, config);
+    Segment {
+        seq: answer.iss,
+        ack: peer.irs + 1,
+        flags: Flags::SYN | Flags::ACK,
+        window: buffer.min(0xffff) as u16,
+        options: Options {
+            mss: Some(answer.mss),
+            window_scale: peer.window_scale.map(|_| scale_for(buffer_max)),
+            sack_permitted: peer.sack,
+            timestamps: peer.timestamp.map(|echo| Timestamps { value: answer.ts_value, echo }),
+            ..Options::default()
+        },
+        ..Segment::default()
+    }
+}

@@ -1,0 +1,348 @@
+//! Opening: SYN-SENT, simultaneous open, and the making of a block from a finished handshake
+//! (RFC 9293 sections 3.5 and 3.10.7.3).
+
+use alloc::boxed::Box;
+
+use super::congestion::{Congestion, initial_window};
+use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
+use super::egress;
+use super::rtt::RttEstimator;
+use super::socket::TcpOptions;
+use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
+use crate::config::Config;
+use crate::demux::FourTuple;
+use crate::error::ConnectionError;
+use crate::iface::Route;
+use crate::stack::{Readiness, SocketId};
+use crate::time::{Duration, Instant};
+use crate::trace::{Cause, ResetCause, RetransmitCause};
+use crate::wheel::WheelEntry;
+
+/// What a SYN told us of the peer: agreed once, kept for the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PeerOffer {
+    pub(crate) irs: SeqNumber,
+    pub(crate) mss: u16,
+    pub(crate) window_scale: Option<u8>,
+    pub(crate) sack: bool,
+    pub(crate) timestamp: Option<u32>,
+}
+
+impl PeerOffer {
+    /// Reads the options of a SYN. MUST-15: without an MSS option, 536 or 1220.
+    pub(crate) fn from_syn(seg: &Segment, ipv4: bool, config: &Config) -> PeerOffer {
+        let options = &seg.options;
+        PeerOffer {
+            irs: seg.seq,
+            mss: options.mss.unwrap_or(default_mss(ipv4)),
+            // RFC 7323 section 2.3: a shift above 14 counts as 14.
+            window_scale: options.window_scale.filter(|_| config.window_scaling).map(|s| s.min(14)),
+            sack: options.sack_permitted && config.sack,
+            timestamp: options.timestamps.filter(|_| config.timestamps).map(|t| t.value),
+        }
+    }
+}
+
+/// MUST-15.
+pub(crate) fn default_mss(ipv4: bool) -> u16 {
+    if ipv4 { 536 } else { 1220 }
+}
+
+/// The MSS that we offer: what the interface's MTU lets us receive (MUST-67, SHLD-5, SHLD-6), options not taken off.
+pub(crate) fn our_mss(interface_mtu: u32, ipv4: bool, limit: Option<u16>) -> u16 {
+    let headers = if ipv4 { 40 } else { 60 };
+    let fits = interface_mtu.saturating_sub(headers).min(u32::from(u16::MAX)) as u16;
+    fits.min(limit.unwrap_or(u16::MAX))
+}
+
+/// The window shift that lets the largest receive buffer be offered (RFC 7323 section 2.3).
+pub(crate) fn scale_for(buffer_max: u32) -> u8 {
+    (0u8..14).find(|shift| buffer_max >> shift <= 0xffff).unwrap_or(14)
+}
+
+/// An active open that waits for its SYN to be answered: SYN-SENT, or SYN-RECEIVED by simultaneous open (MUST-10).
+/// That it came from an active open is remembered by its being here (MUST-11).
+#[derive(Debug)]
+pub(crate) struct SynSent {
+    pub(crate) id: SocketId,
+    pub(crate) tuple: FourTuple,
+    pub(crate) route: Route,
+    pub(crate) options: TcpOptions,
+    pub(crate) iss: SeqNumber,
+    /// The MSS that we offer.
+    pub(crate) mss: u16,
+    pub(crate) ts_offset: u32,
+    /// The peer's SYN, once it came: simultaneous open.
+    pub(crate) peer: Option<PeerOffer>,
+    /// The peer's window as its SYN told it.
+    pub(crate) peer_window: u16,
+    /// Something is to be sent, and why.
+    pub(crate) owed: Option<Cause>,
+    pub(crate) queued: bool,
+    pub(crate) tries: u8,
+    pub(crate) rto: Duration,
+    pub(crate) sent_at: Instant,
+    pub(crate) started: Instant,
+    pub(crate) retry_at: Instant,
+    pub(crate) wheel: WheelEntry,
+    pub(crate) pending: Readiness,
+    pub(crate) soft_error: Option<ConnectionError>,
+}
+
+/// What a segment did to an opening connection.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// Nothing, or something is owed now.
+    Waits,
+    /// A reset answers the segment; the opening goes on.
+    Answer(Segment, ResetCause),
+    /// The peer's SYN came without an ACK of ours.
+    Simultaneous,
+    /// Both SYNs are acknowledged.
+    Established,
+    /// Refused or reset.
+    Failed(ConnectionError),
+}
+
+impl SynSent {
+    pub(crate) fn state(&self) -> State {
+        if self.peer.is_some() { State::SynReceived } else { State::SynSent }
+    }
+
+    /// The SYN, or the SYN,ACK of a simultaneous open.
+    pub(crate) fn segment(&self, config: &Config, now: Instant) -> Segment {
+        let (buffer, buffer_max) = receive_buffer(&self.options, config);
+        let echo = self.peer.and_then(|p| p.timestamp);
+        let answering = self.peer.is_some();
+        Segment {
+            seq: self.iss,
+            ack: self.peer.map_or(SeqNumber(0), |p| p.irs + 1),
+            flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
+            window: buffer.min(0xffff) as u16,
+            options: Options {
+                mss: Some(self.mss),
+                window_scale: (config.window_scaling && self.peer.is_none_or(|p| p.window_scale.is_some()))
+                    .then(|| scale_for(buffer_max)),
+                sack_permitted: config.sack && self.peer.is_none_or(|p| p.sack),
+                timestamps: (config.timestamps && (!answering || echo.is_some())).then(|| Timestamps {
+                    value: (now.as_millis() as u32).wrapping_add(self.ts_offset),
+                    echo: echo.unwrap_or(0),
+                }),
+                ..Options::default()
+            },
+            ..Segment::default()
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.3, in its order.
+    pub(crate) fn segment_arrives(&mut self, config: &Config, seg: &Segment) -> Opening {
+        if self.peer.is_some() {
+            return self.in_syn_received(seg);
+        }
+        // First, check the ACK bit.
+        let acked = seg.has(Flags::ACK);
+        if acked && seg.ack != self.iss + 1 {
+            // SEG.ACK =< ISS or SEG.ACK > SND.NXT: unless RST, answer with a reset.
+            return match super::burst::reset_for(seg) {
+                Some(reset) => Opening::Answer(reset, ResetCause::BadAck),
+                None => Opening::Waits,
+            };
+        }
+        // Second, check the RST bit; the ACK was exact (U-2).
+        if seg.has(Flags::RST) {
+            return if acked { Opening::Failed(ConnectionError::Refused) } else { Opening::Waits };
+        }
+        // Third, security; fourth, check the SYN bit.
+        if !seg.has(Flags::SYN) {
+            return Opening::Waits;
+        }
+        self.peer = Some(PeerOffer::from_syn(seg, self.tuple.remote.is_ipv4(), config));
+        self.peer_window = seg.window;
+        if acked {
+            return Opening::Established;
+        }
+        // Simultaneous open: SYN-RECEIVED, and our SYN goes again with an ACK.
+        self.owed = Some(Cause::OpenReply);
+        self.tries = 0;
+        self.retry_at = Instant::NEVER;
+        Opening::Simultaneous
+    }
+
+    /// SYN-RECEIVED of a simultaneous open (RFC 9293 section 3.10.7.4 for that state).
+    fn in_syn_received(&mut self, seg: &Segment) -> Opening {
+        let Some(peer) = self.peer else { return Opening::Waits };
+        let rcv_nxt = peer.irs + 1;
+        if seg.has(Flags::RST) {
+            return if seg.seq == rcv_nxt { Opening::Failed(ConnectionError::Refused) } else { Opening::Waits };
+        }
+        let syn_again = seg.has(Flags::SYN) && seg.seq == peer.irs;
+        if seg.has(Flags::ACK) && seg.ack == self.iss + 1 && (syn_again || !seg.has(Flags::SYN)) {
+            self.peer_window = seg.window;
+            return Opening::Established;
+        }
+        if seg.has(Flags::ACK) && seg.ack != self.iss + 1 {
+            return match super::burst::reset_for(seg) {
+                Some(reset) => Opening::Answer(reset, ResetCause::BadAck),
+                None => Opening::Waits,
+            };
+        }
+        if syn_again {
+            self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+        }
+        Opening::Waits
+    }
+
+    /// MUST-22, MUST-23: SYNs are repeated with growing waits; the application's user timeout or the retries end it.
+    pub(crate) fn timer(&mut self, now: Instant, config: &Config) -> Result<(), ConnectionError> {
+        if now < self.retry_at {
+            return Ok(());
+        }
+        let over = match self.options.user_timeout {
+            Some(limit) => now.since(self.started) >= limit,
+            None => self.tries >= config.syn_retries,
+        };
+        if over {
+            return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
+        }
+        self.tries += 1;
+        if self.tries == config.r1 {
+            self.pending |= Readiness::SOFT_ERROR;
+        }
+        let cause = RetransmitCause::Timeout { count: self.tries, rto: self.rto };
+        self.owed = Some(Cause::Retransmit(cause));
+        self.rto = (self.rto * 2).min(config.rto_max);
+        Ok(())
+    }
+
+    /// The SYN is about to leave: notes when, and when to repeat it.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.owed = None;
+        self.sent_at = now;
+        self.retry_at = now + self.rto;
+        if let Some(limit) = self.options.user_timeout {
+            self.retry_at = self.retry_at.min(self.started + limit);
+        }
+    }
+}
+
+/// The receive buffer at the start, and its limit, as options and settings have it.
+pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32) {
+    match options.receive_buffer {
+        Some(fixed) => (fixed, fixed),
+        None => (config.receive_buffer, config.receive_buffer_max),
+    }
+}
+
+/// What a finished handshake knows.
+#[derive(Debug)]
+pub(crate) struct Handshake<'a> {
+    pub(crate) id: SocketId,
+    pub(crate) tuple: FourTuple,
+    pub(crate) route: Route,
+    pub(crate) route_generation: u32,
+    pub(crate) options: &'a TcpOptions,
+    pub(crate) iss: SeqNumber,
+    pub(crate) peer: PeerOffer,
+    /// SEG.WND of the segment that completed it, and whether it is scaled (it is not on a SYN).
+    pub(crate) window: u16,
+    pub(crate) window_scaled: bool,
+    /// SEG.SEQ and SEG.ACK of that segment, for SND.WL1 and SND.WL2.
+    pub(crate) wl: (SeqNumber, SeqNumber),
+    pub(crate) ts_offset: u32,
+    /// The round trip that SYN and its answer took, unless one was repeated (Karn).
+    pub(crate) round_trip: Option<Duration>,
+    pub(crate) syn_lost: bool,
+}
+
+/// Makes the block of a connection whose handshake is complete.
+pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<Tcb> {
+    let mut facts = Fact::default();
+    facts.set(Fact::TIMESTAMPS, h.peer.timestamp.is_some());
+    facts.set(Fact::SACK, h.peer.sack);
+    facts.set(Fact::SCALING, h.peer.window_scale.is_some());
+    let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
+    let rcv_wscale = if h.peer.window_scale.is_some() { scale_for(rcv_buf_max) } else { 0 };
+    let snd_wscale = h.peer.window_scale.unwrap_or(0);
+    let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
+    let mut rtt = RttEstimator::new();
+    if let Some(sample) = h.round_trip {
+        rtt.on_sample(now, sample, 1);
+    } else if h.syn_lost {
+        rtt.on_established_after_syn_loss();
+    }
+    let rcv_nxt = h.peer.irs + 1;
+    let mut tcb = Box::new(Tcb {
+        id: h.id,
+        tuple: h.tuple,
+        route: h.route,
+        route_generation: h.route_generation,
+        phase: Phase::Live,
+        facts,
+        fin_out: FinOut::No,
+        fin_in: FinIn::No,
+        error: None,
+        soft_error: None,
+        iss: h.iss,
+        snd_una: h.iss + 1,
+        snd_nxt: h.iss + 1,
+        snd_wnd,
+        max_snd_wnd: snd_wnd,
+        snd_wl1: h.wl.0,
+        snd_wl2: h.wl.1,
+        snd_mss: 0,
+        peer_mss: h.peer.mss,
+        snd_wscale,
+        dup_acks: 0,
+        probe_owed: ProbeOwed::No,
+        recovery: Recovery::Open,
+        reset_owed: None,
+        held: None,
+        snd_buf_max: h.options.send_buffer.unwrap_or(config.send_buffer),
+        send: None,
+        scoreboard: None,
+        congestion: Congestion::new(h.options.congestion_control.unwrap_or(config.congestion_control), 0),
+        rtt,
+        timing: None,
+        irs: h.peer.irs,
+        rcv_nxt,
+        // The window on our SYN was not scaled (RFC 7323 section 2.2).
+        rcv_adv: rcv_nxt + rcv_buf.min(0xffff),
+        last_ack_sent: rcv_nxt,
+        rcv_wscale,
+        quick_acks: egress::initial_quick_acks(config),
+        rcv_mss: default_mss(h.tuple.remote.is_ipv4()),
+        ack_owed: AckOwed::No,
+        rcv_buf,
+        rcv_buf_max,
+        receive: None,
+        reassembly: None,
+        fin_ahead: None,
+        dsack: None,
+        tune: Default::default(),
+        ts_recent: h.peer.timestamp.unwrap_or(0),
+        ts_recent_at: now.as_millis() as u32,
+        ts_offset: h.ts_offset,
+        rexmt_at: Instant::NEVER,
+        ack_at: Instant::NEVER,
+        last_heard: now,
+        last_sent: now,
+        stalled_since: Instant::NEVER,
+        end_at: Instant::NEVER,
+        probes: 0,
+        probed_at: Instant::ZERO,
+        wheel: WheelEntry::default(),
+        wakes_at: Instant::NEVER,
+        switches: Switches::from_options(h.options, config),
+        extra: Extra::from_options(h.options),
+        urgent: None,
+        pending: Readiness::empty(),
+        stats: Stats::default(),
+    });
+    tcb.set_mss();
+    // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.
+    let segments = if h.syn_lost { 1 } else { config.initial_window };
+    let mss = u32::from(tcb.snd_mss);
+    tcb.congestion.set_cwnd(initial_window(mss, segments));
+    tcb
+}

@@ -1,0 +1,129 @@
+//! Segment text (RFC 9293 section 3.10.7.4, seventh): in order to the application, out of order behind the gap.
+
+use alloc::boxed::Box;
+
+use super::reassembly::{Reassembly, ReassemblyFull};
+use crate::frame::Payload;
+use crate::stack::Readiness;
+use crate::tcp::conn::{AckOwed, Fact, Tcb};
+use crate::tcp::ingress::fin_of;
+use crate::tcp::scope::Scope;
+use crate::tcp::{SackBlock, Segment, SeqNumber};
+use crate::trace::{AckCause, DropReason};
+
+/// Takes the text of an acceptable segment, cut to the window, and remembers its FIN.
+pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut payload: Payload) {
+    let mut seq = seg.seq;
+    let mut fin = fin_of(seg);
+    note_size(tcb, seg);
+    if seq.before(tcb.rcv_nxt) {
+        let old = tcb.rcv_nxt.since(seq).min(payload.len() as u32);
+        report_duplicate(tcb, seq, seq + old);
+        payload.advance(old as usize);
+        seq += old;
+    }
+    let edge = tcb.rcv_adv;
+    if (seq + payload.len() as u32).after(edge) {
+        cx.dropped(tcb, DropReason::BeyondWindow);
+        payload.truncate(if edge.after(seq) { edge.since(seq) as usize } else { 0 });
+        fin = None; // it lies beyond the window too
+    }
+    if let Some(at) = fin
+        && tcb.fin_ahead.is_none()
+    {
+        tcb.fin_ahead = Some(at);
+    }
+    if payload.is_empty() {
+        if tcb.fin_ahead != Some(tcb.rcv_nxt) {
+            let cause = if fin.is_some() { AckCause::OutOfOrder } else { AckCause::Duplicate };
+            tcb.ack_owed = AckOwed::Now(cause);
+        }
+        return;
+    }
+    if seq == tcb.rcv_nxt {
+        in_order(tcb, cx, payload);
+    } else {
+        out_of_order(tcb, cx, seq, payload);
+    }
+}
+
+/// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
+fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
+    let had = tcb.readable();
+    deliver(tcb, cx, payload);
+    let mut filled = false;
+    if let Some(mut store) = tcb.reassembly.take() {
+        filled = true;
+        while let Some(payload) = store.take_contiguous(tcb.rcv_nxt) {
+            deliver(tcb, cx, payload);
+        }
+        if !store.is_empty() {
+            tcb.reassembly = Some(store);
+        }
+    }
+    if had == 0 {
+        tcb.pending |= Readiness::READABLE;
+    }
+    owe_ack(tcb, cx, filled);
+}
+
+fn deliver(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
+    let n = payload.len() as u32;
+    tcb.rcv_nxt += n;
+    tcb.stats.bytes_received += u64::from(n);
+    if tcb.facts.contains(Fact::NO_READ) {
+        return; // the application shut its reading side down: taken and forgotten
+    }
+    tcb.receive.get_or_insert_with(Box::default).push(cx.pool, payload, false);
+}
+
+/// SHLD-18, SHLD-19, MUST-58: an ACK for every second full segment, else delayed (MUST-40); at once when a gap was
+/// filled (RFC 5681 section 4.2).
+fn owe_ack(tcb: &mut Tcb, cx: &Scope<'_>, filled: bool) {
+    if !matches!(tcb.ack_owed, AckOwed::No | AckOwed::Delayed) {
+        return;
+    }
+    let waiting = tcb.rcv_nxt.since(tcb.last_ack_sent);
+    tcb.ack_owed = if filled {
+        AckOwed::Now(AckCause::GapFilled)
+    } else if waiting >= 2 * u32::from(tcb.rcv_mss) {
+        AckOwed::Now(AckCause::EverySecondSegment)
+    } else if tcb.switches.quick_ack || tcb.quick_acks > 0 {
+        tcb.quick_acks = tcb.quick_acks.saturating_sub(1);
+        AckOwed::Now(AckCause::Quick)
+    } else {
+        if tcb.ack_owed == AckOwed::No {
+            tcb.ack_at = cx.now + cx.config.delayed_ack;
+        }
+        AckOwed::Delayed
+    };
+}
+
+/// SHLD-31, MAY-13: the text is held behind the gap, and the ACK at once says where the gap is.
+fn out_of_order(tcb: &mut Tcb, cx: &mut Scope<'_>, seq: SeqNumber, payload: Payload) {
+    let store = tcb.reassembly.get_or_insert_with(|| Box::new(Reassembly::new()));
+    match store.insert(seq, payload) {
+        Ok(inserted) => {
+            if let Some(block) = inserted.duplicate {
+                report_duplicate(tcb, block.start, block.end);
+            }
+        }
+        Err(ReassemblyFull) => cx.dropped(tcb, DropReason::ReassemblyFull),
+    }
+    tcb.ack_owed = AckOwed::Now(AckCause::OutOfOrder);
+}
+
+/// RFC 2883: the first SACK block of the next ACK says which octets came twice.
+fn report_duplicate(tcb: &mut Tcb, start: SeqNumber, end: SeqNumber) {
+    if tcb.facts.contains(Fact::SACK) && start.before(end) {
+        tcb.dsack = Some(Box::new(SackBlock { start, end }));
+    }
+}
+
+/// Learns the size of the peer's full segments, for "every second full-sized segment" (RFC 5681 section 4.2).
+fn note_size(tcb: &mut Tcb, seg: &Segment) {
+    let size = seg.payload_len.min(u32::from(u16::MAX)) as u16;
+    if size > tcb.rcv_mss {
+        tcb.rcv_mss = size;
+    }
+}

@@ -1,0 +1,62 @@
+//! What the steps of one connection get handed beside its block.
+
+use crate::config::Config;
+use crate::iface::Bucket;
+use crate::pool::Pool;
+use crate::time::Instant;
+use crate::trace::{CongestionChange, DropReason, Trace, TraceKind, TraceMask, Transition, Tuple};
+
+use crate::wheel::Wheel;
+
+use super::State;
+use super::conn::Tcb;
+
+/// Time, settings, trace and buffers, borrowed for one step.
+pub(crate) struct Scope<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) trace: &'a mut Trace,
+    pub(crate) pool: &'a mut Pool,
+    pub(crate) wheel: &'a mut Wheel,
+    pub(crate) challenges: &'a mut Bucket,
+}
+
+impl Scope<'_> {
+    /// Whether one more challenge ACK may go out (RFC 5961 section 7).
+    #[must_use]
+    pub(crate) fn may_challenge(&mut self) -> bool {
+        self.challenges.take(self.now, self.config.challenge_acks_per_second)
+    }
+    /// Counts a drop and traces it.
+    pub(crate) fn dropped(&mut self, tcb: &Tcb, reason: DropReason) {
+        self.trace.dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
+    }
+    /// Traces a change of state, if there was one.
+    pub(crate) fn moved(&mut self, tcb: &Tcb, from: State, why: Transition) {
+        let to = tcb.state();
+        if from != to {
+            self.trace.record(TraceMask::STATES, self.now, Some(tcb.id), || TraceKind::State {
+                tuple: tuple_of(tcb),
+                from,
+                to,
+                why,
+            });
+        }
+    }
+    /// Traces a change of the congestion window, if there was one.
+    pub(crate) fn congestion(&mut self, tcb: &Tcb, change: Option<CongestionChange>) {
+        if let Some(why) = change {
+            self.trace.record(TraceMask::FLOW, self.now, Some(tcb.id), || TraceKind::Congestion {
+                cwnd: tcb.congestion.cwnd(),
+                ssthresh: tcb.congestion.ssthresh(),
+                flight: tcb.flight(),
+                why,
+            });
+        }
+    }
+}
+
+/// The addresses of a connection, as traces name them.
+pub(crate) fn tuple_of(tcb: &Tcb) -> Tuple {
+    tcb.tuple.into()
+}

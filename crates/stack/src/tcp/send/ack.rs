@@ -1,0 +1,263 @@
+//! What an acknowledgment does to the sending side (RFC 9293 section 3.10.7.4, fifth; RFC 5681; RFC 6582; RFC 6675).
+
+use alloc::boxed::Box;
+
+use crate::stack::Readiness;
+use crate::tcp::Segment;
+use crate::tcp::rtt::expected_samples;
+use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
+use crate::tcp::scope::Scope;
+use crate::tcp::urgent;
+use crate::time::{Duration, Instant};
+use crate::trace::{CongestionChange, TraceKind, TraceMask, Transition};
+
+/// Three duplicate ACKs mean loss (RFC 5681 section 3.2).
+pub(crate) const DUP_THRESH: u8 = 3;
+
+/// Processes SEG.ACK, its SACK blocks and SEG.WND. The ACK lies in the acceptable range.
+pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    let flight = tcb.flight();
+    let news = take_sack(tcb, seg);
+    let window_before = tcb.snd_wnd;
+    let advanced = seg.ack.after(tcb.snd_una);
+    let acked = if advanced { advance(tcb, cx, seg) } else { 0 };
+    update_window(tcb, cx, seg);
+    if advanced {
+        after_advance(tcb, cx, acked, flight);
+    } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
+        duplicate(tcb, cx, news, flight);
+    }
+    tcb.check();
+}
+
+/// Whether SACK blocks told of octets that we did not know to have arrived.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    None,
+    Sacked,
+}
+
+fn take_sack(tcb: &mut Tcb, seg: &Segment) -> News {
+    if seg.options.sack.is_empty() || !tcb.facts.contains(Fact::SACK) || tcb.outstanding() == 0 {
+        return News::None;
+    }
+    let board = tcb.scoreboard.get_or_insert_with(Box::default);
+    if seg.ack.before(tcb.snd_una) {
+        return News::None; // its blocks speak of what has been acknowledged since
+    }
+    let update = board.update(seg.ack, &seg.options.sack, tcb.snd_nxt);
+    if update.newly_sacked > 0 { News::Sacked } else { News::None }
+}
+
+/// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
+/// sequence space that it acknowledged.
+fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
+    measure(tcb, cx, seg);
+    let acked = seg.ack.since(tcb.snd_una);
+    let fin = tcb.fin_out == FinOut::Sent && seg.ack == tcb.snd_nxt;
+    let octets = acked - u32::from(fin);
+    if let Some(buffer) = &mut tcb.send {
+        buffer.ack(cx.pool, octets);
+        if buffer.is_empty() {
+            tcb.send = None;
+        }
+    }
+    tcb.snd_una = seg.ack;
+    tcb.stats.bytes_acked += u64::from(octets);
+    if let Some(board) = &mut tcb.scoreboard {
+        board.advance(tcb.snd_una);
+        if board.is_empty() && tcb.recovery == Recovery::Open {
+            tcb.scoreboard = None;
+        }
+    }
+    urgent::acknowledged(tcb);
+    if fin {
+        let from = tcb.state();
+        tcb.fin_out = FinOut::Acked;
+        // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
+        let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No;
+        tcb.end_at = if waits { cx.now + cx.config.fin_wait_2 } else { Instant::NEVER };
+        cx.moved(tcb, from, Transition::FinAcked);
+    }
+    if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
+        tcb.facts.remove(Fact::WANTS_ROOM);
+        tcb.pending |= Readiness::WRITABLE;
+    }
+    if tcb.send.is_none() {
+        tcb.pending |= Readiness::DRAINED;
+    }
+    acked
+}
+
+/// Takes a round-trip sample: from the segment being timed, or from the echoed timestamp, which is unambiguous even
+/// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
+fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    let mut expected = 1;
+    let sample = match tcb.timing {
+        Some((end, at)) if seg.ack.at_or_after(end) => {
+            tcb.timing = None;
+            Duration::from_micros(u64::from((cx.now.as_micros() as u32).wrapping_sub(at)))
+        }
+        Some(_) => return,
+        None => match seg.options.timestamps {
+            Some(ts) if tcb.facts.contains(Fact::TIMESTAMPS) && ts.echo != 0 => {
+                let ticks = tcb.ts_now(cx.now).wrapping_sub(ts.echo);
+                if ticks > i32::MAX as u32 {
+                    return; // an echo of what we never sent
+                }
+                expected = expected_samples(tcb.outstanding(), u32::from(tcb.snd_mss));
+                Duration::from_millis(u64::from(ticks))
+            }
+            _ => return,
+        },
+    };
+    tcb.rtt.on_sample(cx.now, sample, expected);
+    cx.trace.record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::Rtt {
+        sample,
+        srtt: tcb.srtt(),
+        rttvar: tcb.rtt.rttvar().unwrap_or_default(),
+        rto: tcb.rto(cx.config),
+    });
+}
+
+/// SND.UNA has moved: timers, recovery and the congestion window follow.
+fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
+    tcb.dup_acks = 0;
+    tcb.probes = 0;
+    tcb.facts.remove(Fact::R1_TOLD);
+    if !tcb.facts.contains(Fact::PROBING) {
+        tcb.rtt.reset_backoff();
+    }
+    let done = tcb.outstanding() == 0;
+    tcb.stalled_since = if done { Instant::NEVER } else { cx.now };
+    // RFC 6298 section 5.2 and 5.3.
+    let restart = if done { Instant::NEVER } else { cx.now + tcb.rto(cx.config) };
+    let mss = u32::from(tcb.snd_mss);
+    let change = match tcb.recovery {
+        Recovery::Fast { recover, .. } if tcb.snd_una.at_or_after(recover) => {
+            leave_recovery(tcb);
+            tcb.congestion.on_exit_recovery(tcb.outstanding(), mss);
+            Some(CongestionChange::ExitRecovery)
+        }
+        Recovery::Fast { recover, high_rxt, rescued } => {
+            tcb.recovery = Recovery::Fast { recover, high_rxt: high_rxt.later(tcb.snd_una), rescued };
+            partial_ack(tcb, acked, mss)
+        }
+        Recovery::Loss { recover, .. } if tcb.snd_una.at_or_after(recover) => {
+            leave_recovery(tcb);
+            grow(tcb, cx, acked, flight)
+        }
+        Recovery::Loss { recover, next } => {
+            tcb.recovery = Recovery::Loss { recover, next: next.later(tcb.snd_una) };
+            grow(tcb, cx, acked, flight)
+        }
+        Recovery::Open => grow(tcb, cx, acked, flight),
+    };
+    cx.congestion(tcb, change);
+    if !tcb.facts.contains(Fact::PROBING) {
+        tcb.rexmt_at = restart;
+    }
+}
+
+fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32) -> Option<CongestionChange> {
+    let limited = tcb.facts.contains(Fact::APP_LIMITED);
+    tcb.congestion.on_ack(cx.now, acked, tcb.srtt(), flight, u32::from(tcb.snd_mss), limited)
+}
+
+/// A partial ACK: with SACK the scoreboard knows what goes next; without, it is the next hole (RFC 6582 section 3.2).
+fn partial_ack(tcb: &mut Tcb, acked: u32, mss: u32) -> Option<CongestionChange> {
+    if tcb.facts.contains(Fact::SACK) {
+        return None;
+    }
+    tcb.probe_owed = ProbeOwed::Partial;
+    tcb.congestion.on_partial_ack(acked, mss);
+    Some(CongestionChange::Recovery)
+}
+
+fn leave_recovery(tcb: &mut Tcb) {
+    tcb.recovery = Recovery::Open;
+    tcb.facts.remove(Fact::PATH_SHRUNK);
+    if tcb.scoreboard.as_ref().is_some_and(|b| b.is_empty()) {
+        tcb.scoreboard = None;
+    }
+}
+
+/// RFC 5681 section 2: acknowledges nothing new, carries nothing, changes no window, while data is outstanding.
+fn is_duplicate(tcb: &Tcb, seg: &Segment, window_before: u32) -> bool {
+    seg.ack == tcb.snd_una
+        && tcb.outstanding() > 0
+        && seg.is_empty()
+        && tcb.snd_wnd == window_before
+        && !tcb.facts.contains(Fact::PROBING)
+}
+
+/// A duplicate ACK, or one with news from SACK blocks: counts towards fast retransmit, or keeps recovery going.
+fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
+    let sack = tcb.facts.contains(Fact::SACK);
+    let mss = u32::from(tcb.snd_mss);
+    match tcb.recovery {
+        Recovery::Fast { .. } if !sack => {
+            tcb.congestion.on_recovery_dup_ack(mss);
+            cx.congestion(tcb, Some(CongestionChange::Recovery));
+        }
+        Recovery::Fast { .. } | Recovery::Loss { .. } => {}
+        Recovery::Open => {
+            // RFC 6675 section 5: with SACK a duplicate counts only if it tells of new octets.
+            if !sack || news == News::Sacked {
+                tcb.dup_acks = tcb.dup_acks.saturating_add(1);
+            }
+            let lost = tcb.scoreboard.as_ref().is_some_and(|b| b.is_lost(tcb.snd_una, mss));
+            if tcb.dup_acks >= DUP_THRESH || lost {
+                enter_recovery(tcb, cx, flight, mss);
+            }
+        }
+    }
+}
+
+/// RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2: remember where it ends, halve the window, send the first hole.
+fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32, mss: u32) {
+    tcb.recovery = Recovery::Fast { recover: tcb.snd_nxt, high_rxt: tcb.snd_una, rescued: false };
+    tcb.probe_owed = ProbeOwed::Fast;
+    tcb.timing = None;
+    tcb.congestion.on_enter_recovery(cx.now, flight, mss);
+    if !tcb.facts.contains(Fact::SACK) {
+        tcb.congestion.inflate(u32::from(DUP_THRESH) * mss);
+    }
+    cx.congestion(tcb, Some(CongestionChange::EnterRecovery));
+}
+
+/// RFC 9293 section 3.10.7.4: SND.WND is taken from a segment that is not older than the last that set it. A window may
+/// shrink (MUST-34); what is in flight beyond it is then probed for, not timed out (SHLD-15..17).
+fn update_window(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    let newer = tcb.snd_wl1.before(seg.seq) || tcb.snd_wl1 == seg.seq && tcb.snd_wl2.at_or_before(seg.ack);
+    if !newer || seg.ack.before(tcb.snd_una) {
+        return;
+    }
+    let window = u32::from(seg.window) << tcb.snd_wscale; // REC-1: 32 bits (MUST-1: unsigned)
+    tcb.snd_wl1 = seg.seq;
+    tcb.snd_wl2 = seg.ack;
+    if window == tcb.snd_wnd {
+        return;
+    }
+    tcb.snd_wnd = window;
+    tcb.max_snd_wnd = tcb.max_snd_wnd.max(window);
+    cx.trace.record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::SendWindow { window });
+    if window > 0 && tcb.facts.contains(Fact::PROBING) {
+        window_opened(tcb, cx);
+    }
+}
+
+/// A closed window opened: what was sent into it, as a probe or before it closed, was refused and goes again at once.
+fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
+    tcb.facts.remove(Fact::PROBING);
+    tcb.probes = 0;
+    tcb.rtt.reset_backoff();
+    tcb.probe_owed = ProbeOwed::No;
+    tcb.rexmt_at = Instant::NEVER;
+    if tcb.outstanding() > 0 {
+        tcb.recovery = Recovery::Loss { recover: tcb.snd_nxt, next: tcb.snd_una };
+        tcb.timing = None;
+        tcb.rexmt_at = cx.now + tcb.rto(cx.config);
+        tcb.stalled_since = cx.now;
+    }
+}

@@ -1,0 +1,409 @@
+//! All TCP of a stack: the sockets, the half-open and TIME-WAIT entries, and the tables that find them.
+//!
+//! This file owns the collections and what keeps them together: making and removing entries, finding them by address,
+//! waking them. What arriving segments do is in [`super::dispatch`], what leaves in [`super::transmit`].
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
+
+use super::burst::{Burst, Reply};
+use super::conn::{Fact, Phase, Tcb};
+use super::cookie::Cookies;
+use super::isn::IsnGenerator;
+use super::listen::{HalfOpen, Listener};
+use super::open::SynSent;
+use super::ports::PortChooser;
+use super::scope::Scope;
+use super::socket::TcpOptions;
+use super::timewait::TimeWait;
+use super::State;
+use crate::arena::Arena;
+use crate::bindings::Bindings;
+use crate::demux::{Demux, Entry, FourTuple, Kind};
+use crate::error::ConnectionError;
+use crate::iface::{Bucket, Env};
+use crate::pool::Pool;
+use crate::rng::Secrets;
+use crate::stack::{Events, Readiness, SocketId};
+use crate::time::Instant;
+use crate::trace::{TraceKind, TraceMask, Transition, Tuple};
+use crate::wheel::Wheel;
+
+/// A TCP socket, by what it owns.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// Neither listening nor connecting.
+    Fresh(Box<Fresh>),
+    /// Waits for connections.
+    Listener(Box<Listener>),
+    /// An active open under way.
+    SynSent(Box<SynSent>),
+    /// A synchronised connection, or what is left of one that the application has not closed.
+    Open(Box<Tcb>),
+}
+
+/// A socket before it listens or connects, or after its attempt to connect failed.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) options: TcpOptions,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) error: Option<ConnectionError>,
+    pub(crate) pending: Readiness,
+}
+
+/// The entries that segments are looked up in.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) sockets: Arena<Slot>,
+    pub(crate) half_open: Arena<HalfOpen>,
+    pub(crate) time_wait: Arena<TimeWait>,
+}
+
+impl Tables {
+    /// The addresses of an entry; `None` if it has none.
+    pub(crate) fn tuple(&self, entry: Entry) -> Option<&FourTuple> {
+        match entry.kind() {
+            Kind::Connection => match self.sockets.at(entry.slot())? {
+                Slot::Open(tcb) => Some(&tcb.tuple),
+                Slot::SynSent(open) => Some(&open.tuple),
+                Slot::Fresh(_) | Slot::Listener(_) => None,
+            },
+            Kind::HalfOpen => self.half_open.at(entry.slot()).map(|h| &h.tuple),
+            Kind::TimeWait => self.time_wait.at(entry.slot()).map(|t| &t.tuple),
+        }
+    }
+}
+
+/// Resets and acknowledgments that belong to no block, waiting to leave. When full, further ones are dropped: a peer
+/// that needs one will ask again.
+pub(crate) const REPLIES_MAX: usize = 256;
+
+/// All TCP of a stack.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    pub(crate) tables: Tables,
+    pub(crate) demux: Demux,
+    pub(crate) bindings: Bindings,
+    pub(crate) wheel: Wheel,
+    /// Entries with something to send or timers to look at, each at most once.
+    pub(crate) ready: VecDeque<Entry>,
+    pub(crate) replies: VecDeque<Reply>,
+    pub(crate) burst: Option<Burst>,
+    pub(crate) pool: Pool,
+    pub(crate) isn: IsnGenerator,
+    pub(crate) cookies: Cookies,
+    pub(crate) ports: PortChooser,
+    pub(crate) challenges: Bucket,
+    pub(crate) resets: Bucket,
+}
+
+impl Tcp {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Tcp {
+            tables: Tables::default(),
+            demux: Demux::new(Secrets::derive(seed, "tcp demux")),
+            bindings: Bindings::default(),
+            wheel: Wheel::new(),
+            ready: VecDeque::new(),
+            replies: VecDeque::new(),
+            burst: None,
+            pool: Pool::default(),
+            isn: IsnGenerator::new(Secrets::derive(seed, "tcp isn")),
+            cookies: Cookies::new(Secrets::derive(seed, "tcp cookies")),
+            ports: PortChooser::new(Secrets::derive(seed, "tcp ports")),
+            challenges: Bucket::new(),
+            resets: Bucket::new(),
+        }
+    }
+
+    /// The block of an open connection and what its steps need.
+    pub(crate) fn open<'a>(&'a mut self, env: &'a mut Env<'_>, slot: u32) -> Option<(&'a mut Tcb, Scope<'a>)> {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else { return None };
+        let scope = Scope {
+            now: env.now,
+            config: env.config,
+            trace: env.trace,
+            pool: &mut self.pool,
+            wheel: &mut self.wheel,
+            challenges: &mut self.challenges,
+        };
+        Some((tcb, scope))
+    }
+
+    /// Finds the entry for these addresses.
+    pub(crate) fn find(&self, tuple: &FourTuple) -> Option<Entry> {
+        let tables = &self.tables;
+        self.demux.find(tuple, |entry| tables.tuple(entry) == Some(tuple))
+    }
+
+    pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
+        let tables = &self.tables;
+        self.demux.insert(tuple, entry, |other| tables.tuple(other).copied());
+    }
+
+    pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
+        self.demux.remove(tuple, entry);
+    }
+
+    /// Puts an entry on the transmit queue, once.
+    pub(crate) fn kick(&mut self, entry: Entry) {
+        let queued = match entry.kind() {
+            Kind::Connection => match self.tables.sockets.at_mut(entry.slot()) {
+                Some(Slot::Open(tcb)) => {
+                    let queued = tcb.facts.contains(Fact::QUEUED);
+                    tcb.facts.insert(Fact::QUEUED);
+                    queued
+                }
+                Some(Slot::SynSent(open)) => core::mem::replace(&mut open.queued, true),
+                Some(Slot::Fresh(_) | Slot::Listener(_)) | None => true,
+            },
+            Kind::HalfOpen => match self.tables.half_open.at_mut(entry.slot()) {
+                Some(half) => core::mem::replace(&mut half.queued, true),
+                None => true,
+            },
+            Kind::TimeWait => true,
+        };
+        if !queued {
+            self.ready.push_back(entry);
+        }
+    }
+
+    /// Whether one more acknowledgment of what we do not accept may go out (RFC 5961 section 7).
+    #[must_use]
+    pub(crate) fn may_challenge(&mut self, env: &Env<'_>) -> bool {
+        self.challenges.take(env.now, env.config.challenge_acks_per_second)
+    }
+    /// Whether one more reset without a connection may go out.
+    #[must_use]
+    pub(crate) fn may_reset(&mut self, env: &Env<'_>) -> bool {
+        self.resets.take(env.now, env.config.unsolicited_replies_per_second)
+    }
+
+    /// Adds a reply that belongs to no block.
+    pub(crate) fn reply(&mut self, reply: Reply) {
+        if self.replies.len() < REPLIES_MAX {
+            self.replies.push_back(reply);
+        }
+    }
+
+    /// Tells the application what a socket's steps have gathered.
+    pub(crate) fn announce(&mut self, events: &mut Events, id: SocketId) {
+        if let Some(pending) = self.pending(id)
+            && !pending.is_empty()
+            && !pending.contains(Readiness::QUEUED)
+        {
+            pending.insert(Readiness::QUEUED);
+            events.push(id);
+        }
+    }
+
+    fn pending(&mut self, id: SocketId) -> Option<&mut Readiness> {
+        Some(match self.tables.sockets.get_mut(id.slot, id.generation)? {
+            Slot::Fresh(fresh) => &mut fresh.pending,
+            Slot::Listener(listener) => &mut listener.pending,
+            Slot::SynSent(open) => &mut open.pending,
+            Slot::Open(tcb) => {
+                if tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED) {
+                    return None;
+                }
+                &mut tcb.pending
+            }
+        })
+    }
+
+    /// Takes what an event in the queue stands for.
+    pub(crate) fn take_pending(&mut self, id: SocketId) -> Readiness {
+        self.pending(id).map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Whether the application still holds this socket.
+    pub(crate) fn is_held(&self, id: SocketId) -> bool {
+        match self.tables.sockets.get(id.slot, id.generation) {
+            Some(Slot::Open(tcb)) => !tcb.facts.contains(Fact::ORPHAN),
+            Some(Slot::Fresh(_) | Slot::Listener(_) | Slot::SynSent(_)) => true,
+            None => false,
+        }
+    }
+
+    /// The listener that a socket id names.
+    pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
+        match self.tables.sockets.get_mut(id.slot, id.generation)? {
+            Slot::Listener(listener) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// Ends a connection that is not to enter TIME-WAIT: its addresses are free again. What the application has not read
+    /// stays with the block until it closes the socket.
+    pub(crate) fn end(
+        &mut self,
+        env: &mut Env<'_>,
+        events: &mut Events,
+        slot: u32,
+        error: Option<ConnectionError>,
+        why: Transition,
+    ) {
+        let Some((tcb, mut scope)) = self.open(env, slot) else { return };
+        let from = tcb.state();
+        let (tuple, id) = (tcb.tuple, tcb.id);
+        tcb.phase = Phase::Ended;
+        if error.is_some() {
+            tcb.error = error;
+        }
+        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
+        let orphan = tcb.facts.contains(Fact::ORPHAN);
+        release_buffers(tcb, scope.pool);
+        scope.moved(tcb, from, why);
+        let reuse = tcb.switches.reuse;
+        scope.wheel.cancel(&mut tcb.wheel);
+        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        self.bindings.connection_gone(tuple.local_port, reuse);
+        if orphan {
+            self.tables.sockets.remove_at(slot);
+        } else {
+            self.announce(events, id);
+        }
+    }
+
+    /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
+    pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
+        if self.tables.time_wait.len() as u32 >= env.config.time_wait_max {
+            self.end(env, events, slot, None, Transition::TimeWaitOver);
+            return;
+        }
+        let Some((tcb, scope)) = self.open(env, slot) else { return };
+        let now = scope.now;
+        let mut entry = TimeWait {
+            tuple: tcb.tuple,
+            snd_nxt: tcb.snd_nxt,
+            rcv_nxt: tcb.rcv_nxt,
+            rcv_wnd: tcb.rcv_wnd(),
+            window: super::recv::window::field(tcb),
+            reuse: tcb.switches.reuse,
+            timestamps: tcb.facts.contains(Fact::TIMESTAMPS).then_some((tcb.ts_recent, tcb.ts_offset)),
+            block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
+            wheel: Default::default(),
+        };
+        let orphan = tcb.facts.contains(Fact::ORPHAN);
+        let (id, tuple) = (tcb.id, tcb.tuple);
+        tcb.phase = Phase::TimeWait;
+        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
+        release_buffers(tcb, scope.pool);
+        scope.wheel.cancel(&mut tcb.wheel);
+        // The FIN that brought us here is acknowledged by the entry.
+        let ack = Reply {
+            tuple,
+            segment: entry.ack(now),
+            cause: crate::trace::Cause::Ack(crate::trace::AckCause::Fin),
+        };
+        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        let until = now + env.config.msl * 2;
+        let wheel = &mut self.wheel;
+        let (place, _) = self.tables.time_wait.insert_with(|place, _| {
+            wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
+            entry
+        });
+        self.enter(&tuple, Entry::new(Kind::TimeWait, place));
+        self.reply(ack);
+        if orphan {
+            self.tables.sockets.remove_at(slot);
+        } else {
+            self.announce(events, id);
+        }
+    }
+
+    /// 2 MSL have passed, a new connection takes over, or a reset came.
+    pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
+        let Some(mut entry) = self.tables.time_wait.remove_at(place) else { return };
+        self.wheel.cancel(&mut entry.wheel);
+        let tables = &self.tables;
+        debug_assert!(tables.time_wait.at(place).is_none());
+        self.demux.remove(&entry.tuple, Entry::new(Kind::TimeWait, place));
+        self.bindings.connection_gone(entry.tuple.local_port, entry.reuse);
+        if let Some(id) = entry.block
+            && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
+        {
+            tcb.phase = Phase::Ended;
+        }
+        let tuple = Tuple::from(entry.tuple);
+        env.trace.record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
+            tuple,
+            from: State::TimeWait,
+            to: State::Closed,
+            why,
+        });
+    }
+
+    /// An opening connection failed: the socket is fresh again, with the error for the application.
+    pub(crate) fn fail_open(
+        &mut self,
+        env: &mut Env<'_>,
+        events: &mut Events,
+        slot: u32,
+        error: ConnectionError,
+        why: Transition,
+    ) {
+        let Some(place) = self.tables.sockets.at_mut(slot) else { return };
+        let Slot::SynSent(open) = place else { return };
+        let (id, tuple, from) = (open.id, open.tuple, open.state());
+        self.wheel.cancel(&mut open.wheel);
+        let fresh = Fresh {
+            options: core::mem::take(&mut open.options),
+            local: None,
+            error: Some(error),
+            pending: Readiness::CLOSED | Readiness::WRITABLE | Readiness::READABLE,
+        };
+        let reuse = fresh.options.reuse_address;
+        *place = Slot::Fresh(Box::new(fresh));
+        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        self.bindings.connection_gone(tuple.local_port, reuse);
+        env.trace.record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
+            tuple: Tuple::from(tuple),
+            from,
+            to: State::Closed,
+            why,
+        });
+        self.announce(events, id);
+    }
+
+    /// Removes a half-open entry.
+    pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
+        let mut half = self.tables.half_open.remove_at(place)?;
+        self.wheel.cancel(&mut half.wheel);
+        self.demux.remove(&half.tuple, Entry::new(Kind::HalfOpen, place));
+        if let Some(listener) = self.listener(half.listener) {
+            listener.half_open -= 1;
+        }
+        Some(half)
+    }
+
+    /// Time has come for what the wheel holds.
+    pub(crate) fn handle_timeout(&mut self, env: &mut Env<'_>) {
+        while let Some(owner) = self.wheel.expire(env.now) {
+            let entry = Entry::from_raw(owner);
+            match entry.kind() {
+                Kind::TimeWait => self.end_time_wait(env, entry.slot(), Transition::TimeWaitOver),
+                Kind::Connection => {
+                    match self.tables.sockets.at_mut(entry.slot()) {
+                        Some(Slot::Open(tcb)) => tcb.wakes_at = Instant::NEVER,
+                        Some(Slot::Fresh(_) | Slot::Listener(_) | Slot::SynSent(_)) | None => {}
+                    }
+                    self.kick(entry);
+                }
+                Kind::HalfOpen => self.kick(entry),
+            }
+        }
+    }
+}
+
+/// Gives back what an ended connection no longer needs; what can still be read stays.
+fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
+    if let Some(mut buffer) = tcb.send.take() {
+        let all = buffer.len();
+        buffer.ack(pool, all);
+    }
+    tcb.scoreboard = None;
+    tcb.reassembly = None;
+    tcb.dsack = None;
+}

@@ -1,0 +1,102 @@
+//! TIME-WAIT in a compact entry (RFC 9293 sections 3.3.2 and 3.10.7.4, RFC 6191): long enough to acknowledge the peer's FIN
+//! again and to let old segments die, short in memory.
+
+use super::{Flags, Options, Segment, SeqNumber, Timestamps};
+use crate::demux::FourTuple;
+use crate::stack::SocketId;
+use crate::time::Instant;
+use crate::wheel::WheelEntry;
+
+/// What is left of a connection in TIME-WAIT.
+#[derive(Debug)]
+pub(crate) struct TimeWait {
+    pub(crate) tuple: FourTuple,
+    pub(crate) snd_nxt: SeqNumber,
+    pub(crate) rcv_nxt: SeqNumber,
+    pub(crate) rcv_wnd: u32,
+    pub(crate) window: u16,
+    /// Whether the connection's socket allowed its port to be bound again (SO_REUSEADDR).
+    pub(crate) reuse: bool,
+    /// TS.Recent and our offset, if timestamps were agreed.
+    pub(crate) timestamps: Option<(u32, u32)>,
+    /// The block that the application still holds, to be told of the end.
+    pub(crate) block: Option<SocketId>,
+    pub(crate) wheel: WheelEntry,
+}
+
+/// What a segment did to the entry.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// Nothing.
+    Ignored,
+    /// It is acknowledged; `restart` says whether the 2 MSL begin anew (a repeated FIN).
+    Acknowledge {
+        /// Restart the timer.
+        restart: bool,
+    },
+    /// A new connection may take the addresses over; its ISS has to come after this number (MAY-2).
+    Reuse(SeqNumber),
+    /// A valid reset ends it.
+    Reset,
+}
+
+impl TimeWait {
+    /// A segment arrives.
+    pub(crate) fn segment_arrives(&mut self, seg: &Segment) -> Step {
+        if seg.has(Flags::SYN) && !seg.has(Flags::RST | Flags::ACK) {
+            return if self.is_new_connection(seg) {
+                Step::Reuse(self.snd_nxt)
+            } else {
+                Step::Acknowledge { restart: false }
+            };
+        }
+        if let (Some((recent, _)), Some(ts)) = (self.timestamps, seg.options.timestamps)
+            && (ts.value.wrapping_sub(recent) as i32) < 0
+            && !seg.has(Flags::RST)
+        {
+            return Step::Acknowledge { restart: false }; // PAWS
+        }
+        if seg.has(Flags::RST) {
+            // RFC 1337 lets resets pass by; one exactly at RCV.NXT can only come from the peer itself (RFC 5961).
+            return if seg.seq == self.rcv_nxt { Step::Reset } else { Step::Ignored };
+        }
+        if seg.is_empty() && seg.seq == self.rcv_nxt {
+            return Step::Ignored; // a bare ACK, as expected
+        }
+        let repeated_fin = seg.has(Flags::FIN) && seg.end() == self.rcv_nxt;
+        Step::Acknowledge { restart: repeated_fin }
+    }
+
+    /// RFC 6191 section 2: a SYN with a later timestamp, or, without timestamps, with a sequence number beyond all that the
+    /// old connection received.
+    fn is_new_connection(&self, seg: &Segment) -> bool {
+        match (self.timestamps, seg.options.timestamps) {
+            (Some((recent, _)), Some(ts)) => {
+                let ahead = ts.value.wrapping_sub(recent) as i32;
+                ahead > 0 || ahead == 0 && seg.seq.after(self.rcv_nxt)
+            }
+            // The peer stopped using timestamps, or never did: only the sequence number speaks.
+            (_, None) => seg.seq.after(self.rcv_nxt),
+            (None, Some(_)) => true,
+        }
+    }
+
+    /// The acknowledgment that says where we are.
+    pub(crate) fn ack(&self, now: Instant) -> Segment {
+        Segment {
+            seq: self.snd_nxt,
+            ack: self.rcv_nxt,
+            flags: Flags::ACK,
+            window: self.window,
+            options: Options {
+                timestamps: self.timestamps.map(|(echo, offset)| Timestamps {
+                    value: (now.as_millis() as u32).wrapping_add(offset),
+                    echo,
+                }),
+                ..Options::default()
+            },
+            ..Segment::default()
+        }
+    }
+}

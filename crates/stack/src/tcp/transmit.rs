@@ -1,0 +1,282 @@
+//! What TCP sends next: replies first, then whoever is ready, in turn.
+
+use super::burst::{Burst, Reply, Sent};
+use super::conn::{Fact, Phase, Tcb};
+use super::dispatch::{Around, reset_of};
+use super::egress::{self, Decision, Kind as PlanKind};
+use super::ingress::Fate;
+use super::listen;
+use super::scope::Scope;
+use super::table::{Slot, Tcp};
+use super::timers::{self, Look};
+use super::{Flags, State};
+use crate::demux::{Entry, Kind};
+use crate::frame::{Frame, Payload, TxMeta};
+use crate::iface::{IpLayer, Route};
+use crate::stack::{Readiness, SocketId};
+use crate::time::Instant;
+use crate::trace::{Cause, Timer, TraceKind, TraceMask, Transition};
+
+impl Tcp {
+    /// The next frame to send. Entries take turns, a burst each.
+    pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
+        loop {
+            if let Some(burst) = &mut self.burst {
+                let sent = burst.next(cx.env, cx.ip, out);
+                if burst.is_done() {
+                    self.burst = None;
+                }
+                match sent {
+                    Sent::Frame(meta) => return Some(meta),
+                    Sent::Parked => continue,
+                }
+            }
+            let burst = match self.replies.pop_front() {
+                Some(reply) => reply_burst(cx, reply),
+                None => {
+                    let entry = self.ready.pop_front()?;
+                    self.serve(cx, entry)
+                }
+            };
+            let Some(mut burst) = burst else { continue };
+            let sent = burst.next(cx.env, cx.ip, out);
+            if !burst.is_done() {
+                self.burst = Some(burst);
+            }
+            if let Sent::Frame(meta) = sent {
+                return Some(meta);
+            }
+        }
+    }
+
+    fn serve(&mut self, cx: &mut Around<'_, '_>, entry: Entry) -> Option<Burst> {
+        match entry.kind() {
+            Kind::HalfOpen => self.serve_half_open(cx, entry.slot()),
+            Kind::TimeWait => None,
+            Kind::Connection => match self.tables.sockets.at(entry.slot())? {
+                Slot::SynSent(_) => self.serve_opening(cx, entry.slot()),
+                Slot::Open(_) => self.serve_connection(cx, entry.slot()),
+                Slot::Fresh(_) | Slot::Listener(_) => None,
+            },
+        }
+    }
+
+    /// One burst of a connection, or, when nothing is to be sent, a look at its timers.
+    fn serve_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<Burst> {
+        let entry = Entry::new(Kind::Connection, slot);
+        loop {
+            let (tcb, mut scope) = self.open(cx.env, slot)?;
+            tcb.facts.remove(Fact::QUEUED);
+            if tcb.phase != Phase::Live {
+                return None;
+            }
+            refresh_route(tcb, cx.ip);
+            egress::restart_after_idle(tcb, &mut scope);
+            let held = match egress::decide(tcb, scope.config, room(&tcb.route, tcb.snd_mss)) {
+                Decision::Send(plan) => {
+                    let burst = make_burst(tcb, &mut scope, &plan);
+                    self.kick(entry);
+                    return Some(burst);
+                }
+                Decision::Reset(cause) => {
+                    let reply = Reply { tuple: tcb.tuple, segment: reset_of(tcb), cause: Cause::Reset(cause) };
+                    self.reply(reply);
+                    self.end(cx.env, cx.events, slot, None, Transition::Abort);
+                    return None;
+                }
+                Decision::Wait(held) => held,
+            };
+            if held != tcb.held {
+                tcb.held = held;
+                if let Some(why) = held {
+                    let waiting = tcb.unsent();
+                    let kind = || TraceKind::Held { waiting, why };
+                    scope.trace.record(TraceMask::HELD, scope.now, Some(tcb.id), kind);
+                }
+            }
+            let look = timers::look(tcb, &mut scope);
+            let (id, news) = (tcb.id, !tcb.pending.is_empty());
+            tcb.check();
+            match look {
+                Look::Quiet(at) => {
+                    if at < tcb.wakes_at {
+                        tcb.wakes_at = at;
+                        scope.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
+                    }
+                    if news {
+                        self.announce(cx.events, id);
+                    }
+                    return None;
+                }
+                Look::Fired => {}
+                Look::Over(fate) => {
+                    self.settle(cx, slot, fate);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The SYN of an active open, again when its time has come.
+    fn serve_opening(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<Burst> {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else { return None };
+        opening.queued = false;
+        if opening.owed.is_none()
+            && let Err(error) = opening.timer(now, config)
+        {
+            self.fail_open(cx.env, cx.events, slot, error, Transition::Timeout);
+            return None;
+        }
+        let id = opening.id;
+        let burst = opening.owed.map(|cause| {
+            opening.sent(now);
+            Burst {
+                socket: Some(id),
+                tuple: opening.tuple,
+                route: opening.route,
+                hop_limit: opening.options.hop_limit.unwrap_or(config.hop_limit),
+                traffic_class: opening.options.traffic_class,
+                segment: opening.segment(config, now),
+                payload: Payload::new(),
+                mss: u32::MAX,
+                cause,
+            }
+        });
+        let at = opening.retry_at;
+        self.wheel.schedule(&mut opening.wheel, Entry::new(Kind::Connection, slot).raw(), at);
+        if opening.pending.contains(Readiness::SOFT_ERROR) {
+            self.announce(cx.events, id);
+        }
+        burst
+    }
+
+    /// The SYN,ACK of a half-open connection, again when its time has come.
+    fn serve_half_open(&mut self, cx: &mut Around<'_, '_>, place: u32) -> Option<Burst> {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let half = self.tables.half_open.at_mut(place)?;
+        half.queued = false;
+        if half.owed.is_none() && half.timer(now, config).is_err() {
+            let tuple = half.tuple;
+            self.drop_half_open(place);
+            let (from, to) = (State::SynReceived, State::Closed);
+            super::dispatch::state_moved(cx.env, None, &tuple, from, to, Transition::Timeout);
+            return None;
+        }
+        let Some(cause) = half.owed else {
+            let at = half.retry_at;
+            self.wheel.schedule(&mut half.wheel, Entry::new(Kind::HalfOpen, place).raw(), at);
+            return None;
+        };
+        half.sent(now, config);
+        let (tuple, iss, peer, listener) = (half.tuple, half.iss, half.peer, half.listener);
+        self.wheel.schedule(&mut half.wheel, Entry::new(Kind::HalfOpen, place).raw(), half.retry_at);
+        let ts_value = (now.as_millis() as u32).wrapping_add(self.isn.timestamp_offset(&tuple));
+        let options = self.listener(listener)?.options.clone();
+        let mss = self.mss_towards(cx.ip, &tuple, &options)?;
+        let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
+        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        Some(Burst {
+            socket: None,
+            tuple,
+            route,
+            hop_limit: options.hop_limit.unwrap_or(config.hop_limit),
+            traffic_class: options.traffic_class,
+            segment,
+            payload: Payload::new(),
+            mss: u32::MAX,
+            cause,
+        })
+    }
+
+    /// The earliest deadline and whose it is.
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Option<SocketId>, Timer)> {
+        let (at, owner) = self.wheel.next_with_owner()?;
+        let entry = Entry::from_raw(owner);
+        let (socket, timer) = match entry.kind() {
+            Kind::TimeWait => (None, Timer::TimeWait),
+            Kind::HalfOpen => (None, Timer::SynAck),
+            Kind::Connection => match self.tables.sockets.at(entry.slot()) {
+                Some(Slot::Open(tcb)) => (Some(tcb.id), timers::next_is(tcb, at)),
+                Some(Slot::SynSent(opening)) => (Some(opening.id), Timer::Retransmit),
+                Some(Slot::Fresh(_) | Slot::Listener(_)) | None => (None, Timer::Retransmit),
+            },
+        };
+        Some((at, socket, timer))
+    }
+}
+
+/// Addresses, routes or the path's MTU may have changed since the route was cached.
+fn refresh_route(tcb: &mut Tcb, ip: &IpLayer) {
+    if tcb.route_generation == ip.generation() {
+        return;
+    }
+    tcb.route_generation = ip.generation();
+    // MUST-45: the local address stays. Without a route the old one is kept: segments are lost, as on any broken path.
+    if let Some(route) = ip.route(tcb.tuple.remote, Some(tcb.tuple.local), None) {
+        tcb.route = route;
+        tcb.set_mss();
+    }
+}
+
+/// The most payload that one burst may carry: what the device takes, or 64 KiB split here; always whole segments.
+fn room(route: &Route, mss: u16) -> u32 {
+    let headers = 60 + 60;
+    let most = match route.capabilities.gso_max {
+        0 => u32::from(u16::MAX),
+        max => max,
+    };
+    let mss = u32::from(mss);
+    (most.saturating_sub(headers) / mss * mss).max(mss)
+}
+
+fn make_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, plan: &egress::Plan) -> Burst {
+    egress::move_edge(tcb);
+    let segment = egress::header(tcb, scope.config, plan, scope.now);
+    let mut payload = Payload::new();
+    if plan.len > 0
+        && let Some(buffer) = &mut tcb.send
+    {
+        buffer.slice(plan.seq.since(tcb.snd_una), plan.len, &mut payload);
+    }
+    debug_assert_eq!(payload.len() as u32, plan.len, "what is planned is in the send buffer");
+    egress::commit(tcb, scope, plan);
+    let segments = plan.len.div_ceil(u32::from(tcb.snd_mss)).max(1);
+    tcb.stats.segments_out = tcb.stats.segments_out.wrapping_add(segments);
+    debug_assert!(plan.kind != PlanKind::Bare || segment.flags.contains(Flags::ACK));
+    Burst {
+        socket: Some(tcb.id),
+        tuple: tcb.tuple,
+        route: tcb.route,
+        hop_limit: tcb.switches.hop_limit,
+        traffic_class: tcb.switches.traffic_class,
+        segment,
+        payload,
+        mss: u32::from(tcb.snd_mss),
+        cause: plan.cause,
+    }
+}
+
+fn reply_burst(cx: &mut Around<'_, '_>, reply: Reply) -> Option<Burst> {
+    let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
+    Some(Burst {
+        socket: None,
+        tuple: reply.tuple,
+        route,
+        hop_limit: cx.env.config.hop_limit,
+        traffic_class: 0,
+        segment: reply.segment,
+        payload: Payload::new(),
+        mss: u32::MAX,
+        cause: reply.cause,
+    })
+}
+
+/// Used where a connection is to end from outside its steps.
+pub(crate) fn aborted() -> Fate {
+    Fate::Resets(
+        Some(crate::error::ConnectionError::Aborted),
+        crate::trace::ResetCause::Abort,
+        Transition::Abort,
+    )
+}
