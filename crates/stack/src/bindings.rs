@@ -63,7 +63,9 @@ impl Bound {
             (bound, local) if bound == local => Some(Fit::Exact),
             (IpAddr::V4(bound), IpAddr::V4(_)) if bound.is_unspecified() => Some(Fit::Family),
             (IpAddr::V6(bound), IpAddr::V6(_)) if bound.is_unspecified() => Some(Fit::Family),
-            (IpAddr::V6(bound), IpAddr::V4(_)) if bound.is_unspecified() && !self.flags.ipv6_only => Some(Fit::Both),
+            (IpAddr::V6(bound), IpAddr::V4(_)) if bound.is_unspecified() && !self.flags.ipv6_only => {
+                Some(Fit::Both)
+            }
             _ => None,
         }
     }
@@ -92,7 +94,13 @@ struct Port {
 
 impl Port {
     fn new(number: u16) -> Self {
-        Port { number, connections: 0, exclusive: 0, listening: 0, bound: Vec::new() }
+        Port {
+            number,
+            connections: 0,
+            exclusive: 0,
+            listening: 0,
+            bound: Vec::new(),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -120,7 +128,10 @@ impl Port {
     fn kept_by_connections(&self, new: &Bound) -> bool {
         let shared = new.flags.reuse_address && self.exclusive == 0;
         let joins = || {
-            let mut others = self.bound.iter().filter(|old| old.overlaps(new.address, new.flags.ipv6_only));
+            let mut others = self
+                .bound
+                .iter()
+                .filter(|old| old.overlaps(new.address, new.flags.ipv6_only));
             new.flags.reuse_port && others.any(|old| old.flags.reuse_port)
         };
         self.connections > 0 && !shared && !joins()
@@ -139,12 +150,19 @@ pub(crate) struct Bindings {
 impl Bindings {
     /// No bindings. `key` decides which listener of a SO_REUSEPORT group a peer gets, so that the peer cannot.
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        Bindings { ports: HashTable::new(), function: SipHasher13::new_with_key(&key) }
+        Bindings {
+            ports: HashTable::new(),
+            function: SipHasher13::new_with_key(&key),
+        }
     }
 
     /// Binds a socket, which holds no port yet, to an address and port other than 0.
     pub(crate) fn bind(&mut self, id: SocketId, local: SocketAddr, flags: BindFlags) -> Result<(), InUse> {
-        let new = Bound { id, address: local.ip().to_canonical(), flags };
+        let new = Bound {
+            id,
+            address: local.ip().to_canonical(),
+            flags,
+        };
         let port = self.port_mut(local.port());
         if port.collides(&new) || port.kept_by_connections(&new) {
             return Err(InUse); // the port is held, so it was there before
@@ -155,7 +173,9 @@ impl Bindings {
 
     /// The socket lets its port go. Nothing happens if it does not hold it.
     pub(crate) fn unbind(&mut self, id: SocketId, local: SocketAddr) {
-        let Some(port) = self.existing(local.port()) else { return };
+        let Some(port) = self.existing(local.port()) else {
+            return;
+        };
         if let Some(place) = port.bound.iter().position(|b| b.id == id) {
             port.bound.remove(place);
             if place < port.listening as usize {
@@ -169,7 +189,8 @@ impl Bindings {
     /// both have SO_REUSEPORT, even if both have SO_REUSEADDR.
     pub(crate) fn listen(&mut self, id: SocketId, local: SocketAddr) -> Result<(), InUse> {
         let found = self.existing(local.port());
-        let Some((port, place)) = found.and_then(|p| p.bound.iter().position(|b| b.id == id).map(|at| (p, at)))
+        let Some((port, place)) =
+            found.and_then(|p| p.bound.iter().position(|b| b.id == id).map(|at| (p, at)))
         else {
             debug_assert!(false, "{id:?} listens and is not bound");
             return Ok(());
@@ -190,7 +211,10 @@ impl Bindings {
     /// wildcard of its family, else with `[::]` for both families. Of several with SO_REUSEPORT, the tuple's hash
     /// chooses one; it stays the same as long as the group does.
     pub(crate) fn listener_for(&self, tuple: &FourTuple) -> Option<SocketId> {
-        let listeners = self.ports.find(hash(tuple.local_port), |p| p.number == tuple.local_port)?.listeners();
+        let listeners = self
+            .ports
+            .find(hash(tuple.local_port), |p| p.number == tuple.local_port)?
+            .listeners();
         let best = listeners.iter().filter_map(|l| l.fit(tuple.local)).max()?;
         let mut group = listeners.iter().filter(|l| l.fit(tuple.local) == Some(best));
         let first = group.next()?;
@@ -200,7 +224,11 @@ impl Bindings {
         }
         let draw = tuple.with_octets(|octets| self.function.hash(octets)) >> 32;
         let choice = (draw * (more + 1) >> 32) as usize; // below more + 1, without a division
-        let chosen = if choice == 0 { first } else { group.nth(choice - 1)? };
+        let chosen = if choice == 0 {
+            first
+        } else {
+            group.nth(choice - 1)?
+        };
         Some(chosen.id)
     }
 
@@ -219,7 +247,10 @@ impl Bindings {
                 port.connections -= 1;
                 port.exclusive -= exclusive;
             }
-            _ => debug_assert!(false, "no connection with port {local_port} and reuse = {reuse} was made"),
+            _ => debug_assert!(
+                false,
+                "no connection with port {local_port} and reuse = {reuse} was made"
+            ),
         }
         self.remove_if_empty(local_port);
     }
@@ -230,12 +261,14 @@ impl Bindings {
     /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again.
     pub(crate) fn taken_exclusively(&self, local: IpAddr, port: u16) -> bool {
         let local = local.to_canonical();
-        self.ports.find(hash(port), |p| p.number == port).is_some_and(|p| {
-            let mut bound = p.bound.iter().enumerate();
-            bound.any(|(place, b)| {
-                (place < p.listening as usize || !b.flags.reuse_address) && b.overlaps(local, true)
+        self.ports
+            .find(hash(port), |p| p.number == port)
+            .is_some_and(|p| {
+                let mut bound = p.bound.iter().enumerate();
+                bound.any(|(place, b)| {
+                    (place < p.listening as usize || !b.flags.reuse_address) && b.overlaps(local, false)
+                })
             })
-        })
     }
 
     /// Whether nobody holds this port, at any address: what a bind to port 0 looks for.
@@ -248,7 +281,9 @@ impl Bindings {
     }
 
     fn port_mut(&mut self, number: u16) -> &mut Port {
-        let entry = self.ports.entry(hash(number), |p| p.number == number, |p| hash(p.number));
+        let entry = self
+            .ports
+            .entry(hash(number), |p| p.number == number, |p| hash(p.number));
         entry.or_insert_with(|| Port::new(number)).into_mut()
     }
 
@@ -275,11 +310,15 @@ impl Default for Bindings {
 /// Without the key.
 impl fmt::Debug for Bindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bindings").field("ports", &self.ports.len()).finish_non_exhaustive()
+        f.debug_struct("Bindings")
+            .field("ports", &self.ports.len())
+            .finish_non_exhaustive()
     }
 }
 
 /// Fibonacci hashing: the product's high bits depend on all of the number, the table uses the low and the 7 highest.
 fn hash(number: u16) -> u64 {
-    u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
+    u64::from(number)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .rotate_left(32)
 }

@@ -135,7 +135,10 @@ pub(crate) struct Demux {
 impl Demux {
     /// An empty table whose hash is keyed with `key`.
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        Demux { table: HashTable::new(), function: SipHasher13::new_with_key(&key) }
+        Demux {
+            table: HashTable::new(),
+            function: SipHasher13::new_with_key(&key),
+        }
     }
 
     /// A keyed hash of the tuple: SipHash-1-3.
@@ -147,7 +150,9 @@ impl Demux {
     /// The entry of this tuple; `eq` says whether a candidate has it.
     #[inline]
     pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Entry) -> bool) -> Option<Entry> {
-        self.table.find(self.hash_of(tuple), |&raw| eq(Entry(raw))).map(|&raw| Entry(raw))
+        self.table
+            .find(self.hash_of(tuple), |&raw| eq(Entry(raw)))
+            .map(|&raw| Entry(raw))
     }
 
     /// Adds an entry, whose tuple must not be in the table. `tuple_of` is asked for the tuples of the entries that are in
@@ -161,7 +166,11 @@ impl Demux {
         let function = self.function;
         let rehash = |&raw: &u32| {
             let tuple = tuple_of(Entry(raw));
-            debug_assert!(tuple.is_some(), "{:?} is in the table and has no tuple", Entry(raw));
+            debug_assert!(
+                tuple.is_some(),
+                "{:?} is in the table and has no tuple",
+                Entry(raw)
+            );
             tuple.map_or(0, |tuple| hash(&function, &tuple))
         };
         let capacity = self.table.capacity();
@@ -191,7 +200,9 @@ impl Demux {
 /// Without the key.
 impl fmt::Debug for Demux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Demux").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Demux")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

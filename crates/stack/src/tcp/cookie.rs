@@ -51,7 +51,9 @@ pub(crate) struct Cookies {
 impl Cookies {
     /// Cookies that only the holder of `key` can make.
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        Cookies { function: SipHasher24::new_with_key(&key) }
+        Cookies {
+            function: SipHasher24::new_with_key(&key),
+        }
     }
 
     /// The sequence number that answers a SYN with sequence number `irs` and this MSS.
@@ -59,11 +61,21 @@ impl Cookies {
         let period = period(now);
         let index = MSS.iter().rposition(|&m| m <= mss).unwrap_or(0) as u32;
         let low = self.mark(tuple, irs, period).wrapping_add(index) & LOW;
-        SeqNumber(self.base(tuple).wrapping_add(period << LOW_BITS).wrapping_add(low))
+        SeqNumber(
+            self.base(tuple)
+                .wrapping_add(period << LOW_BITS)
+                .wrapping_add(low),
+        )
     }
 
     /// The MSS that the cookie `iss` holds; `None` if it is not ours, or too old.
-    pub(crate) fn check(&self, now: Instant, tuple: &FourTuple, irs: SeqNumber, iss: SeqNumber) -> Option<u16> {
+    pub(crate) fn check(
+        &self,
+        now: Instant,
+        tuple: &FourTuple,
+        irs: SeqNumber,
+        iss: SeqNumber,
+    ) -> Option<u16> {
         let rest = iss.0.wrapping_sub(self.base(tuple));
         let age = period(now).wrapping_sub(rest >> LOW_BITS) & 0xff;
         if age > 1 {
@@ -81,14 +93,21 @@ impl Cookies {
         let options = scale | if sack { SACK } else { 0 };
         let clock = now.as_millis() as u32;
         let marked = clock & !OPTIONS | options;
-        if options > clock & OPTIONS { marked.wrapping_sub(1 << OPTION_BITS) } else { marked }
+        if options > clock & OPTIONS {
+            marked.wrapping_sub(1 << OPTION_BITS)
+        } else {
+            marked
+        }
     }
 
     /// The options that the peer echoes, the connection's offset taken off. They are only the peer's word: it could have
     /// put the same in its SYN.
     pub(crate) fn options_from(&self, echo: u32) -> CookieOptions {
         let scale = echo & 0xf;
-        CookieOptions { window_scale: (scale != NO_SCALE).then_some(scale as u8), sack: echo & SACK != 0 }
+        CookieOptions {
+            window_scale: (scale != NO_SCALE).then_some(scale as u8),
+            sack: echo & SACK != 0,
+        }
     }
 
     /// Hides the period and the rest.

@@ -20,7 +20,9 @@ pub(crate) struct IsnGenerator {
 impl IsnGenerator {
     /// A generator with its own key, which never leaves it.
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        IsnGenerator { function: SipHasher24::new_with_key(&key) }
+        IsnGenerator {
+            function: SipHasher24::new_with_key(&key),
+        }
     }
 
     /// The initial sequence number of a connection that opens now: `ISN = M + F(tuple, key)` (SHLD-1).
