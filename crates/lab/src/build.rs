@@ -53,7 +53,9 @@ impl<'w> HostBuilder<'w> {
     }
     /// The interface that is being described: the last one.
     fn last(&mut self) -> &mut InterfaceConfig {
-        self.interfaces.last_mut().expect("there is one from the start, and none is taken away")
+        self.interfaces
+            .last_mut()
+            .expect("there is one from the start, and none is taken away")
     }
     /// Gives the interface an address: `10.0.0.1/24`, `fd00::1/64`.
     ///
@@ -68,7 +70,11 @@ impl<'w> HostBuilder<'w> {
     /// # Panics
     /// If it is no address.
     pub fn gateway(self, router: &str) -> Self {
-        let default = if address(router).is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        let default = if address(router).is_ipv4() {
+            "0.0.0.0/0"
+        } else {
+            "::/0"
+        };
         self.route(default, router)
     }
     /// Sends what goes to `destination` to this router.
@@ -148,7 +154,10 @@ impl<'w> RouterBuilder<'w> {
         self
     }
     fn last(&mut self) -> &mut RouterPort {
-        self.router.ports.last_mut().expect("describe a port first: .port(\"10.0.0.1/24\")")
+        self.router
+            .ports
+            .last_mut()
+            .expect("describe a port first: .port(\"10.0.0.1/24\")")
     }
     /// One more address of the port.
     ///
@@ -187,7 +196,11 @@ impl<'w> RouterBuilder<'w> {
     /// # Panics
     /// If it is no address.
     pub fn gateway(self, via: &str) -> Self {
-        let default = if address(via).is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        let default = if address(via).is_ipv4() {
+            "0.0.0.0/0"
+        } else {
+            "::/0"
+        };
         self.route(default, via)
     }
     /// Makes the port that was described last the outside of a NAT: what leaves by it has the port's IPv4 address.
@@ -195,7 +208,12 @@ impl<'w> RouterBuilder<'w> {
     /// # Panics
     /// If no port was described.
     pub fn nat(mut self, config: NatConfig) -> Self {
-        let outside = self.router.ports.len().checked_sub(1).expect("describe a port first");
+        let outside = self
+            .router
+            .ports
+            .len()
+            .checked_sub(1)
+            .expect("describe a port first");
         self.router.set_nat(outside as u16, config);
         self
     }
@@ -206,7 +224,8 @@ impl<'w> RouterBuilder<'w> {
                 self.world.names.insert(&self.name, own.address);
             }
         }
-        self.world.add_node(&self.name, Kind::Router(Box::new(self.router)), Vec::new())
+        self.world
+            .add_node(&self.name, Kind::Router(Box::new(self.router)), Vec::new())
     }
 }
 

@@ -212,7 +212,9 @@ mod tests {
     /// How many of `n` frames meet `test`.
     fn count(figures: &Impairments, n: usize, test: impl Fn(Fate) -> bool) -> usize {
         let mut channel = channel();
-        (0..n).filter(|_| test(channel.send(Instant::ZERO, 1500, figures))).count()
+        (0..n)
+            .filter(|_| test(channel.send(Instant::ZERO, 1500, figures)))
+            .count()
     }
 
     #[test]
@@ -224,9 +226,18 @@ mod tests {
         };
         let mut channel = channel();
         // 1,500 octets at 12 Mbit/s take 1 ms; the second waits for the first.
-        assert_eq!(arrival(channel.send(Instant::ZERO, 1500, &figures)), Instant::from_millis(11));
-        assert_eq!(arrival(channel.send(Instant::ZERO, 1500, &figures)), Instant::from_millis(12));
-        assert_eq!(arrival(channel.send(Instant::from_millis(50), 1500, &figures)), Instant::from_millis(61));
+        assert_eq!(
+            arrival(channel.send(Instant::ZERO, 1500, &figures)),
+            Instant::from_millis(11)
+        );
+        assert_eq!(
+            arrival(channel.send(Instant::ZERO, 1500, &figures)),
+            Instant::from_millis(12)
+        );
+        assert_eq!(
+            arrival(channel.send(Instant::from_millis(50), 1500, &figures)),
+            Instant::from_millis(61)
+        );
     }
 
     #[test]
@@ -237,8 +248,10 @@ mod tests {
             ..Impairments::default()
         };
         let mut channel = channel();
-        let mut burst = |channel: &mut Channel, figures: &Impairments, now| {
-            (0..10).filter(|_| channel.send(now, 1500, figures) != Fate::QueueFull).count()
+        let burst = |channel: &mut Channel, figures: &Impairments, now| {
+            (0..10)
+                .filter(|_| channel.send(now, 1500, figures) != Fate::QueueFull)
+                .count()
         };
         assert_eq!(burst(&mut channel, &figures, Instant::ZERO), 3);
         assert_eq!(burst(&mut channel, &figures, Instant::from_millis(2)), 2);
@@ -253,31 +266,67 @@ mod tests {
         let n = 20_000;
         let near = |got: usize, p: f64| {
             let (expected, deviation) = (n as f64 * p, (n as f64 * p * (1.0 - p)).sqrt());
-            assert!((got as f64 - expected).abs() < 5.0 * deviation, "{got} of {n}, expected {expected}");
+            assert!(
+                (got as f64 - expected).abs() < 5.0 * deviation,
+                "{got} of {n}, expected {expected}"
+            );
         };
         let perfect = Impairments::default();
-        assert_eq!(count(&perfect, n, |f| matches!(f, Fate::Arrives { again: None, .. })), n);
+        assert_eq!(
+            count(&perfect, n, |f| matches!(f, Fate::Arrives { again: None, .. })),
+            n
+        );
         for p in [0.01, 0.3] {
-            let figures = Impairments { loss: p, ..perfect.clone() };
+            let figures = Impairments {
+                loss: p,
+                ..perfect.clone()
+            };
             near(count(&figures, n, |f| f == Fate::Lost), p);
-            let figures = Impairments { duplicate: p, ..perfect.clone() };
-            near(count(&figures, n, |f| matches!(f, Fate::Arrives { again: Some(_), .. })), p);
-            let figures = Impairments { corrupt: p, ..perfect.clone() };
-            near(count(&figures, n, |f| matches!(f, Fate::Arrives { corrupted: true, .. })), p);
-            let figures = Impairments { reorder: p, ..perfect.clone() };
-            near(count(&figures, n, |f| matches!(f, Fate::Arrives { reordered: true, .. })), p);
+            let figures = Impairments {
+                duplicate: p,
+                ..perfect.clone()
+            };
+            near(
+                count(&figures, n, |f| matches!(f, Fate::Arrives { again: Some(_), .. })),
+                p,
+            );
+            let figures = Impairments {
+                corrupt: p,
+                ..perfect.clone()
+            };
+            near(
+                count(&figures, n, |f| {
+                    matches!(f, Fate::Arrives { corrupted: true, .. })
+                }),
+                p,
+            );
+            let figures = Impairments {
+                reorder: p,
+                ..perfect.clone()
+            };
+            near(
+                count(&figures, n, |f| {
+                    matches!(f, Fate::Arrives { reordered: true, .. })
+                }),
+                p,
+            );
         }
     }
 
     #[test]
     fn bursts_lose_in_runs() {
         let figures = Impairments {
-            burst: Some(Burst { begin: 0.01, end: 0.25, loss: 1.0 }),
+            burst: Some(Burst {
+                begin: 0.01,
+                end: 0.25,
+                loss: 1.0,
+            }),
             ..Impairments::default()
         };
         let mut channel = channel();
-        let lost: Vec<bool> =
-            (0..100_000).map(|_| channel.send(Instant::ZERO, 100, &figures) == Fate::Lost).collect();
+        let lost: Vec<bool> = (0..100_000)
+            .map(|_| channel.send(Instant::ZERO, 100, &figures) == Fate::Lost)
+            .collect();
         let losses = lost.iter().filter(|&&l| l).count() as f64;
         let runs = lost.windows(2).filter(|w| !w[0] && w[1]).count() as f64;
         // Bad for begin / (begin + end) of the time, in runs of 1 / end.
@@ -287,7 +336,11 @@ mod tests {
 
     #[test]
     fn jitter_is_even_and_keeps_order() {
-        let figures = Impairments { delay: ms(5), jitter: ms(10), ..Impairments::default() };
+        let figures = Impairments {
+            delay: ms(5),
+            jitter: ms(10),
+            ..Impairments::default()
+        };
         let mut channel = channel();
         let mut last = Instant::ZERO;
         let mut sum = 0.0;
@@ -303,10 +356,15 @@ mod tests {
 
     #[test]
     fn what_is_held_back_is_overtaken() {
-        let figures = Impairments { reorder: 0.5, reorder_by: ms(3), ..Impairments::default() };
+        let figures = Impairments {
+            reorder: 0.5,
+            reorder_by: ms(3),
+            ..Impairments::default()
+        };
         let mut channel = channel();
-        let arrivals: Vec<Instant> =
-            (0..100).map(|i| arrival(channel.send(Instant::from_millis(i), 100, &figures))).collect();
+        let arrivals: Vec<Instant> = (0..100)
+            .map(|i| arrival(channel.send(Instant::from_millis(i), 100, &figures)))
+            .collect();
         assert!(arrivals.windows(2).any(|w| w[0] > w[1]));
     }
 }

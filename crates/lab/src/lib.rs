@@ -20,6 +20,7 @@ pub mod impair;
 mod link;
 mod nat;
 pub mod packet;
+mod pass;
 mod rng;
 mod route;
 mod router;
@@ -27,6 +28,7 @@ mod run;
 pub mod scenarios;
 pub mod sim;
 mod switch;
+mod tell;
 mod world;
 
 pub use build::{HostBuilder, LinkEdit, RouterBuilder};

@@ -107,7 +107,12 @@ impl Lane {
             },
         };
         match fate {
-            Ok(Fate::Arrives { again, corrupted, reordered, .. }) => {
+            Ok(Fate::Arrives {
+                again,
+                corrupted,
+                reordered,
+                ..
+            }) => {
                 self.stats.duplicated += u64::from(again.is_some());
                 self.stats.corrupted += u64::from(corrupted);
                 self.stats.reordered += u64::from(reordered);
@@ -147,7 +152,10 @@ impl Lane {
 
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lane").field("figures", &self.figures).field("stats", &self.stats).finish()
+        f.debug_struct("Lane")
+            .field("figures", &self.figures)
+            .field("stats", &self.stats)
+            .finish()
     }
 }
 

@@ -9,9 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use sockeye_stack::tcp::Flags;
 use sockeye_stack::{Duration, Frame, Instant};
 
-use crate::packet::{
-    IpHeader, adjust_checksum, checksum, headers_to_head, protocol, put_u16, u16_at, v4_at,
-};
+use crate::packet::{IpHeader, adjust_checksum, checksum, headers_to_head, protocol, put_u16, u16_at, v4_at};
 
 /// Who may send in through a mapping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -238,7 +236,11 @@ impl Nat {
         };
         let key = (fields.protocol, fields.destination.1);
         let filter = self.config.filter;
-        let Some(mapping) = self.mappings.get_mut(&key).filter(|mapping| mapping.expires > now) else {
+        let Some(mapping) = self
+            .mappings
+            .get_mut(&key)
+            .filter(|mapping| mapping.expires > now)
+        else {
             return Inbound::Ours;
         };
         // Pings are told apart by their identifier; the far end has no port.
@@ -294,7 +296,11 @@ impl Nat {
     /// The outside port of an inside endpoint, given now if it has none.
     fn mapping_for(&mut self, now: Instant, inside: Endpoint) -> Option<u16> {
         if let Some(&port) = self.by_inside.get(&inside) {
-            if self.mappings.get(&(inside.0, port)).is_some_and(|mapping| mapping.expires > now) {
+            if self
+                .mappings
+                .get(&(inside.0, port))
+                .is_some_and(|mapping| mapping.expires > now)
+            {
                 return Some(port);
             }
             self.remove(inside.0, port);
@@ -355,7 +361,8 @@ impl Nat {
     fn expire(&mut self, now: Instant) {
         self.mappings.retain(|_, mapping| mapping.expires > now);
         let mappings = &self.mappings;
-        self.by_inside.retain(|inside, port| mappings.contains_key(&(inside.0, *port)));
+        self.by_inside
+            .retain(|inside, port| mappings.contains_key(&(inside.0, *port)));
     }
 }
 
@@ -385,7 +392,11 @@ impl Mapping {
         if let Some(peer) = peer {
             if self.peers.len() >= PEERS
                 && !self.peers.contains_key(&peer)
-                && let Some(oldest) = self.peers.iter().min_by_key(|(_, at)| **at).map(|(peer, _)| *peer)
+                && let Some(oldest) = self
+                    .peers
+                    .iter()
+                    .min_by_key(|(_, at)| **at)
+                    .map(|(peer, _)| *peer)
             {
                 self.peers.remove(&oldest);
             }
@@ -417,7 +428,9 @@ fn icmp_error(packet: &Frame) -> Option<(Vec<u8>, usize)> {
     let kind = bytes.get(ip.header_len)?;
     let error = ip.protocol == protocol::ICMP && matches!(kind, 3 | 4 | 11 | 12) && ip.fragment_offset == 0;
     let start = ip.header_len + 8;
-    (error && bytes.len() >= start + 28 && checksum(&bytes[ip.header_len..ip.total_len.min(bytes.len())]) == 0)
+    (error
+        && bytes.len() >= start + 28
+        && checksum(&bytes[ip.header_len..ip.total_len.min(bytes.len())]) == 0)
         .then_some((bytes, start))
 }
 /// An ICMP error with both its checksums made anew.

@@ -133,7 +133,10 @@ impl Packet {
     /// An acknowledgment and nothing else.
     pub fn is_pure_ack(&self) -> bool {
         const OTHER: Flags = Flags::SYN.union(Flags::FIN).union(Flags::RST);
-        self.is_tcp() && self.flags.contains(Flags::ACK) && !self.flags.intersects(OTHER) && self.payload_len == 0
+        self.is_tcp()
+            && self.flags.contains(Flags::ACK)
+            && !self.flags.intersects(OTHER)
+            && self.payload_len == 0
     }
     /// A UDP datagram.
     pub fn is_udp(&self) -> bool {
@@ -266,7 +269,9 @@ pub(crate) fn headers_to_head(frame: &mut Frame, link: usize) {
 
 /// One's complement sum of 16-bit words (RFC 1071), not folded yet.
 fn sum(bytes: &[u8]) -> u32 {
-    let words = bytes.chunks(2).map(|w| u32::from(w[0]) << 8 | w.get(1).map_or(0, |&b| u32::from(b)));
+    let words = bytes
+        .chunks(2)
+        .map(|w| u32::from(w[0]) << 8 | w.get(1).map_or(0, |&b| u32::from(b)));
     // 65,535 octets at most: 32,768 words of 16 bits fit into 32.
     words.sum()
 }
@@ -300,7 +305,13 @@ pub fn adjust_checksum(check: u16, old: &[u8], new: &[u8]) -> u16 {
 ///
 /// # Panics
 /// If the addresses are of different families.
-pub fn ip_packet(source: IpAddr, destination: IpAddr, protocol: u8, hop_limit: u8, segment: &[u8]) -> Vec<u8> {
+pub fn ip_packet(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    hop_limit: u8,
+    segment: &[u8],
+) -> Vec<u8> {
     let mut packet = match (source, destination) {
         (IpAddr::V4(s), IpAddr::V4(d)) => {
             let mut b = vec![0x45, 0, 0, 0, 0, 0, 0, 0, hop_limit, protocol, 0, 0];
@@ -414,7 +425,10 @@ mod tests {
         let packet = Packet::of_ip(&bytes, bytes.len()).unwrap();
         assert_eq!((packet.source, packet.source_port), A);
         assert_eq!((packet.destination, packet.destination_port), B);
-        assert_eq!((packet.seq, packet.ack, packet.payload_len), (SeqNumber(7), SeqNumber(9), 5));
+        assert_eq!(
+            (packet.seq, packet.ack, packet.payload_len),
+            (SeqNumber(7), SeqNumber(9), 5)
+        );
         assert!(packet.is_data() && !packet.is_syn() && !packet.is_pure_ack());
         let udp = udp_packet(A, B, b"odd");
         assert!(checksums_stand(&udp) && Packet::of_ip(&udp, udp.len()).unwrap().is_udp());

@@ -36,7 +36,9 @@ pub(crate) struct Routes(Vec<(Cidr, IpAddr)>);
 
 impl Routes {
     pub(crate) fn add(&mut self, destination: Cidr, via: IpAddr) {
-        let place = self.0.partition_point(|(other, _)| other.prefix >= destination.prefix);
+        let place = self
+            .0
+            .partition_point(|(other, _)| other.prefix >= destination.prefix);
         self.0.insert(place, (destination, via));
     }
     /// The router for `address`, and how long its prefix is.
@@ -54,7 +56,11 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins() {
         let mut routes = Routes::default();
-        for (to, via) in [("0.0.0.0/0", "1.1.1.1"), ("10.0.0.0/8", "2.2.2.2"), ("10.1.0.0/16", "3.3.3.3")] {
+        for (to, via) in [
+            ("0.0.0.0/0", "1.1.1.1"),
+            ("10.0.0.0/8", "2.2.2.2"),
+            ("10.1.0.0/16", "3.3.3.3"),
+        ] {
             routes.add(cidr(to), via.parse().unwrap());
         }
         routes.add(cidr("::/0"), "fd00::1".parse().unwrap());

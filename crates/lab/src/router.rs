@@ -11,8 +11,8 @@ use sockeye_stack::{Frame, Instant, Medium};
 
 use crate::nat::{Inbound, Nat, NatConfig};
 use crate::packet::{
-    IpHeader, adjust_checksum, checksum, checksums_stand, ethertype, headers_to_head, ip_packet, protocol, put_u16,
-    u16_at, v4_at, v6_at,
+    IpHeader, adjust_checksum, checksum, checksums_stand, ethertype, headers_to_head, ip_packet, protocol,
+    put_u16, u16_at, v4_at, v6_at,
 };
 use crate::route::{Routes, contains, is_broadcast};
 
@@ -55,7 +55,10 @@ impl RouterPort {
         }
     }
     fn address(&self, v4: bool) -> Option<IpAddr> {
-        self.addresses.iter().map(|cidr| cidr.address).find(|a| a.is_ipv4() == v4)
+        self.addresses
+            .iter()
+            .map(|cidr| cidr.address)
+            .find(|a| a.is_ipv4() == v4)
     }
     fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|cidr| cidr.address == address)
@@ -100,7 +103,7 @@ impl Router {
         match mac {
             None => self.packet(now, port, frame, out),
             Some(mac) => {
-                if let Some(packet) = self.from_ethernet(port, mac, frame, out) {
+                if let Some(packet) = self.take_ethernet(port, mac, frame, out) {
                     self.packet(now, port, packet, out);
                 }
             }
@@ -114,7 +117,9 @@ impl Router {
         let Some(mut ip) = IpHeader::parse(packet.head.as_slice()) else {
             return;
         };
-        if ip.total_len > packet.len() || (ip.is_v4() && checksum(&packet.head.as_slice()[..ip.header_len]) != 0) {
+        if ip.total_len > packet.len()
+            || (ip.is_v4() && checksum(&packet.head.as_slice()[..ip.header_len]) != 0)
+        {
             return;
         }
         packet.truncate(ip.total_len); // link padding goes
@@ -194,10 +199,14 @@ impl Router {
     /// The port and next hop for an address: own networks and routes, the longest prefix first.
     fn find_route(&self, destination: IpAddr) -> Option<(u16, IpAddr)> {
         let connected = |address: IpAddr| {
-            let networks = self.ports.iter().enumerate().flat_map(|(place, port)| {
-                port.addresses.iter().map(move |cidr| (place as u16, cidr))
-            });
-            networks.filter(|(_, cidr)| contains(cidr, address)).max_by_key(|(_, cidr)| cidr.prefix)
+            let networks = self
+                .ports
+                .iter()
+                .enumerate()
+                .flat_map(|(place, port)| port.addresses.iter().map(move |cidr| (place as u16, cidr)));
+            networks
+                .filter(|(_, cidr)| contains(cidr, address))
+                .max_by_key(|(_, cidr)| cidr.prefix)
         };
         let routed = self.routes.find(destination);
         match (connected(destination), routed) {
@@ -227,7 +236,9 @@ impl Router {
     fn error(&mut self, port: u16, ip: &IpHeader, packet: &Frame, kind: (u8, u8), value: u32, out: &mut Out) {
         let bytes = packet.to_vec();
         let about_icmp_error = match ip.protocol {
-            protocol::ICMP => bytes.get(ip.header_len).is_none_or(|kind| !matches!(kind, 0 | 8 | 13..=18)),
+            protocol::ICMP => bytes
+                .get(ip.header_len)
+                .is_none_or(|kind| !matches!(kind, 0 | 8 | 13..=18)),
             protocol::ICMPV6 => bytes.get(ip.header_len).is_none_or(|kind| *kind < 128),
             _ => false,
         };
@@ -242,7 +253,11 @@ impl Router {
         let mut message = vec![kind.0, kind.1, 0, 0];
         message.extend_from_slice(&value.to_be_bytes());
         message.extend_from_slice(&bytes[..quoted]);
-        let protocol = if ip.is_v4() { protocol::ICMP } else { protocol::ICMPV6 };
+        let protocol = if ip.is_v4() {
+            protocol::ICMP
+        } else {
+            protocol::ICMPV6
+        };
         let error = ip_packet(own, ip.source, protocol, 64, &message);
         self.originate(port, error, Cause::IcmpError, out);
     }
@@ -298,18 +313,22 @@ impl Router {
             (Some(IpAddr::V6(own)), IpAddr::V6(whom)) => {
                 let o = whom.octets();
                 // Solicited-node group (RFC 4291 section 2.7.1).
-                let group = Ipv6Addr::from([
-                    0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, o[13], o[14], o[15],
-                ]);
+                let group =
+                    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, o[13], o[14], o[15]]);
                 let packet = neighbor_message(135, own, group, whom, 1, mac);
-                with_header([0x33, 0x33, 0xff, o[13], o[14], o[15]], mac, ethertype::IPV6, &packet)
+                with_header(
+                    [0x33, 0x33, 0xff, o[13], o[14], o[15]],
+                    mac,
+                    ethertype::IPV6,
+                    &packet,
+                )
             }
             _ => return,
         };
         out.push((port, frame, Cause::NeighborRequest));
     }
     /// Takes the link header off. `None` if the frame is not for us, or was about addresses and is dealt with.
-    fn from_ethernet(&mut self, port: u16, mac: [u8; 6], mut frame: Frame, out: &mut Out) -> Option<Frame> {
+    fn take_ethernet(&mut self, port: u16, mac: [u8; 6], mut frame: Frame, out: &mut Out) -> Option<Frame> {
         let head = frame.head.as_slice();
         if head.len() < 14 || !(head[..6] == mac || head[0] & 1 != 0) {
             return None;
@@ -347,7 +366,11 @@ impl Router {
             return;
         }
         if let Some(Neighbor::Asked(waiting)) = full.neighbors.insert(who, Neighbor::Known(at)) {
-            out.extend(waiting.into_iter().map(|packet| (port, with_ethernet(at, mac, packet), Cause::Forwarded)));
+            out.extend(
+                waiting
+                    .into_iter()
+                    .map(|packet| (port, with_ethernet(at, mac, packet), Cause::Forwarded)),
+            );
         }
     }
     fn arp(&mut self, port: u16, mac: [u8; 6], message: &[u8], out: &mut Out) {
@@ -398,7 +421,13 @@ impl Router {
         }
         if message[0] == 135 && self.ports[usize::from(port)].has(target.into()) && !source.is_unspecified() {
             let answer = neighbor_message(136, target, source, target, 2, mac);
-            self.transmit(port, source.into(), Frame::from(answer), Cause::NeighborReply, out);
+            self.transmit(
+                port,
+                source.into(),
+                Frame::from(answer),
+                Cause::NeighborReply,
+                out,
+            );
         }
         true
     }
@@ -429,7 +458,11 @@ fn fragments(ip: &IpHeader, packet: &Frame, mtu: usize) -> Vec<Frame> {
         let mut fragment = header.to_vec();
         put_u16(&mut fragment, 2, (header.len() + piece.len()) as u16);
         let more = if last && !ip.more_fragments { 0 } else { 0x2000 };
-        put_u16(&mut fragment, 6, more | ((ip.fragment_offset + n * room) / 8) as u16);
+        put_u16(
+            &mut fragment,
+            6,
+            more | ((ip.fragment_offset + n * room) / 8) as u16,
+        );
         put_u16(&mut fragment, 10, 0);
         let check = checksum(&fragment);
         put_u16(&mut fragment, 10, check);

@@ -46,7 +46,9 @@ impl Lab {
     /// If there is none.
     pub fn host(&self, name: &str) -> Host {
         let world = self.lock();
-        let id = world.find(name).unwrap_or_else(|| panic!("there is no host {name}"));
+        let id = world
+            .find(name)
+            .unwrap_or_else(|| panic!("there is no host {name}"));
         world.host_handle(id).clone()
     }
     /// Where the programs of a host have their sockets.
@@ -160,7 +162,10 @@ async fn drive(lab: Lab, kicks: Arc<Kicks>, idle: Arc<Idle>) -> Never {
         }
         // All tasks wait. Where to go from here, in nanoseconds since the start?
         let now = start.elapsed().as_nanos() as u64;
-        assert!(u128::from(now) < LIMIT.as_nanos(), "the program has run for a year of virtual time");
+        assert!(
+            u128::from(now) < LIMIT.as_nanos(),
+            "the program has run for a year of virtual time"
+        );
         let whole = now.next_multiple_of(MILLI);
         let goal = next.map_or(u64::MAX, |at| at.since(epoch).as_nanos());
         if whole > now || goal < now + MILLI {
@@ -204,7 +209,10 @@ mod tests {
         assert_eq!(times[1], Instant::from_secs(3600));
         assert_eq!(times[2], Instant::from_secs(3600) + ms(5));
         assert_eq!(world.now(), times[2]);
-        assert!(real.elapsed().as_secs() < 60, "an hour of virtual time takes no real one");
+        assert!(
+            real.elapsed().as_secs() < 60,
+            "an hour of virtual time takes no real one"
+        );
     }
 
     /// Frames that bounce over a link with an odd delay, and a program whose timers are in whole milliseconds.
@@ -212,7 +220,9 @@ mod tests {
     fn the_world_keeps_its_nanoseconds_between_tokios_milliseconds() {
         let mut world = World::new(1);
         let (a, b) = (world.raw("a"), world.raw("b"));
-        world.link(a, b).delay(sockeye_stack::Duration::from_nanos(1_300_007));
+        world
+            .link(a, b)
+            .delay(sockeye_stack::Duration::from_nanos(1_300_007));
         let frame = |n: u8| udp_packet(([10, 0, 0, 1].into(), 1), ([10, 0, 0, 2].into(), 2), &[n]);
         let (slept, mut world) = run(world, move |lab| async move {
             let mut slept = Vec::new();
@@ -227,7 +237,9 @@ mod tests {
         assert!(slept.iter().all(|&d| d == ms(1)), "{slept:?}");
         world.run_for(ms(10));
         let arrivals: Vec<Instant> = world.received(b).into_iter().map(|(at, ..)| at).collect();
-        let expected: Vec<Instant> = (0..10).map(|n| Instant::from_nanos(n * 1_000_000 + 1_300_007)).collect();
+        let expected: Vec<Instant> = (0..10)
+            .map(|n| Instant::from_nanos(n * 1_000_000 + 1_300_007))
+            .collect();
         assert_eq!(arrivals, expected);
     }
 
@@ -252,6 +264,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "its own words")]
     fn a_program_s_panic_is_the_runner_s() {
-        run(World::new(1), |_| async { panic!("its own words") });
+        run(World::new(1), |lab| async move {
+            assert!(lab.now() > Instant::ZERO, "its own words")
+        });
     }
 }

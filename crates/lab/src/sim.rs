@@ -14,9 +14,11 @@ use std::fmt;
 
 use sockeye_stack::config::CongestionControl;
 use sockeye_stack::tcp::{State, TcpOptions};
-use sockeye_stack::{Config, Duration, Instant, Profile, RecvError, SendError, SocketId};
+use sockeye_stack::{Capabilities, Config, Duration, Instant, Profile, RecvError, SendError, SocketId};
 
+use crate::build::HostBuilder;
 use crate::impair::{Burst, Impairments, Queue};
+use crate::link::{Direction, LinkStats};
 use crate::rng::Rng;
 use crate::world::{LinkId, NodeId, World};
 use crate::{ms, secs};
@@ -50,6 +52,8 @@ pub struct Plan {
     pub heals_after: Duration,
     /// A smaller MTU behind the router from some time on.
     pub mtu_change: Option<(Duration, u32)>,
+    /// Nobody checks checksums: corruption must then break an oracle, which shows that it would be noticed.
+    pub unchecked: bool,
     /// Compute the digest of all records.
     pub digest: bool,
 }
@@ -61,6 +65,8 @@ pub struct Outcome {
     pub finished: Instant,
     /// When the last trace of the connection was gone.
     pub gone: Instant,
+    /// What the impaired link did, towards the server and back.
+    pub link: [LinkStats; 2],
     /// The digest, if asked for.
     pub digest: u64,
 }
@@ -77,7 +83,11 @@ pub struct Failure {
 }
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {} at {}: {}\n{:#?}", self.plan.seed, self.at, self.what, self.plan)
+        write!(
+            f,
+            "seed {} at {}: {}\n{:#?}",
+            self.plan.seed, self.at, self.what, self.plan
+        )
     }
 }
 impl std::error::Error for Failure {}
@@ -107,16 +117,26 @@ impl Plan {
             figures: [figures.clone(), figures],
             heals_after: Duration::ZERO,
             mtu_change: None,
+            unchecked: false,
             digest: false,
         }
     }
     /// Draws a plan.
     pub fn from_seed(seed: u64) -> Plan {
         let rng = &mut Rng::new(seed).fork(0x706c_616e);
-        let rate = pick(rng, &[None, Some(200_000), Some(1_000_000), Some(10_000_000), Some(100_000_000)]);
+        let rate = pick(
+            rng,
+            &[
+                None,
+                Some(200_000),
+                Some(1_000_000),
+                Some(10_000_000),
+                Some(100_000_000),
+            ],
+        );
         let delay = Duration::from_nanos(rng.below(100_000_000));
         let figures = [draw_figures(rng, rate, delay), draw_figures(rng, rate, delay)];
-        let most = if rate == Some(200_000) { 40_000 } else { 400_000 };
+        let most = if rate == Some(200_000) { 60_000 } else { 800_000 };
         let v6 = rng.chance(0.5);
         let routed = rng.chance(0.5);
         let smaller = rng.range(if v6 { 1280 } else { 576 }, 1499) as u32;
@@ -129,9 +149,14 @@ impl Plan {
             chunk: pick(rng, &[1, 100, 1460, 5000, 65_536]),
             nodelay: rng.chance(0.3),
             receive_buffer: rng.chance(0.4).then(|| rng.range(2048, 65_536) as u32),
-            reads_from: if rng.chance(0.2) { ms(rng.range(100, 20_000)) } else { Duration::ZERO },
+            reads_from: if rng.chance(0.2) {
+                ms(rng.range(100, 20_000))
+            } else {
+                Duration::ZERO
+            },
             figures,
-            heals_after: ms(rng.range(0, 60_000)),
+            // Less than the 31 s after which the last SYN,ACK is repeated: a half-open connection must not be given up.
+            heals_after: ms(rng.range(0, 25_000)),
             mtu_change: (routed && rng.chance(0.4)).then(|| (ms(rng.range(0, 5000)), smaller)),
             ..Plan::quiet(seed)
         }
@@ -141,8 +166,11 @@ impl Plan {
 fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.below(from.len() as u64) as usize].clone()
 }
-/// Any order of magnitude from nothing to `most` octets.
+/// Up to `most` octets, or of any order of magnitude below.
 fn draw_size(rng: &mut Rng, most: usize) -> usize {
+    if rng.chance(0.5) {
+        return rng.below(most as u64) as usize;
+    }
     let magnitude = rng.below(most.ilog2().into()) as u32;
     (rng.below(2 << magnitude) as usize).min(most)
 }
@@ -161,16 +189,29 @@ fn draw_figures(rng: &mut Rng, rate: Option<u64>, delay: Duration) -> Impairment
         reorder: pick(rng, &[0.0, 0.0, 0.05, 0.4]),
         reorder_by: ms(rng.range(1, 50)),
         corrupt: pick(rng, &[0.0, 0.0, 0.01, 0.1]),
-        queue: Queue::Packets(rng.range(4, 300) as usize),
+        queue: Queue::Packets(if rng.chance(0.5) {
+            rng.range(3, 12)
+        } else {
+            rng.range(12, 300)
+        } as usize),
         ..Impairments::default()
     }
 }
 
-/// Byte `at` of a stream: what is sent is not kept anywhere.
-fn byte_of(stream: u64, at: usize) -> u8 {
-    let word = Rng::new(stream ^ (at as u64 / 8) << 8).next_u64();
-    word.to_le_bytes()[at % 8]
+/// The bytes of a stream from `at` on: what is sent is not kept anywhere.
+fn stream_bytes(stream: u64, at: usize, out: &mut [u8]) {
+    let (mut at, mut out) = (at, out);
+    while !out.is_empty() {
+        let word = Rng::new(stream ^ (at as u64 / 8) << 8).next_u64().to_le_bytes();
+        let n = (8 - at % 8).min(out.len());
+        let (now, later) = out.split_at_mut(n);
+        now.copy_from_slice(&word[at % 8..at % 8 + n]);
+        (at, out) = (at + n, later);
+    }
 }
+
+/// Octets handled at once.
+const BUFFER: usize = 8192;
 
 /// One side's application.
 struct Side {
@@ -187,6 +228,7 @@ struct Side {
     shut: bool,
     ended: bool,
     closed: bool,
+    buffer: Vec<u8>,
 }
 
 impl Side {
@@ -223,9 +265,11 @@ impl Side {
     }
     fn send(&mut self, socket: &mut sockeye_stack::tcp::TcpSocket<'_>) -> Result<(), String> {
         while self.sent < self.sends.1 {
-            let end = (self.sent + self.chunk).min(self.sends.1);
-            let data: Vec<u8> = (self.sent..end).map(|at| byte_of(self.sends.0, at)).collect();
-            match socket.send(&data) {
+            let left = self.sends.1 - self.sent;
+            let n = self.chunk.min(left).min(socket.writable().max(1)).min(BUFFER);
+            let data = &mut self.buffer[..n];
+            stream_bytes(self.sends.0, self.sent, data);
+            match socket.send(data) {
                 Ok(n) if n > 0 && n <= data.len() => self.sent += n,
                 Ok(n) => return Err(format!("{}: send took {n} of {} octets", self.name, data.len())),
                 Err(SendError::WouldBlock) => return Ok(()),
@@ -233,13 +277,15 @@ impl Side {
             }
         }
         if !self.shut {
-            socket.shutdown_send().map_err(|error| format!("{}: shutdown: {error}", self.name))?;
+            socket
+                .shutdown_send()
+                .map_err(|error| format!("{}: shutdown: {error}", self.name))?;
             self.shut = true;
         }
         Ok(())
     }
     fn receive(&mut self, socket: &mut sockeye_stack::tcp::TcpSocket<'_>) -> Result<(), String> {
-        let mut buf = [0; 4096];
+        let mut buf = [0; BUFFER];
         while !self.ended {
             let n = match socket.recv(&mut buf) {
                 Ok(n) => n,
@@ -250,15 +296,22 @@ impl Side {
                 self.ended = true;
                 if self.received != self.receives.1 {
                     let (got, all) = (self.received, self.receives.1);
-                    return Err(format!("{}: the stream ended after {got} of {all} octets", self.name));
+                    return Err(format!(
+                        "{}: the stream ended after {got} of {all} octets",
+                        self.name
+                    ));
                 }
                 return Ok(());
             }
-            for (i, &byte) in buf[..n].iter().enumerate() {
-                let at = self.received + i;
-                if at >= self.receives.1 || byte != byte_of(self.receives.0, at) {
-                    return Err(format!("{}: octet {at} is not what was sent", self.name));
-                }
+            let expected = &mut self.buffer[..n];
+            stream_bytes(self.receives.0, self.received, expected);
+            if self.received + n > self.receives.1 || buf[..n] != *expected {
+                let at = self.received;
+                return Err(format!(
+                    "{}: octets {at} to {} are not what was sent",
+                    self.name,
+                    at + n
+                ));
             }
             self.received += n;
         }
@@ -309,13 +362,19 @@ impl<'p> Run<'p> {
         let address = address.parse().map_err(|e| format!("{e}"))?;
         let mut stack = world.stack(server);
         let listener = stack.tcp_socket(options.clone());
-        stack.tcp_bind(listener, address).map_err(|e| format!("bind: {e}"))?;
-        stack.tcp_listen(listener, 8).map_err(|e| format!("listen: {e}"))?;
+        stack
+            .tcp_bind(listener, address)
+            .map_err(|e| format!("bind: {e}"))?;
+        stack
+            .tcp_listen(listener, 8)
+            .map_err(|e| format!("listen: {e}"))?;
         drop(stack);
         let now = world.now();
         let mut stack = world.stack(client);
         let id = stack.tcp_socket(options);
-        stack.tcp_connect(now, id, address).map_err(|e| format!("connect: {e}"))?;
+        stack
+            .tcp_connect(now, id, address)
+            .map_err(|e| format!("connect: {e}"))?;
         drop(stack);
         let side = |node, name, socket, sends: usize, receives: usize| Side {
             node,
@@ -329,6 +388,7 @@ impl<'p> Run<'p> {
             shut: false,
             ended: false,
             closed: false,
+            buffer: vec![0; BUFFER],
         };
         Ok(Run {
             plan,
@@ -342,7 +402,10 @@ impl<'p> Run<'p> {
     fn go(&mut self) -> Result<Outcome, String> {
         let reads_from = Instant::ZERO + self.plan.reads_from;
         let heals = Instant::ZERO + self.plan.heals_after;
-        let change = self.plan.mtu_change.map(|(after, mtu)| (Instant::ZERO + after, mtu));
+        let change = self
+            .plan
+            .mtu_change
+            .map(|(after, mtu)| (Instant::ZERO + after, mtu));
         let mut marks = vec![reads_from, heals];
         marks.extend(change.map(|(at, _)| at));
         marks.sort();
@@ -362,20 +425,31 @@ impl<'p> Run<'p> {
         }
         let end = self.world.now() + PATIENCE;
         if !done && !self.until(end)? {
-            return Err(format!("no end in sight although the network is sound: {}", self.progress()));
+            return Err(format!(
+                "no end in sight although the network is sound: {}",
+                self.progress()
+            ));
         }
         let finished = self.world.now();
         self.nothing_is_left()?;
         Ok(Outcome {
             finished,
             gone: self.world.now(),
+            link: [Direction::Forward, Direction::Backward]
+                .map(|lane| self.world.link_stats(self.link, lane)),
             digest: self.world.digest(),
         })
     }
     /// Lets both sides work until `end`. Returns whether they have finished.
     fn until(&mut self, end: Instant) -> Result<bool, String> {
         let reads_from = Instant::ZERO + self.plan.reads_from;
-        let Run { world, client, server, listener, .. } = self;
+        let Run {
+            world,
+            client,
+            server,
+            listener,
+            ..
+        } = self;
         let mut wrong = None;
         let limit = end - world.now();
         let done = world.run_until(limit, |world| {
@@ -411,7 +485,9 @@ impl<'p> Run<'p> {
         let config = Config::new(self.plan.profile);
         let limit = config.msl * 2 + config.r2 + secs(60);
         let gone = self.world.run_until(limit, |world| {
-            [client, server].iter().all(|&node| world.host_handle(node).lock().snapshot().sockets.is_empty())
+            [client, server]
+                .iter()
+                .all(|&node| world.host_handle(node).lock().snapshot().sockets.is_empty())
         });
         if !gone {
             return Err(format!("something is left after {limit}: {}", self.progress()));
@@ -450,16 +526,35 @@ fn accept(world: &mut World, server: &mut Side, listener: SocketId) -> Result<()
 /// Client and server, with a router between them or not. The link that is returned is the impaired one; forward is
 /// towards the server.
 fn network(world: &mut World, plan: &Plan) -> (NodeId, NodeId, LinkId) {
-    let config = Config::new(plan.profile);
+    fn host<'w>(world: &'w mut World, name: &str, plan: &Plan) -> HostBuilder<'w> {
+        let capabilities = Capabilities {
+            no_checksums: plan.unchecked,
+            ..Capabilities::default()
+        };
+        world
+            .host(name)
+            .config(Config::new(plan.profile))
+            .capabilities(capabilities)
+    }
     let (client, server) = if plan.routed {
-        let client = world.host("client").config(config.clone()).ip("10.1.0.1/24").gateway("10.1.0.254");
+        let client = host(world, "client", plan)
+            .ip("10.1.0.1/24")
+            .gateway("10.1.0.254");
         let client = client.ip("fd00:1::1/64").gateway("fd00:1::ff").id();
-        let server = world.host("server").config(config).ip("10.2.0.2/24").gateway("10.2.0.254");
+        let server = host(world, "server", plan)
+            .ip("10.2.0.2/24")
+            .gateway("10.2.0.254");
         let server = server.ip("fd00:2::2/64").gateway("fd00:2::ff").id();
         (client, server)
     } else {
-        let client = world.host("client").config(config.clone()).ip("10.2.0.1/24").ip("fd00:2::1/64").id();
-        let server = world.host("server").config(config).ip("10.2.0.2/24").ip("fd00:2::2/64").id();
+        let client = host(world, "client", plan)
+            .ip("10.2.0.1/24")
+            .ip("fd00:2::1/64")
+            .id();
+        let server = host(world, "server", plan)
+            .ip("10.2.0.2/24")
+            .ip("fd00:2::2/64")
+            .id();
         (client, server)
     };
     let before = match plan.routed {
@@ -472,7 +567,10 @@ fn network(world: &mut World, plan: &Plan) -> (NodeId, NodeId, LinkId) {
         false => client,
     };
     let [there, back] = plan.figures.clone();
-    let link = world.link(before, server).forward().figures(|f| *f = there.clone());
+    let link = world
+        .link(before, server)
+        .forward()
+        .figures(|f| *f = there.clone());
     let link = link.backward().figures(|f| *f = back.clone()).id();
     (client, server, link)
 }
@@ -494,9 +592,13 @@ mod tests {
 
     #[test]
     fn streams_have_no_short_period() {
-        let bytes: Vec<u8> = (0..4096).map(|at| byte_of(1, at)).collect();
+        let mut bytes = [0; 4096];
+        stream_bytes(1, 0, &mut bytes);
         for period in 1..2048 {
             assert_ne!(bytes[..1024], bytes[period..period + 1024], "period {period}");
+            let mut part = [0; 100];
+            stream_bytes(1, period, &mut part);
+            assert_eq!(part, bytes[period..period + 100]);
         }
     }
 }

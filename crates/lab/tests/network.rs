@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sockeye_lab::packet::{
-    checksums_stand, echo_request, ip_packet, protocol, tcp_packet, udp_packet,
-};
+use sockeye_lab::packet::{checksums_stand, echo_request, ip_packet, protocol, tcp_packet, udp_packet};
 use sockeye_lab::{Direction, Filter, NatConfig, NodeId, Packet, World, mbit, ms, secs};
 use sockeye_stack::Instant;
 use sockeye_stack::tcp::Flags;
@@ -14,7 +12,11 @@ fn ip(text: &str) -> IpAddr {
 }
 /// What came to a port, as bytes; every packet must have sound checksums.
 fn got(world: &mut World, node: NodeId) -> Vec<Vec<u8>> {
-    let frames: Vec<Vec<u8>> = world.received(node).into_iter().map(|(.., frame)| frame.to_vec()).collect();
+    let frames: Vec<Vec<u8>> = world
+        .received(node)
+        .into_iter()
+        .map(|(.., frame)| frame.to_vec())
+        .collect();
     assert!(frames.iter().all(|bytes| checksums_stand(bytes)), "{frames:?}");
     frames
 }
@@ -36,8 +38,16 @@ fn routed() -> (World, NodeId, NodeId, sockeye_lab::LinkId) {
 #[test]
 fn a_router_forwards_and_counts_down() {
     let (mut world, a, b, _) = routed();
-    world.inject(a, 0, udp_packet((ip("10.0.1.1"), 5), (ip("10.0.2.1"), 7), b"hello"));
-    world.inject(a, 0, udp_packet((ip("fd00:1::1"), 5), (ip("fd00:2::1"), 7), b"hello"));
+    world.inject(
+        a,
+        0,
+        udp_packet((ip("10.0.1.1"), 5), (ip("10.0.2.1"), 7), b"hello"),
+    );
+    world.inject(
+        a,
+        0,
+        udp_packet((ip("fd00:1::1"), 5), (ip("fd00:2::1"), 7), b"hello"),
+    );
     world.run_for(secs(1));
     let frames = world.received(b);
     assert_eq!(frames.len(), 2);
@@ -46,26 +56,38 @@ fn a_router_forwards_and_counts_down() {
         let bytes = frame.to_vec();
         assert!(checksums_stand(&bytes));
         let packet = look(&bytes);
-        assert_eq!((packet.hop_limit, packet.payload_len, packet.destination_port), (63, 5, 7));
+        assert_eq!(
+            (packet.hop_limit, packet.payload_len, packet.destination_port),
+            (63, 5, 7)
+        );
     }
 }
 
 #[test]
 fn a_router_answers_pings_and_tells_of_expired_packets() {
     let (mut world, a, b, _) = routed();
-    for (own, far, near) in [("10.0.1.1", "10.0.2.1", "10.0.1.254"), ("fd00:1::1", "fd00:2::1", "fd00:1::ff")] {
+    for (own, far, near) in [
+        ("10.0.1.1", "10.0.2.1", "10.0.1.254"),
+        ("fd00:1::1", "fd00:2::1", "fd00:1::ff"),
+    ] {
         let (reply, exceeded) = if own.contains('.') { (0, 11) } else { (129, 3) };
         world.inject(a, 0, echo_request(ip(own), ip(near), 9, 1, b"ping"));
         world.run_for(secs(1));
         let answer = got(&mut world, a);
-        assert_eq!((look(&answer[0]).icmp, look(&answer[0]).source), ((reply, 0), ip(near)));
+        assert_eq!(
+            (look(&answer[0]).icmp, look(&answer[0]).source),
+            ((reply, 0), ip(near))
+        );
         assert!(answer[0].ends_with(b"ping"));
 
         let dying = ip_packet(ip(own), ip(far), protocol::UDP, 1, &[0, 5, 0, 7, 0, 8, 0, 0]);
         world.inject(a, 0, dying.clone());
         world.run_for(secs(1));
         let error = got(&mut world, a);
-        assert_eq!((look(&error[0]).icmp, look(&error[0]).source), ((exceeded, 0), ip(near)));
+        assert_eq!(
+            (look(&error[0]).icmp, look(&error[0]).source),
+            ((exceeded, 0), ip(near))
+        );
         assert!(error[0].ends_with(&dying), "the packet is quoted as it came");
         assert!(got(&mut world, b).is_empty());
     }
@@ -75,7 +97,10 @@ fn a_router_answers_pings_and_tells_of_expired_packets() {
 fn a_router_says_what_is_too_big() {
     let (mut world, a, b, link) = routed();
     world.edit(link).mtu(1280);
-    for (own, far, kind) in [("10.0.1.1", "10.0.2.1", (3, 4)), ("fd00:1::1", "fd00:2::1", (2, 0))] {
+    for (own, far, kind) in [
+        ("10.0.1.1", "10.0.2.1", (3, 4)),
+        ("fd00:1::1", "fd00:2::1", (2, 0)),
+    ] {
         let mut big = udp_packet((ip(own), 5), (ip(far), 7), &[1; 1400]);
         if own.contains('.') {
             big = dont_fragment(big);
@@ -126,9 +151,21 @@ fn a_router_drops_what_it_must() {
     bad[11] ^= 1; // the header's checksum
     world.inject(a, 0, bad);
     world.inject(a, 0, good[..27].to_vec()); // shorter than it says
-    world.inject(a, 0, udp_packet((ip("10.0.1.1"), 5), (ip("10.0.2.255"), 7), b"broadcast"));
-    world.inject(a, 0, udp_packet((ip("10.0.1.1"), 5), (ip("224.0.0.1"), 7), b"group"));
-    world.inject(a, 0, udp_packet((ip("127.0.0.1"), 5), (ip("10.0.2.1"), 7), b"loopback"));
+    world.inject(
+        a,
+        0,
+        udp_packet((ip("10.0.1.1"), 5), (ip("10.0.2.255"), 7), b"broadcast"),
+    );
+    world.inject(
+        a,
+        0,
+        udp_packet((ip("10.0.1.1"), 5), (ip("224.0.0.1"), 7), b"group"),
+    );
+    world.inject(
+        a,
+        0,
+        udp_packet((ip("127.0.0.1"), 5), (ip("10.0.2.1"), 7), b"loopback"),
+    );
     for len in 0..64 {
         world.inject(a, 0, vec![0x45; len]);
         world.inject(a, 0, vec![0x60; len]);
@@ -136,7 +173,11 @@ fn a_router_drops_what_it_must() {
     world.run_for(secs(1));
     assert!(got(&mut world, b).is_empty() && got(&mut world, a).is_empty());
     // No route: the sender is told.
-    world.inject(a, 0, udp_packet((ip("10.0.1.1"), 5), (ip("192.0.2.1"), 7), b"lost"));
+    world.inject(
+        a,
+        0,
+        udp_packet((ip("10.0.1.1"), 5), (ip("192.0.2.1"), 7), b"lost"),
+    );
     world.run_for(secs(1));
     assert_eq!(look(&got(&mut world, a)[0]).icmp, (3, 0));
 }
@@ -146,25 +187,48 @@ fn a_router_drops_what_it_must() {
 fn a_router_finds_and_is_found_on_ethernet() {
     let mut world = World::new(1);
     let (a, b) = (world.raw("a"), world.raw("b"));
-    let router = world.router("r").port("10.0.1.254/24").ip("fd00:1::ff/64").ethernet();
+    let router = world
+        .router("r")
+        .port("10.0.1.254/24")
+        .ip("fd00:1::ff/64")
+        .ethernet();
     let router = router.port("10.0.2.254/24").ip("fd00:2::ff/64").id();
     world.link(a, router);
     world.link(router, b);
     let mac = [2, 0, 0, 0, 0, 0xaa];
     let ethernet = |to: [u8; 6], kind: u16, body: &[u8]| [&to[..], &mac, &kind.to_be_bytes(), body].concat();
     let arp = |operation: u8, target_mac: &[u8]| {
-        [&[0, 1, 8, 0, 6, 4, 0, operation][..], &mac, &[10, 0, 1, 1], target_mac, &[10, 0, 1, 254]].concat()
+        [
+            &[0, 1, 8, 0, 6, 4, 0, operation][..],
+            &mac,
+            &[10, 0, 1, 1],
+            target_mac,
+            &[10, 0, 1, 254],
+        ]
+        .concat()
     };
-    let mut exchange = |frame: Option<Vec<u8>>, world: &mut World| {
+    let exchange = |frame: Option<Vec<u8>>, world: &mut World| {
         if let Some(frame) = frame {
             world.inject(a, 0, frame);
         }
         world.run_for(ms(1));
-        world.received(a).into_iter().map(|(.., f)| f.to_vec()).collect::<Vec<_>>()
+        world
+            .received(a)
+            .into_iter()
+            .map(|(.., f)| f.to_vec())
+            .collect::<Vec<_>>()
     };
     // A packet to an unknown neighbour waits while the router asks; b's packet comes first.
-    world.inject(b, 0, udp_packet((ip("10.0.2.1"), 7), (ip("10.0.1.1"), 5), b"waits"));
-    world.inject(b, 0, udp_packet((ip("fd00:2::1"), 7), (ip("fd00:1::1"), 5), b"waits"));
+    world.inject(
+        b,
+        0,
+        udp_packet((ip("10.0.2.1"), 7), (ip("10.0.1.1"), 5), b"waits"),
+    );
+    world.inject(
+        b,
+        0,
+        udp_packet((ip("fd00:2::1"), 7), (ip("fd00:1::1"), 5), b"waits"),
+    );
     let asked = exchange(None, &mut world);
     assert_eq!(asked.len(), 2);
     assert_eq!((&asked[0][..6], &asked[0][12..14]), (&[0xff; 6][..], &[8, 6][..]));
@@ -172,20 +236,47 @@ fn a_router_finds_and_is_found_on_ethernet() {
     assert_eq!(asked[1][..6], [0x33, 0x33, 0xff, 0, 0, 1]);
     assert!(checksums_stand(&asked[1][14..]) && look(&asked[1][14..]).icmp == (135, 0));
     let router_mac: [u8; 6] = asked[0][6..12].try_into().unwrap();
-    let came = exchange(Some(ethernet(router_mac, 0x0806, &arp(2, &router_mac))), &mut world);
+    let came = exchange(
+        Some(ethernet(router_mac, 0x0806, &arp(2, &router_mac))),
+        &mut world,
+    );
     assert_eq!(came[0][..6], mac);
     assert!(came[0].ends_with(b"waits") && checksums_stand(&came[0][14..]));
     // A neighbour advertisement does the same for IPv6.
-    let advertisement = [&[136, 0, 0, 0, 0x60, 0, 0, 0][..], &v6("fd00:1::1"), &[2, 1], &mac].concat();
-    let advertisement = ip_packet(ip("fd00:1::1"), ip("fd00:1::ff"), protocol::ICMPV6, 255, &advertisement);
+    let advertisement = [
+        &[136, 0, 0, 0, 0x60, 0, 0, 0][..],
+        &v6("fd00:1::1"),
+        &[2, 1],
+        &mac,
+    ]
+    .concat();
+    let advertisement = ip_packet(
+        ip("fd00:1::1"),
+        ip("fd00:1::ff"),
+        protocol::ICMPV6,
+        255,
+        &advertisement,
+    );
     let came = exchange(Some(ethernet(router_mac, 0x86dd, &advertisement)), &mut world);
     assert!(came[0].ends_with(b"waits"));
     // The router answers who asks for it, by ARP and by NDP, and forwards what is padded.
     let answer = exchange(Some(ethernet([0xff; 6], 0x0806, &arp(1, &[0; 6]))), &mut world);
-    assert_eq!((answer[0][6..12].to_vec(), answer[0][21]), (router_mac.to_vec(), 2));
+    assert_eq!(
+        (answer[0][6..12].to_vec(), answer[0][21]),
+        (router_mac.to_vec(), 2)
+    );
     let question = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &v6("fd00:1::ff"), &[1, 1], &mac].concat();
-    let question = ip_packet(ip("fd00:1::1"), ip("ff02::1:ff00:ff"), protocol::ICMPV6, 255, &question);
-    let answer = exchange(Some(ethernet([0x33, 0x33, 0xff, 0, 0, 0xff], 0x86dd, &question)), &mut world);
+    let question = ip_packet(
+        ip("fd00:1::1"),
+        ip("ff02::1:ff00:ff"),
+        protocol::ICMPV6,
+        255,
+        &question,
+    );
+    let answer = exchange(
+        Some(ethernet([0x33, 0x33, 0xff, 0, 0, 0xff], 0x86dd, &question)),
+        &mut world,
+    );
     assert_eq!(look(&answer[0][14..]).icmp, (136, 0));
     assert!(checksums_stand(&answer[0][14..]) && answer[0].ends_with(&router_mac));
     let mut padded = udp_packet((ip("10.0.1.1"), 5), (ip("10.0.2.1"), 7), b"");
@@ -201,7 +292,12 @@ fn v6(text: &str) -> [u8; 16] {
 fn nat(config: NatConfig) -> (World, NodeId, NodeId) {
     let mut world = World::new(1);
     let (home, server) = (world.raw("home"), world.raw("server"));
-    let nat = world.router("nat").port("192.168.1.1/24").port("203.0.113.5/24").nat(config).id();
+    let nat = world
+        .router("nat")
+        .port("192.168.1.1/24")
+        .port("203.0.113.5/24")
+        .nat(config)
+        .id();
     world.link(home, nat);
     world.link(nat, server);
     (world, home, server)
@@ -224,7 +320,11 @@ fn pass(world: &mut World, from: NodeId, to: NodeId, packet: Vec<u8>) -> Option<
 fn a_nat_shares_one_address() {
     let (mut world, home, server) = nat(NatConfig::default());
     let one = pass(&mut world, home, server, udp_packet(HOME, SERVER, b"one")).unwrap();
-    assert_eq!((one.source, one.source_port), (PUBLIC, 4000), "the port stays where it is free");
+    assert_eq!(
+        (one.source, one.source_port),
+        (PUBLIC, 4000),
+        "the port stays where it is free"
+    );
     let two = pass(&mut world, home, server, udp_packet(OTHER, SERVER, b"two")).unwrap();
     assert_eq!(two.source, PUBLIC);
     assert_ne!(two.source_port, one.source_port);
@@ -235,10 +335,22 @@ fn a_nat_shares_one_address() {
         assert_eq!((answer.destination, answer.destination_port), inside);
     }
     // TCP has ports of its own.
-    let syn = pass(&mut world, home, server, tcp_packet(HOME, SERVER, 1, 0, Flags::SYN, b"")).unwrap();
+    let syn = pass(
+        &mut world,
+        home,
+        server,
+        tcp_packet(HOME, SERVER, 1, 0, Flags::SYN, b""),
+    )
+    .unwrap();
     assert_eq!((syn.source, syn.source_port), (PUBLIC, 4000));
     // Pings are told apart by their identifier.
-    let ping = pass(&mut world, home, server, echo_request(HOME.0, SERVER.0, 77, 1, b"x")).unwrap();
+    let ping = pass(
+        &mut world,
+        home,
+        server,
+        echo_request(HOME.0, SERVER.0, 77, 1, b"x"),
+    )
+    .unwrap();
     assert_eq!(ping.source, PUBLIC);
 }
 
@@ -247,9 +359,22 @@ fn a_nat_lets_in_only_who_was_asked() {
     let stranger = (ip("203.0.113.77"), 80);
     for (filter, passes) in [(Filter::AddressAndPort, false), (Filter::Open, true)] {
         let (mut world, home, server) = nat(NatConfig::default().filter(filter));
-        assert!(pass(&mut world, server, home, udp_packet(SERVER, (PUBLIC, 4000), b"early")).is_none());
+        assert!(
+            pass(
+                &mut world,
+                server,
+                home,
+                udp_packet(SERVER, (PUBLIC, 4000), b"early")
+            )
+            .is_none()
+        );
         pass(&mut world, home, server, udp_packet(HOME, SERVER, b"out")).unwrap();
-        let came = pass(&mut world, server, home, udp_packet(stranger, (PUBLIC, 4000), b"in"));
+        let came = pass(
+            &mut world,
+            server,
+            home,
+            udp_packet(stranger, (PUBLIC, 4000), b"in"),
+        );
         assert_eq!(came.is_some(), passes);
     }
 }
@@ -259,9 +384,25 @@ fn a_mapping_ends_when_it_is_idle() {
     let (mut world, home, server) = nat(NatConfig::default());
     pass(&mut world, home, server, udp_packet(HOME, SERVER, b"out")).unwrap();
     world.run_for(secs(299));
-    assert!(pass(&mut world, server, home, udp_packet(SERVER, (PUBLIC, 4000), b"in")).is_some());
+    assert!(
+        pass(
+            &mut world,
+            server,
+            home,
+            udp_packet(SERVER, (PUBLIC, 4000), b"in")
+        )
+        .is_some()
+    );
     world.run_for(secs(301));
-    assert!(pass(&mut world, server, home, udp_packet(SERVER, (PUBLIC, 4000), b"late")).is_none());
+    assert!(
+        pass(
+            &mut world,
+            server,
+            home,
+            udp_packet(SERVER, (PUBLIC, 4000), b"late")
+        )
+        .is_none()
+    );
     // An open TCP connection may be silent for two hours (RFC 5382 REQ-5), a closed one not.
     let ack = |flags| tcp_packet(HOME, SERVER, 1, 1, flags, b"");
     let back = |flags| tcp_packet(SERVER, (PUBLIC, 4000), 1, 1, flags, b"");
@@ -295,7 +436,13 @@ fn icmp_errors_pass_a_nat_both_ways() {
     let out = got(&mut world, server).pop().unwrap();
     // The server says: port unreachable.
     let error = |from: IpAddr, to: IpAddr, quoted: &[u8]| {
-        ip_packet(from, to, protocol::ICMP, 64, &[&[3, 3, 0, 0, 0, 0, 0, 0], quoted].concat())
+        ip_packet(
+            from,
+            to,
+            protocol::ICMP,
+            64,
+            &[&[3, 3, 0, 0, 0, 0, 0, 0], quoted].concat(),
+        )
     };
     world.inject(server, 0, error(SERVER.0, PUBLIC, &out));
     world.run_for(ms(1));
@@ -313,7 +460,10 @@ fn icmp_errors_pass_a_nat_both_ways() {
     world.run_for(ms(1));
     let came = got(&mut world, server).pop().unwrap();
     assert_eq!(look(&came).source, PUBLIC);
-    assert_eq!((look(&came[28..]).destination, look(&came[28..]).destination_port), (PUBLIC, mapped));
+    assert_eq!(
+        (look(&came[28..]).destination, look(&came[28..]).destination_port),
+        (PUBLIC, mapped)
+    );
     assert!(checksums_stand(&came[28..]));
 }
 
@@ -324,14 +474,16 @@ fn faults_strike_exactly_whom_they_are_meant_for() {
     let link = world.link(a, b).forward().drop_nth(3, Packet::is_data).id();
     let from = (ip("10.0.0.1"), 1);
     let to = (ip("10.0.0.2"), 2);
-    let mut seqs = |world: &mut World| {
+    let seqs = |world: &mut World| {
         for n in 0..5 {
             world.inject(a, 0, tcp_packet(from, to, n, 0, Flags::ACK, b""));
             world.inject(a, 0, tcp_packet(from, to, 100 + n, 0, Flags::ACK, b"data"));
         }
         world.run_for(ms(1));
-        let seqs = got(world, b).iter().map(|bytes| look(bytes).seq.0).collect::<Vec<u32>>();
-        seqs
+        got(world, b)
+            .iter()
+            .map(|bytes| look(bytes).seq.0)
+            .collect::<Vec<u32>>()
     };
     assert_eq!(seqs(&mut world), [0, 100, 1, 101, 2, 3, 103, 4, 104]);
     assert_eq!(seqs(&mut world).len(), 10, "once");
@@ -351,14 +503,28 @@ fn what_is_spoilt_is_told_and_repeatable() {
         world.keep_digest();
         let records = world.collect();
         let (a, b) = (world.raw("a"), world.raw("b"));
-        let link = world.link(a, b).delay(ms(5)).rate(mbit(1)).loss(0.1).duplicate(0.1).corrupt(0.1);
+        let link = world
+            .link(a, b)
+            .delay(ms(5))
+            .rate(mbit(1))
+            .loss(0.1)
+            .duplicate(0.1)
+            .corrupt(0.1);
         link.reorder(0.1, ms(20));
         for n in 0..200u8 {
-            world.inject(a, 0, udp_packet((ip("10.0.0.1"), 1), (ip("10.0.0.2"), 2), &[n; 100]));
+            world.inject(
+                a,
+                0,
+                udp_packet((ip("10.0.0.1"), 1), (ip("10.0.0.2"), 2), &[n; 100]),
+            );
             world.run_for(ms(1));
         }
         world.run_for(secs(5));
-        let spoilt = world.received(b).iter().filter(|(.., f)| !checksums_stand(&f.to_vec())).count();
+        let spoilt = world
+            .received(b)
+            .iter()
+            .filter(|(.., f)| !checksums_stand(&f.to_vec()))
+            .count();
         let records = records.lock().unwrap().len();
         (world.digest(), spoilt > 5, records, world.in_flight())
     };

@@ -46,13 +46,23 @@ async fn ask(net: &Net, server: &str, text: &str) -> std::io::Result<String> {
 fn an_upper_casing_server() {
     for server in ["10.0.0.2:80", "[fd00::2]:80", "server:80"] {
         let (answer, world) = run(pair(1), move |lab: Lab| async move {
-            tokio::spawn(upper_casing(lab.net("server"), if server.contains('[') { "[::]:80" } else { "0.0.0.0:80" }));
+            tokio::spawn(upper_casing(
+                lab.net("server"),
+                if server.contains('[') {
+                    "[::]:80"
+                } else {
+                    "0.0.0.0:80"
+                },
+            ));
             sleep(Duration::from_millis(1)).await;
             ask(&lab.net("client"), server, "hello").await.unwrap()
         });
         assert_eq!(answer, "HELLO");
         // One round trip for the handshake, one for the question; the answer's end comes with it or just after.
-        assert!(world.now() >= Instant::from_millis(41) && world.now() < Instant::from_millis(70), "{world:?}");
+        assert!(
+            world.now() >= Instant::from_millis(41) && world.now() < Instant::from_millis(70),
+            "{world:?}"
+        );
     }
 }
 
@@ -68,7 +78,9 @@ fn the_same_program_gives_the_same_records() {
                 let net = lab.net("client");
                 tokio::spawn(async move {
                     sleep(Duration::from_micros(n * 700)).await;
-                    ask(&net, "server:80", &"text ".repeat(n as usize * 1000)).await.unwrap()
+                    ask(&net, "server:80", &"text ".repeat(n as usize * 1000))
+                        .await
+                        .unwrap()
                 })
             });
             let mut answers = Vec::new();
@@ -89,7 +101,10 @@ fn errors_that_programs_see() {
     let (_, world) = run(pair(1), |lab: Lab| async move {
         let (client, server) = (lab.net("client"), lab.net("server"));
         let kind = |e: std::io::Error| e.kind();
-        assert_eq!(kind(ask(&client, "server:81", "x").await.unwrap_err()), ErrorKind::ConnectionRefused);
+        assert_eq!(
+            kind(ask(&client, "server:81", "x").await.unwrap_err()),
+            ErrorKind::ConnectionRefused
+        );
         let nowhere = TcpStream::connect(&client, "192.0.2.1:1").await.unwrap_err();
         assert_eq!(kind(nowhere), ErrorKind::NetworkUnreachable);
         let listener = TcpListener::bind(&server, "10.0.0.2:80").await.unwrap();
@@ -97,7 +112,13 @@ fn errors_that_programs_see() {
         assert_eq!(kind(twice), ErrorKind::AddrInUse);
         let foreign = TcpListener::bind(&server, "10.0.0.77:80").await.unwrap_err();
         assert_eq!(kind(foreign), ErrorKind::AddrNotAvailable);
-        assert!(TcpStream::connect(&client, "nobody:80").await.unwrap_err().to_string().contains("lookup"));
+        assert!(
+            TcpStream::connect(&client, "nobody:80")
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("lookup")
+        );
 
         // The peer resets: ECONNRESET for who reads, EPIPE for who writes on.
         let mut stream = TcpStream::connect(&client, "server:80").await.unwrap();
@@ -106,7 +127,10 @@ fn errors_that_programs_see() {
         accepted.set_zero_linger().unwrap();
         drop(accepted);
         let mut buf = [0; 10];
-        assert_eq!(kind(stream.read(&mut buf).await.unwrap_err()), ErrorKind::ConnectionReset);
+        assert_eq!(
+            kind(stream.read(&mut buf).await.unwrap_err()),
+            ErrorKind::ConnectionReset
+        );
         assert_eq!(kind(stream.write(b"x").await.unwrap_err()), ErrorKind::BrokenPipe);
 
         // Our own side is shut.
@@ -126,7 +150,9 @@ fn a_cut_cable_times_a_connection_attempt_out() {
             world.edit(link).down();
         });
         let start = lab.now();
-        let error = TcpStream::connect(&lab.net("client"), "10.0.0.2:80").await.unwrap_err();
+        let error = TcpStream::connect(&lab.net("client"), "10.0.0.2:80")
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         lab.now() - start
     });
@@ -146,10 +172,20 @@ fn datagrams() {
         let mut buf = [0; 8];
         assert_eq!(server.peek(&mut buf).await.unwrap(), 3);
         let (n, from) = server.recv_from(&mut buf).await.unwrap();
-        assert_eq!((&buf[..n], from), (&b"one"[..], client.local_addr().unwrap_or(from)));
+        assert_eq!(
+            (&buf[..n], from),
+            (&b"one"[..], client.local_addr().unwrap_or(from))
+        );
         assert_eq!(server.recv_from(&mut buf).await.unwrap().0, 0);
-        assert_eq!(server.recv(&mut buf).await.unwrap(), 8, "what does not fit is lost");
-        assert_eq!(server.try_recv(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            server.recv(&mut buf).await.unwrap(),
+            8,
+            "what does not fit is lost"
+        );
+        assert_eq!(
+            server.try_recv(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         server.send_to(b"back", from).await.unwrap();
         assert_eq!(client.recv(&mut buf).await.unwrap(), 4);
         // 65,507 octets pass, in fragments; one more does not.
@@ -165,7 +201,10 @@ fn datagrams() {
         // Nobody is there: the next call tells.
         client.connect("server:9").await.unwrap();
         client.send(b"anybody?").await.unwrap();
-        assert_eq!(client.recv(&mut buf).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(
+            client.recv(&mut buf).await.unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
     });
 }
 
@@ -206,11 +245,18 @@ fn a_lost_data_segment_is_sent_again() {
     let mut world = World::new(1);
     let client = world.host("client").ip("10.0.0.1/24").id();
     let server = world.host("server").ip("10.0.0.2/24").id();
-    let link = world.link(client, server).delay(ms(10)).forward().drop_nth(3, Packet::is_data).id();
+    let link = world
+        .link(client, server)
+        .delay(ms(10))
+        .forward()
+        .drop_nth(3, Packet::is_data)
+        .id();
     let (answer, world) = run(world, |lab: Lab| async move {
         tokio::spawn(upper_casing(lab.net("server"), "0.0.0.0:80"));
         sleep(Duration::from_millis(1)).await;
-        ask(&lab.net("client"), "server:80", &"x".repeat(20_000)).await.unwrap()
+        ask(&lab.net("client"), "server:80", &"x".repeat(20_000))
+            .await
+            .unwrap()
     });
     assert_eq!(answer, "X".repeat(20_000));
     assert_eq!(world.link_stats(link, sockeye_lab::Direction::Forward).lost, 1);
@@ -219,14 +265,34 @@ fn a_lost_data_segment_is_sent_again() {
 /// Two hosts on a switch share one public address; two more beyond a router do not.
 fn home_network(seed: u64) -> World {
     let mut world = World::new(seed);
-    let laptop = world.host("laptop").ip("192.168.1.2/24").gateway("192.168.1.1").id();
-    let phone = world.host("phone").ip("192.168.1.3/24").gateway("192.168.1.1").id();
+    let laptop = world
+        .host("laptop")
+        .ip("192.168.1.2/24")
+        .gateway("192.168.1.1")
+        .id();
+    let phone = world
+        .host("phone")
+        .ip("192.168.1.3/24")
+        .gateway("192.168.1.1")
+        .id();
     let switch = world.switch("switch");
     let config = NatConfig::default().filter(Filter::AddressAndPort);
-    let nat = world.router("nat").port("192.168.1.1/24").port("203.0.113.5/24").nat(config);
+    let nat = world
+        .router("nat")
+        .port("192.168.1.1/24")
+        .port("203.0.113.5/24")
+        .nat(config);
     let nat = nat.gateway("203.0.113.1").id();
-    let isp = world.router("isp").port("203.0.113.1/24").port("198.51.100.1/24").id();
-    let server = world.host("server").ip("198.51.100.2/24").gateway("198.51.100.1").id();
+    let isp = world
+        .router("isp")
+        .port("203.0.113.1/24")
+        .port("198.51.100.1/24")
+        .id();
+    let server = world
+        .host("server")
+        .ip("198.51.100.2/24")
+        .gateway("198.51.100.1")
+        .id();
     for host in [laptop, phone, nat] {
         world.link(host, switch).delay(ms(1)).rate(mbit(100));
     }
@@ -259,7 +325,11 @@ fn two_hosts_share_one_public_address() {
         let inside = TcpListener::bind(&lab.net("laptop"), "0.0.0.0:80").await.unwrap();
         let server = lab.net("server");
         let uninvited = TcpStream::connect(&server, "203.0.113.5:80");
-        assert!(tokio::time::timeout(Duration::from_secs(60), uninvited).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(60), uninvited)
+                .await
+                .is_err()
+        );
         drop(inside);
     });
 }

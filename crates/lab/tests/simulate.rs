@@ -14,7 +14,10 @@ impl Drop for Seed {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
 }
 
 fn run(plan: &Plan) -> sockeye_lab::sim::Outcome {
@@ -26,7 +29,11 @@ fn run(plan: &Plan) -> sockeye_lab::sim::Outcome {
 fn a_quiet_transfer() {
     for v6 in [false, true] {
         for routed in [false, true] {
-            let outcome = run(&Plan { v6, routed, ..Plan::quiet(1) });
+            let outcome = run(&Plan {
+                v6,
+                routed,
+                ..Plan::quiet(1)
+            });
             // A few round trips of slow start, and an hour less than the quiet after it.
             assert!(outcome.finished.as_millis() < 1000, "{outcome:?}");
         }
@@ -35,14 +42,23 @@ fn a_quiet_transfer() {
 
 #[test]
 fn nothing_to_send_is_a_transfer_too() {
-    run(&Plan { bytes: [0, 0], ..Plan::quiet(2) });
-    run(&Plan { bytes: [1, 0], ..Plan::quiet(3) });
+    run(&Plan {
+        bytes: [0, 0],
+        ..Plan::quiet(2)
+    });
+    run(&Plan {
+        bytes: [1, 0],
+        ..Plan::quiet(3)
+    });
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     for seed in 0..4 {
-        let plan = Plan { digest: true, ..Plan::from_seed(seed) };
+        let plan = Plan {
+            digest: true,
+            ..Plan::from_seed(seed)
+        };
         let (one, two) = (run(&plan), run(&plan));
         assert_eq!(one, two);
         assert_ne!(one.digest, 0);
@@ -59,4 +75,47 @@ fn whatever_the_network_does() {
     for seed in 0..number("SOCKEYE_SEEDS").unwrap_or(100) {
         run(&Plan::from_seed(seed));
     }
+}
+
+/// The dice of the plans do reach what they are there for.
+#[test]
+fn seeds_meet_every_impairment() {
+    let mut sum = sockeye_lab::LinkStats::default();
+    let mut largest = 0;
+    for seed in 0..100 {
+        for lane in run(&Plan::from_seed(seed)).link {
+            sum.sent += lane.sent;
+            sum.lost += lane.lost;
+            sum.queue_full += lane.queue_full;
+            sum.duplicated += lane.duplicated;
+            sum.corrupted += lane.corrupted;
+            sum.reordered += lane.reordered;
+            largest = largest.max(lane.bytes);
+        }
+    }
+    eprintln!("{sum:?}, at most {largest} octets on a lane");
+    for count in [
+        sum.lost,
+        sum.queue_full,
+        sum.duplicated,
+        sum.corrupted,
+        sum.reordered,
+    ] {
+        assert!(count > 50, "{sum:?}");
+    }
+}
+
+/// Without checksums corruption reaches the stream, and the oracle sees it.
+#[test]
+fn what_is_not_checked_is_noticed() {
+    let mut plan = Plan {
+        unchecked: true,
+        ..Plan::quiet(1)
+    };
+    plan.figures[0].corrupt = 0.2;
+    plan.heals_after = sockeye_lab::secs(60);
+    let failure = simulate(&plan).unwrap_err();
+    assert!(failure.what.contains("not what was sent"), "{failure}");
+    plan.unchecked = false;
+    run(&plan);
 }

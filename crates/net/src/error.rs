@@ -192,18 +192,46 @@ mod tests {
     #[test]
     fn kinds_and_texts_are_those_of_linux() {
         let cases: [(i32, ErrorKind, &str); 9] = [
-            (ConnectionError::Refused.errno(), ErrorKind::ConnectionRefused, "Connection refused"),
-            (ConnectionError::Reset.errno(), ErrorKind::ConnectionReset, "Connection reset by peer"),
-            (ConnectionError::TimedOut.errno(), ErrorKind::TimedOut, "Connection timed out"),
-            (SendError::BrokenPipe.errno(), ErrorKind::BrokenPipe, "Broken pipe"),
-            (SendError::WouldBlock.errno(), ErrorKind::WouldBlock, "Resource temporarily unavailable"),
-            (BindError::NoFreePort.errno(), ErrorKind::AddrInUse, "Address already in use"),
+            (
+                ConnectionError::Refused.errno(),
+                ErrorKind::ConnectionRefused,
+                "Connection refused",
+            ),
+            (
+                ConnectionError::Reset.errno(),
+                ErrorKind::ConnectionReset,
+                "Connection reset by peer",
+            ),
+            (
+                ConnectionError::TimedOut.errno(),
+                ErrorKind::TimedOut,
+                "Connection timed out",
+            ),
+            (
+                SendError::BrokenPipe.errno(),
+                ErrorKind::BrokenPipe,
+                "Broken pipe",
+            ),
+            (
+                SendError::WouldBlock.errno(),
+                ErrorKind::WouldBlock,
+                "Resource temporarily unavailable",
+            ),
+            (
+                BindError::NoFreePort.errno(),
+                ErrorKind::AddrInUse,
+                "Address already in use",
+            ),
             (
                 BindError::NotLocal("10.9.9.9".parse().unwrap()).errno(),
                 ErrorKind::AddrNotAvailable,
                 "Cannot assign requested address",
             ),
-            (UdpError::BroadcastNotPermitted.errno(), ErrorKind::PermissionDenied, "Permission denied"),
+            (
+                UdpError::BroadcastNotPermitted.errno(),
+                ErrorKind::PermissionDenied,
+                "Permission denied",
+            ),
             (
                 ConnectError::NoRoute("10.9.9.9".parse().unwrap()).errno(),
                 ErrorKind::NetworkUnreachable,
@@ -216,7 +244,10 @@ mod tests {
             assert_eq!(error.raw_os_error(), Some(errno));
             assert!(error.to_string().starts_with(text), "{error}");
         }
-        let long = io_error(UdpError::MessageTooLong { len: 70_000, limit: 65_507 });
+        let long = io_error(UdpError::MessageTooLong {
+            len: 70_000,
+            limit: 65_507,
+        });
         assert!(long.to_string().starts_with("Message too long"));
     }
 
@@ -230,9 +261,21 @@ mod tests {
         assert_eq!(foreign.raw_os_error(), Some(ours.errno()));
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let broadcast = udp.send_to(b"x", "255.255.255.255:9").unwrap_err();
-        assert_eq!(broadcast.raw_os_error(), Some(UdpError::BroadcastNotPermitted.errno()));
+        assert_eq!(
+            broadcast.raw_os_error(),
+            Some(UdpError::BroadcastNotPermitted.errno())
+        );
         let long = udp.send_to(&[0; 65_508], "127.0.0.1:9").unwrap_err();
-        assert_eq!(long.raw_os_error(), Some(UdpError::MessageTooLong { len: 65_508, limit: 65_507 }.errno()));
+        assert_eq!(
+            long.raw_os_error(),
+            Some(
+                UdpError::MessageTooLong {
+                    len: 65_508,
+                    limit: 65_507
+                }
+                .errno()
+            )
+        );
         let nowhere = udp.send(b"x").unwrap_err();
         assert_eq!(nowhere.raw_os_error(), Some(UdpError::NoDestination.errno()));
     }

@@ -157,7 +157,9 @@ impl ToSocketAddrs for str {
         if let Ok(address) = self.parse::<SocketAddr>() {
             return one(address);
         }
-        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid("invalid socket address"))?;
+        let (host, port) = self
+            .rsplit_once(':')
+            .ok_or_else(|| invalid("invalid socket address"))?;
         let port = port.parse().map_err(|_| invalid("invalid port value"))?;
         Ok(Target::Name(host.into(), port))
     }
@@ -193,6 +195,9 @@ mod tests {
         assert!(matches!(("10.0.0.1", 7).target(), Ok(Target::Addresses(_))));
         assert_eq!("server".target().unwrap_err().kind(), io::ErrorKind::InvalidInput);
         // Port 88888 stands in a well-known tutorial; there is none above 65,535.
-        assert_eq!("server:88888".target().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            "server:88888".target().unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 }

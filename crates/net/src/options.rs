@@ -43,7 +43,7 @@ pub(crate) fn set_udp(host: &Host, id: SocketId, change: impl FnOnce(&mut UdpOpt
 
 /// The TTL that holds: the socket's, or the stack's.
 pub(crate) fn hop_limit(host: &Host, own: Option<u8>) -> u32 {
-    own.map_or_else(|| host.look(|stack, _| stack.config().hop_limit), |own| own)
+    own.unwrap_or_else(|| host.look(|stack, _| stack.config().hop_limit))
         .into()
 }
 

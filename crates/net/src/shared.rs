@@ -34,7 +34,12 @@ impl Clock {
     }
     /// Sets a clock that stands. One that runs ignores it.
     pub fn set(&self, now: Instant) {
-        if self.running.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+        {
             self.base.store(now.as_nanos(), Ordering::Relaxed);
         }
     }

@@ -85,12 +85,17 @@ impl UdpSocket {
     pub async fn bind(net: &Net, addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         let addresses = resolve(net, addr).await?;
         match &net.0 {
-            Place::Os => Ok(UdpSocket(Inner::Os(tokio::net::UdpSocket::bind(&addresses[..]).await?))),
+            Place::Os => Ok(UdpSocket(Inner::Os(
+                tokio::net::UdpSocket::bind(&addresses[..]).await?,
+            ))),
             Place::Stack(host) => {
                 let mut last = io::Error::from(io::ErrorKind::InvalidInput);
                 for local in addresses {
                     let id = host.look(|stack, _| stack.udp_socket(UdpOptions::default()));
-                    let sock = Sock { host: host.clone(), id };
+                    let sock = Sock {
+                        host: host.clone(),
+                        id,
+                    };
                     match host.call(|stack, _| stack.udp_bind(id, local)) {
                         Ok(()) => return Ok(UdpSocket(Inner::Stack(sock))),
                         Err(error) => last = io_error(error),
@@ -127,7 +132,9 @@ impl UdpSocket {
         match &self.0 {
             Inner::Os(os) => os.local_addr(),
             Inner::Stack(sock) => {
-                let local = sock.host.look(|stack, now| stack.udp(now, sock.id).map(|s| s.local_addr()));
+                let local = sock
+                    .host
+                    .look(|stack, now| stack.udp(now, sock.id).map(|s| s.local_addr()));
                 local.map_err(io_error)?.ok_or_else(|| from_errno(errno::EINVAL))
             }
         }
@@ -140,7 +147,9 @@ impl UdpSocket {
         match &self.0 {
             Inner::Os(os) => os.peer_addr(),
             Inner::Stack(sock) => {
-                let peer = sock.host.look(|stack, now| stack.udp(now, sock.id).map(|s| s.peer_addr()));
+                let peer = sock
+                    .host
+                    .look(|stack, now| stack.udp(now, sock.id).map(|s| s.peer_addr()));
                 peer.map_err(io_error)?.ok_or_else(|| from_errno(errno::ENOTCONN))
             }
         }
@@ -153,7 +162,9 @@ impl UdpSocket {
         match &self.0 {
             Inner::Os(os) => os.take_error(),
             Inner::Stack(sock) => {
-                let error = sock.host.look(|stack, now| stack.udp(now, sock.id).map(|mut s| s.take_error()));
+                let error = sock
+                    .host
+                    .look(|stack, now| stack.udp(now, sock.id).map(|mut s| s.take_error()));
                 Ok(error.map_err(io_error)?.map(io_error))
             }
         }
@@ -207,9 +218,9 @@ impl UdpSocket {
     pub fn poll_send_to(&self, cx: &mut Context<'_>, buf: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
         match &self.0 {
             Inner::Os(os) => os.poll_send_to(cx, buf, to),
-            Inner::Stack(sock) => {
-                sock.poll(Side::Write, cx, |socket| socket.send_to(buf, to).map(|()| buf.len()))
-            }
+            Inner::Stack(sock) => sock.poll(Side::Write, cx, |socket| {
+                socket.send_to(buf, to).map(|()| buf.len())
+            }),
         }
     }
     /// As [`UdpSocket::send_to`], without waiting.

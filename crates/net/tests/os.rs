@@ -52,10 +52,9 @@ async fn one_program_on_both() {
         tokio::net::TcpStream::connect
     );
     let net = Net::os();
-    let ours = upper_casing!(
-        TcpListener::bind(&net, "127.0.0.1:0").await.unwrap(),
-        |address| TcpStream::connect(&net, address)
-    );
+    let ours = upper_casing!(TcpListener::bind(&net, "127.0.0.1:0").await.unwrap(), |address| {
+        TcpStream::connect(&net, address)
+    });
     assert_eq!(theirs, "HELLO, WORLD");
     assert_eq!(ours, theirs);
 }
@@ -75,7 +74,10 @@ async fn datagrams_keep_their_boundaries() {
         let (n, from) = b.recv_from(&mut buf).await.unwrap();
         assert_eq!((&buf[..n], from), (expected.as_bytes(), a.local_addr().unwrap()));
     }
-    assert_eq!(b.try_recv_from(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        b.try_recv_from(&mut buf).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     b.send_to(b"back", a.local_addr().unwrap()).await.unwrap();
     assert_eq!(a.recv(&mut buf).await.unwrap(), 4);
     assert!(!a.broadcast().unwrap());
@@ -89,13 +91,22 @@ async fn errors_are_the_system_s() {
     let refused = TcpStream::connect(&net, "127.0.0.1:1").await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let listener = TcpListener::bind(&net, "127.0.0.1:0").await.unwrap();
-    let twice = TcpListener::bind(&net, listener.local_addr().unwrap()).await.unwrap_err();
+    let twice = TcpListener::bind(&net, listener.local_addr().unwrap())
+        .await
+        .unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::AddrInUse);
-    let unknown = TcpStream::connect(&net, "no-such-host.invalid:1").await.unwrap_err();
-    assert!(unknown.to_string().contains("failed to lookup address"), "{unknown}");
+    let unknown = TcpStream::connect(&net, "no-such-host.invalid:1")
+        .await
+        .unwrap_err();
+    assert!(
+        unknown.to_string().contains("failed to lookup address"),
+        "{unknown}"
+    );
     assert_eq!(lookup_host(&net, "127.0.0.1:80").await.unwrap().count(), 1);
     let socket = TcpSocket::new_v4(&net).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(5).unwrap();
-    TcpStream::connect(&net, listener.local_addr().unwrap()).await.unwrap();
+    TcpStream::connect(&net, listener.local_addr().unwrap())
+        .await
+        .unwrap();
 }

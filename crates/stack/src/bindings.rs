@@ -300,13 +300,6 @@ impl Bindings {
     }
 }
 
-/// With a key of zeroes: peers could choose among the listeners of a SO_REUSEPORT group.
-impl Default for Bindings {
-    fn default() -> Self {
-        Bindings::new([0; 16])
-    }
-}
-
 /// Without the key.
 impl fmt::Debug for Bindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

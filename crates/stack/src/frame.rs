@@ -50,6 +50,10 @@ impl Payload {
     pub fn parts(&self) -> &[Bytes] {
         &self.parts
     }
+    /// The slices themselves, in order.
+    pub fn into_parts(self) -> impl Iterator<Item = Bytes> {
+        self.parts.into_iter()
+    }
     /// Appends a slice.
     #[inline]
     pub fn push(&mut self, bytes: Bytes) {

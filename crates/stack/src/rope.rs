@@ -45,10 +45,9 @@ impl Rope {
     /// Appends a slice; an empty one is let go.
     #[inline]
     pub(crate) fn push(&mut self, bytes: Bytes) {
-        if bytes.is_empty() {
-        } else if self.first.is_empty() {
+        if self.first.is_empty() {
             self.first = bytes;
-        } else {
+        } else if !bytes.is_empty() {
             self.rest.push_back(bytes);
         }
     }

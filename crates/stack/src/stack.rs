@@ -127,7 +127,9 @@ pub struct Stack {
 
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("sockets", &self.snapshot().sockets.len()).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("sockets", &self.snapshot().sockets.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,15 +154,49 @@ impl Stack {
         now: Instant,
         run: impl FnOnce(&mut Tcp, &mut Around<'_, '_>) -> T,
     ) -> T {
-        let Stack { config, rng, trace, ip, tcp, events, .. } = self;
-        let mut env = Env { now, config, trace, rng };
-        run(tcp, &mut Around { env: &mut env, ip, events })
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let mut env = Env {
+            now,
+            config,
+            trace,
+            rng,
+        };
+        run(
+            tcp,
+            &mut Around {
+                env: &mut env,
+                ip,
+                events,
+            },
+        )
     }
 
     /// Adds an interface.
     pub fn add_interface(&mut self, now: Instant, config: InterfaceConfig) -> InterfaceId {
-        let Stack { config: settings, rng, trace, ip, .. } = self;
-        ip.add_interface(&mut Env { now, config: settings, trace, rng }, config)
+        let Stack {
+            config: settings,
+            rng,
+            trace,
+            ip,
+            ..
+        } = self;
+        ip.add_interface(
+            &mut Env {
+                now,
+                config: settings,
+                trace,
+                rng,
+            },
+            config,
+        )
     }
     /// The settings.
     pub fn config(&self) -> &Config {
@@ -172,22 +208,61 @@ impl Stack {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
             self.trace_frame(now, on, &frame, None);
         }
-        let Stack { config, rng, trace, ip, tcp, udp, events } = self;
-        let mut env = Env { now, config, trace, rng };
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            tcp,
+            udp,
+            events,
+        } = self;
+        let mut env = Env {
+            now,
+            config,
+            trace,
+            rng,
+        };
         match ip.receive(&mut env, on, frame, meta) {
             None => {}
-            Some(Inbound::Tcp(packet)) => tcp.handle_packet(&mut Around { env: &mut env, ip, events }, packet),
+            Some(Inbound::Tcp(packet)) => tcp.handle_packet(
+                &mut Around {
+                    env: &mut env,
+                    ip,
+                    events,
+                },
+                packet,
+            ),
             Some(Inbound::Udp(packet)) => udp.handle_packet(&mut env, ip, events, packet),
             Some(Inbound::Error(notice)) if notice.protocol == wire::protocol::TCP => {
-                tcp.handle_icmp(&mut Around { env: &mut env, ip, events }, &notice);
+                tcp.handle_icmp(
+                    &mut Around {
+                        env: &mut env,
+                        ip,
+                        events,
+                    },
+                    &notice,
+                );
             }
             Some(Inbound::Error(notice)) => udp.handle_icmp(&mut env, ip, events, &notice),
         }
     }
     /// Time has come for something: call it when [`Stack::next_timeout`] has passed. Calling it early does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let Stack { config, rng, trace, ip, tcp, .. } = self;
-        let mut env = Env { now, config, trace, rng };
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            tcp,
+            ..
+        } = self;
+        let mut env = Env {
+            now,
+            config,
+            trace,
+            rng,
+        };
         ip.handle_timeout(&mut env);
         tcp.handle_timeout(&mut env);
     }
@@ -196,12 +271,29 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         loop {
             out.clear();
-            let Stack { config, rng, trace, ip, tcp, udp, events } = self;
-            let mut env = Env { now, config, trace, rng };
+            let Stack {
+                config,
+                rng,
+                trace,
+                ip,
+                tcp,
+                udp,
+                events,
+            } = self;
+            let mut env = Env {
+                now,
+                config,
+                trace,
+                rng,
+            };
             let meta = match ip.poll_transmit(&mut env, out) {
                 Some(meta) => meta,
                 None => {
-                    let mut around = Around { env: &mut env, ip, events };
+                    let mut around = Around {
+                        env: &mut env,
+                        ip,
+                        events,
+                    };
                     match tcp.poll_transmit(&mut around, out) {
                         Some(meta) => meta,
                         None => udp.poll_transmit(&mut env, ip, events, out)?,
@@ -210,7 +302,10 @@ impl Stack {
             };
             if meta.interface == InterfaceId::LOOPBACK {
                 let frame = core::mem::take(out);
-                let intact = RxMeta { checksum_verified: true, gro_size: 0 };
+                let intact = RxMeta {
+                    checksum_verified: true,
+                    gro_size: 0,
+                };
                 self.handle_frame(now, InterfaceId::LOOPBACK, frame, intact);
                 continue;
             }
@@ -223,18 +318,22 @@ impl Stack {
     fn trace_frame(&mut self, now: Instant, interface: InterfaceId, frame: &Frame, cause: Option<Cause>) {
         let bytes = Bytes::from(frame.to_vec());
         let outgoing = cause.is_some();
-        self.trace.record(TraceMask::FRAMES, now, None, || TraceKind::Frame {
-            interface,
-            outgoing,
-            bytes,
-            cause,
-        });
+        self.trace
+            .record(TraceMask::FRAMES, now, None, || TraceKind::Frame {
+                interface,
+                outgoing,
+                bytes,
+                cause,
+            });
     }
     /// The next thing that an application may wait for.
     pub fn poll_event(&mut self) -> Option<Event> {
         while let Some(socket) = self.events.queue.pop_front() {
-            let ready =
-                if socket.is_udp() { self.udp.take_pending(socket) } else { self.tcp.take_pending(socket) };
+            let ready = if socket.is_udp() {
+                self.udp.take_pending(socket)
+            } else {
+                self.tcp.take_pending(socket)
+            };
             let ready = ready.difference(Readiness::QUEUED);
             if !ready.is_empty() {
                 return Some(Event { socket, ready });
@@ -244,8 +343,14 @@ impl Stack {
     }
     /// When [`Stack::handle_timeout`] has to be called, and for what. It may turn out that there is nothing to do by then.
     pub fn next_timeout(&self) -> Option<(Instant, Why)> {
-        let tcp = self.tcp.next_timeout().map(|(at, socket, timer)| (at, Why { socket, timer }));
-        let ip = self.ip.next_timeout().map(|(at, timer)| (at, Why { socket: None, timer }));
+        let tcp = self
+            .tcp
+            .next_timeout()
+            .map(|(at, socket, timer)| (at, Why { socket, timer }));
+        let ip = self
+            .ip
+            .next_timeout()
+            .map(|(at, timer)| (at, Why { socket: None, timer }));
         match (tcp, ip) {
             (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
             (a, b) => a.or(b),
@@ -276,8 +381,25 @@ impl Stack {
     /// # Errors
     /// See [`BindError`].
     pub fn tcp_bind(&mut self, id: SocketId, local: SocketAddr) -> Result<(), BindError> {
-        let Stack { config, rng, trace, ip, tcp, .. } = self;
-        tcp.bind(&mut Env { now: Instant::ZERO, config, trace, rng }, ip, id, local)
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            tcp,
+            ..
+        } = self;
+        tcp.bind(
+            &mut Env {
+                now: Instant::ZERO,
+                config,
+                trace,
+                rng,
+            },
+            ip,
+            id,
+            local,
+        )
     }
     /// Listens for connections; `backlog` bounds the finished ones that wait to be accepted (one more is admitted, as on
     /// Linux).
@@ -285,14 +407,36 @@ impl Stack {
     /// # Errors
     /// See [`ListenError`].
     pub fn tcp_listen(&mut self, id: SocketId, backlog: u32) -> Result<(), ListenError> {
-        let Stack { config, rng, trace, ip, tcp, .. } = self;
-        tcp.listen(&mut Env { now: Instant::ZERO, config, trace, rng }, ip, id, backlog)
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            tcp,
+            ..
+        } = self;
+        tcp.listen(
+            &mut Env {
+                now: Instant::ZERO,
+                config,
+                trace,
+                rng,
+            },
+            ip,
+            id,
+            backlog,
+        )
     }
     /// Opens a connection. The handshake goes on by itself; an event with CONNECTED or CLOSED tells its outcome.
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub fn tcp_connect(&mut self, now: Instant, id: SocketId, remote: SocketAddr) -> Result<(), ConnectError> {
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        remote: SocketAddr,
+    ) -> Result<(), ConnectError> {
         self.with_tcp(now, |tcp, cx| tcp.connect(cx, id, remote))
     }
     /// Takes the oldest finished connection off a listener's queue; `None` if there is none.
@@ -311,7 +455,11 @@ impl Stack {
     /// # Errors
     /// [`StaleSocket`] if `id` names none.
     pub fn tcp(&mut self, now: Instant, id: SocketId) -> Result<TcpSocket<'_>, StaleSocket> {
-        if self.tcp.is_held(id) { Ok(TcpSocket::new(self, now, id)) } else { Err(StaleSocket) }
+        if self.tcp.is_held(id) {
+            Ok(TcpSocket::new(self, now, id))
+        } else {
+            Err(StaleSocket)
+        }
     }
 
     /// A new UDP socket, unbound.
@@ -323,15 +471,50 @@ impl Stack {
     /// # Errors
     /// See [`BindError`].
     pub fn udp_bind(&mut self, id: SocketId, local: SocketAddr) -> Result<(), BindError> {
-        let Stack { config, rng, trace, ip, udp, .. } = self;
-        udp.bind(&mut Env { now: Instant::ZERO, config, trace, rng }, ip, id, local)
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            udp,
+            ..
+        } = self;
+        udp.bind(
+            &mut Env {
+                now: Instant::ZERO,
+                config,
+                trace,
+                rng,
+            },
+            ip,
+            id,
+            local,
+        )
     }
     /// Borrows a UDP socket for calls at `now`.
     ///
     /// # Errors
     /// [`StaleSocket`] if `id` names none.
     pub fn udp(&mut self, now: Instant, id: SocketId) -> Result<UdpSocket<'_>, StaleSocket> {
-        let Stack { config, rng, trace, ip, udp, events, .. } = self;
-        udp.borrow(Env { now, config, trace, rng }, ip, events, id)
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            udp,
+            events,
+            ..
+        } = self;
+        udp.borrow(
+            Env {
+                now,
+                config,
+                trace,
+                rng,
+            },
+            ip,
+            events,
+            id,
+        )
     }
 }

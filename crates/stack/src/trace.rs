@@ -385,6 +385,8 @@ pub enum CongestionChange {
     Timeout,
     /// Restart after idle (RFC 5681 section 4.1).
     Idle,
+    /// A reduction taken back: what was taken for lost was only late (RFC 3522, RFC 4015).
+    Undone,
 }
 
 /// Why data in the send queue did not leave.

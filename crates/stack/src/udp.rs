@@ -72,18 +72,65 @@ pub struct UdpSocket<'a>(PhantomData<&'a mut ()>);
 
 #[derive(Debug)]
 pub(crate) struct Udp;
-use crate::iface::*;use crate::stack::*;use crate::error::*;use crate::frame::*;
+use crate::error::*;
+use crate::frame::*;
+use crate::iface::*;
+use crate::stack::*;
 #[allow(unused)]
 impl Udp {
-    pub(crate) fn new(key: [u8; 16]) -> Self { Udp }
-    pub(crate) fn handle_packet(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, events: &mut Events, packet: Packet) {}
-    pub(crate) fn handle_icmp(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, events: &mut Events, n: &IcmpNotice) {}
-    pub(crate) fn poll_transmit(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, events: &mut Events, out: &mut Frame)-> Option<TxMeta> { None }
-    pub(crate) fn take_pending(&mut self, id: SocketId) -> Readiness { Readiness::empty() }
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        Udp
+    }
+    pub(crate) fn handle_packet(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &mut IpLayer,
+        events: &mut Events,
+        packet: Packet,
+    ) {
+    }
+    pub(crate) fn handle_icmp(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &mut IpLayer,
+        events: &mut Events,
+        n: &IcmpNotice,
+    ) {
+    }
+    pub(crate) fn poll_transmit(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &mut IpLayer,
+        events: &mut Events,
+        out: &mut Frame,
+    ) -> Option<TxMeta> {
+        None
+    }
+    pub(crate) fn take_pending(&mut self, id: SocketId) -> Readiness {
+        Readiness::empty()
+    }
     pub(crate) fn rows(&self, rows: &mut alloc::vec::Vec<crate::snapshot::SocketRow>) {}
-    pub(crate) fn socket(&mut self, o: UdpOptions) -> SocketId { todo!() }
-    pub(crate) fn bind(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, id: SocketId, local: SocketAddr) -> Result<(), BindError> { todo!() }
-    pub(crate) fn borrow<'a>(&'a mut self, env: Env<'a>, ip: &'a mut IpLayer, events: &'a mut Events, id: SocketId) -> Result<UdpSocket<'a>, StaleSocket> { todo!() }
+    pub(crate) fn socket(&mut self, o: UdpOptions) -> SocketId {
+        todo!()
+    }
+    pub(crate) fn bind(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &mut IpLayer,
+        id: SocketId,
+        local: SocketAddr,
+    ) -> Result<(), BindError> {
+        todo!()
+    }
+    pub(crate) fn borrow<'a>(
+        &'a mut self,
+        env: Env<'a>,
+        ip: &'a mut IpLayer,
+        events: &'a mut Events,
+        id: SocketId,
+    ) -> Result<UdpSocket<'a>, StaleSocket> {
+        todo!()
+    }
 }
 
 #[allow(unused_variables, missing_docs, clippy::missing_errors_doc)]

@@ -166,7 +166,7 @@ impl Wheel {
         e.owner = owner;
         self.place(index);
         self.scheduled += 1;
-        if at <= self.earliest {
+        if at < self.earliest {
             self.earliest = at;
             self.earliest_owner = owner;
         }
@@ -452,6 +452,25 @@ mod tests {
         assert!(wheel.placed <= 100 * LEVELS as u32, "{} steps", wheel.placed);
         wheel.schedule(&mut entry, 7, at(u64::MAX - 1));
         assert_eq!(wheel.expire(at(u64::MAX - 1)), Some(7));
+    }
+
+    /// A slot filled from the last deadline to the first is sorted once, not for each that goes.
+    #[test]
+    fn a_slot_out_of_order_fires_in_order() {
+        let mut wheel = Wheel::new();
+        let mut entries: Vec<_> = (0..1000).map(|_| WheelEntry::new()).collect();
+        let deadline = |owner: u64| at(3_600_000_000_000 + owner / 2);
+        for owner in (0..1000u64).rev() {
+            wheel.schedule(&mut entries[owner as usize], owner as u32, deadline(owner));
+        }
+        assert!(wheel.unsorted.iter().any(|bits| *bits != 0));
+        wheel.cancel(&mut entries[0]);
+        wheel.cancel(&mut entries[1]);
+        assert_eq!(wheel.next(), Some(deadline(2)));
+        assert!(wheel.unsorted.iter().all(|bits| *bits == 0));
+        let fired: Vec<_> = core::iter::from_fn(|| wheel.expire(deadline(1000))).collect();
+        // Of two equal deadlines the odd owner's was scheduled first.
+        assert_eq!(fired, (2..1000).map(|owner| owner ^ 1).collect::<Vec<_>>());
     }
 
     #[test]

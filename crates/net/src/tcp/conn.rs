@@ -22,17 +22,23 @@ impl Conn {
     /// A fresh socket: closed and unbound.
     pub(crate) fn new(host: &Host, options: TcpOptions) -> Conn {
         let id = host.look(|stack, _| stack.tcp_socket(options));
-        Conn { host: host.clone(), id }
+        Conn {
+            host: host.clone(),
+            id,
+        }
     }
     pub(crate) fn bind(&self, local: SocketAddr) -> io::Result<()> {
-        self.host.call(|stack, _| stack.tcp_bind(self.id, local).map_err(io_error))
+        self.host
+            .call(|stack, _| stack.tcp_bind(self.id, local).map_err(io_error))
     }
     pub(crate) fn listen(&self, backlog: u32) -> io::Result<()> {
-        self.host.call(|stack, _| stack.tcp_listen(self.id, backlog).map_err(io_error))
+        self.host
+            .call(|stack, _| stack.tcp_listen(self.id, backlog).map_err(io_error))
     }
     /// Opens the connection and waits for the end of the handshake.
     pub(crate) async fn connect(&self, remote: SocketAddr) -> io::Result<()> {
-        self.host.call(|stack, now| stack.tcp_connect(now, self.id, remote).map_err(io_error))?;
+        self.host
+            .call(|stack, now| stack.tcp_connect(now, self.id, remote).map_err(io_error))?;
         poll_fn(|cx| {
             self.host.poll(self.id, Side::Write, cx, |stack, now| {
                 let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
@@ -57,7 +63,10 @@ impl Conn {
             }
         });
         let (id, peer) = ready!(accepted)?;
-        let conn = Conn { host: self.host.clone(), id };
+        let conn = Conn {
+            host: self.host.clone(),
+            id,
+        };
         Poll::Ready(Ok((conn, peer)))
     }
 
@@ -118,7 +127,11 @@ impl Conn {
         self.host.poll(self.id, Side::Read, cx, |stack, now| {
             let socket = stack.tcp(now, self.id).map_err(io_error)?;
             let ended = socket.peer_closed() || socket.state() == State::Closed;
-            if ended || socket.readable() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if ended || socket.readable() > 0 {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
         })
     }
     /// Until writing would not wait: there is room, or an error.
@@ -130,14 +143,30 @@ impl Conn {
                 State::Closed | State::Listen | State::FinWait1 | State::FinWait2 => false,
                 State::Closing | State::LastAck | State::TimeWait => false,
             };
-            if !open || socket.writable() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if !open || socket.writable() > 0 {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
         })
     }
     pub(crate) fn try_read(&self, out: &mut [u8]) -> io::Result<usize> {
-        self.host.call(|stack, now| stack.tcp(now, self.id).map_err(io_error)?.recv(out).map_err(io_error))
+        self.host.call(|stack, now| {
+            stack
+                .tcp(now, self.id)
+                .map_err(io_error)?
+                .recv(out)
+                .map_err(io_error)
+        })
     }
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
-        self.host.call(|stack, now| stack.tcp(now, self.id).map_err(io_error)?.send(data).map_err(io_error))
+        self.host.call(|stack, now| {
+            stack
+                .tcp(now, self.id)
+                .map_err(io_error)?
+                .send(data)
+                .map_err(io_error)
+        })
     }
     /// FIN after what is queued.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
@@ -151,15 +180,21 @@ impl Conn {
         })
     }
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        let local = self.host.look(|stack, now| stack.tcp(now, self.id).map(|s| s.local_addr()));
+        let local = self
+            .host
+            .look(|stack, now| stack.tcp(now, self.id).map(|s| s.local_addr()));
         local.map_err(io_error)?.ok_or_else(|| from_errno(errno::EINVAL))
     }
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let peer = self.host.look(|stack, now| stack.tcp(now, self.id).map(|s| s.peer_addr()));
+        let peer = self
+            .host
+            .look(|stack, now| stack.tcp(now, self.id).map(|s| s.peer_addr()));
         peer.map_err(io_error)?.ok_or_else(|| from_errno(errno::ENOTCONN))
     }
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        let error = self.host.look(|stack, now| stack.tcp(now, self.id).map(|mut s| s.take_error()));
+        let error = self
+            .host
+            .look(|stack, now| stack.tcp(now, self.id).map(|mut s| s.take_error()));
         Ok(error.map_err(io_error)?.map(io_error))
     }
 }

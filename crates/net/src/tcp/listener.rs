@@ -34,7 +34,9 @@ impl TcpListener {
     pub async fn bind(net: &Net, addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
         let addresses = resolve(net, addr).await?;
         match &net.0 {
-            Place::Os => Ok(TcpListener(Inner::Os(tokio::net::TcpListener::bind(&addresses[..]).await?))),
+            Place::Os => Ok(TcpListener(Inner::Os(
+                tokio::net::TcpListener::bind(&addresses[..]).await?,
+            ))),
             Place::Stack(host) => super::first(&addresses, |local| {
                 let options = TcpOptions {
                     reuse_address: true,
@@ -59,7 +61,10 @@ impl TcpListener {
     /// Those of the operating system; none on a stack.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match &self.0 {
-            Inner::Os(os) => os.accept().await.map(|(stream, peer)| (TcpStream::from_os(stream), peer)),
+            Inner::Os(os) => os
+                .accept()
+                .await
+                .map(|(stream, peer)| (TcpStream::from_os(stream), peer)),
             Inner::Stack(_) => poll_fn(|cx| self.poll_accept(cx)).await,
         }
     }
@@ -93,7 +98,10 @@ impl TcpListener {
     pub fn ttl(&self) -> io::Result<u32> {
         match &self.0 {
             Inner::Os(os) => os.ttl(),
-            Inner::Stack(c) => Ok(options::hop_limit(&c.host, options::tcp(&c.host, c.id)?.hop_limit)),
+            Inner::Stack(c) => Ok(options::hop_limit(
+                &c.host,
+                options::tcp(&c.host, c.id)?.hop_limit,
+            )),
         }
     }
     /// Sets the TTL: 1 to 255.

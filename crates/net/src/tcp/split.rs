@@ -47,7 +47,8 @@ impl OwnedReadHalf {
             return Err(ReuniteError(self, other));
         }
         other.forget();
-        Ok(Arc::into_inner(self.0).expect("the two halves hold the only two references, and the other is gone"))
+        Ok(Arc::into_inner(self.0)
+            .expect("the two halves hold the only two references, and the other is gone"))
     }
 }
 impl OwnedWriteHalf {
@@ -136,7 +137,11 @@ macro_rules! read_half {
                 self.as_ref().peek(buf).await
             }
             /// As [`TcpStream::poll_peek`].
-            pub fn poll_peek(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+            pub fn poll_peek(
+                &mut self,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<usize>> {
                 self.as_ref().poll_peek(cx, buf)
             }
             /// As [`TcpStream::readable`].

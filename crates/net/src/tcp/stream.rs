@@ -35,7 +35,9 @@ impl TcpStream {
     pub async fn connect(net: &Net, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let addresses = resolve(net, addr).await?;
         match &net.0 {
-            Place::Os => Ok(TcpStream::from_os(tokio::net::TcpStream::connect(&addresses[..]).await?)),
+            Place::Os => Ok(TcpStream::from_os(
+                tokio::net::TcpStream::connect(&addresses[..]).await?,
+            )),
             Place::Stack(host) => {
                 let mut last = io::Error::from(io::ErrorKind::InvalidInput);
                 for remote in addresses {
@@ -184,9 +186,9 @@ impl TcpStream {
         match &self.0 {
             #[allow(deprecated)] // as tokio's: its drop may block, ours never does
             Inner::Os(os) => os.set_linger(linger),
-            Inner::Stack(conn) => {
-                options::set_tcp(&conn.host, conn.id, |o| o.linger = linger.map(sockeye_stack::Duration::from))
-            }
+            Inner::Stack(conn) => options::set_tcp(&conn.host, conn.id, |o| {
+                o.linger = linger.map(sockeye_stack::Duration::from)
+            }),
         }
     }
     /// Closing resets the connection, and what was not sent is lost.
@@ -206,7 +208,10 @@ impl TcpStream {
     pub fn ttl(&self) -> io::Result<u32> {
         match &self.0 {
             Inner::Os(os) => os.ttl(),
-            Inner::Stack(c) => Ok(options::hop_limit(&c.host, options::tcp(&c.host, c.id)?.hop_limit)),
+            Inner::Stack(c) => Ok(options::hop_limit(
+                &c.host,
+                options::tcp(&c.host, c.id)?.hop_limit,
+            )),
         }
     }
     /// Sets the TTL: 1 to 255.
@@ -231,7 +236,9 @@ impl TcpStream {
         match &self.0 {
             Inner::Os(_) => Ok(None),
             Inner::Stack(conn) => {
-                let info = conn.host.look(|stack, now| stack.tcp(now, conn.id).map(|socket| socket.info()));
+                let info = conn
+                    .host
+                    .look(|stack, now| stack.tcp(now, conn.id).map(|socket| socket.info()));
                 info.map_err(io_error)
             }
         }
@@ -246,7 +253,11 @@ impl TcpStream {
         (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
     }
 
-    pub(super) fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read_shared(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let n = match &self.0 {
             Inner::Os(os) => loop {
                 ready!(os.poll_read_ready(cx))?;

@@ -58,6 +58,36 @@ pub(crate) struct Route {
     pub(crate) hop_limit: u8,
 }
 
+/// What a connection keeps of its route: less than half the octets, since its own addresses and the interface know the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Path {
+    pub(crate) next_hop: IpAddr,
+    pub(crate) hop_limit: u8,
+    pub(crate) interface: InterfaceId,
+    pub(crate) mtu: u32,
+}
+
+impl From<Route> for Path {
+    fn from(route: Route) -> Self {
+        let Route {
+            next_hop,
+            hop_limit,
+            interface,
+            mtu,
+            source: _,
+            capabilities: _,
+            cast: _,
+            loopback: _,
+        } = route;
+        Path {
+            next_hop,
+            hop_limit,
+            interface,
+            mtu,
+        }
+    }
+}
+
 /// The fields of an IP header that the layer above decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct IpFields {

@@ -12,7 +12,7 @@ use super::pmtu::PathMtus;
 use super::queue::Queue;
 use super::reassembly::Reassembly;
 use super::routes::{Origin, Routes, Target};
-use super::{Capabilities, Cast, Cidr, Env, InterfaceConfig, Medium, Route};
+use super::{Capabilities, Cast, Cidr, Env, InterfaceConfig, Medium, Path, Route};
 use crate::InterfaceId;
 use crate::frame::{Frame, TxMeta};
 use crate::time::Instant;
@@ -110,12 +110,39 @@ impl IpLayer {
         self.generation = self.generation.wrapping_add(1);
     }
 
+    /// The whole route of a connection's path: `source` is the connection's own address.
+    #[inline]
+    pub(crate) fn along(&self, path: &Path, source: IpAddr) -> Route {
+        let Path {
+            next_hop,
+            hop_limit,
+            interface,
+            mtu,
+        } = *path;
+        let loopback = interface == InterfaceId::LOOPBACK;
+        let capabilities = self
+            .interface(interface)
+            .map(|i| i.capabilities)
+            .unwrap_or_default();
+        Route {
+            source,
+            next_hop,
+            mtu,
+            capabilities,
+            interface,
+            cast: Cast::Unicast,
+            loopback,
+            hop_limit,
+        }
+    }
     /// The MTU of an interface: what we can receive in one piece (RFC 9293 section 3.7.1, MMS_R).
     pub(crate) fn interface_mtu(&self, id: InterfaceId) -> u32 {
         if id == InterfaceId::LOOPBACK {
             return self.loopback.mtu;
         }
-        self.interfaces.get(usize::from(id.0)).map_or(0, |interface| interface.mtu)
+        self.interfaces
+            .get(usize::from(id.0))
+            .map_or(0, |interface| interface.mtu)
     }
 
     /// Changes whenever a cached [`Route`] may be stale: routes, addresses, path MTUs.

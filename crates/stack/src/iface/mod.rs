@@ -28,7 +28,9 @@ mod tests;
 
 pub use address::{AddressClass, classify};
 #[allow(unused_imports)]
-pub(crate) use contract::{Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, Packet, Route};
+pub(crate) use contract::{
+    Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, Packet, Path, Route,
+};
 #[allow(unused_imports)]
 pub(crate) use layer::IpLayer;
 #[allow(unused_imports)]

@@ -43,11 +43,17 @@ impl Burst {
         let capabilities = self.route.capabilities;
         let whole = capabilities.gso_max > 0 || self.payload.len() as u32 <= self.mss;
         let (segment, payload) = if whole { self.take_all() } else { self.take_one() };
-        let gso_size = if payload.len() as u32 > self.mss { self.mss as u16 } else { 0 };
-        env.trace.record(TraceMask::SEGMENTS, env.now, self.socket, || TraceKind::SegmentOut {
-            tuple: Tuple::from(self.tuple),
-            segment,
-            cause: self.cause,
+        let gso_size = if payload.len() as u32 > self.mss {
+            self.mss as u16
+        } else {
+            0
+        };
+        env.trace.record(TraceMask::SEGMENTS, env.now, self.socket, || {
+            TraceKind::SegmentOut {
+                tuple: Tuple::from(self.tuple),
+                segment,
+                cause: self.cause,
+            }
         });
         let fields = IpFields {
             source: self.tuple.local,
@@ -66,9 +72,12 @@ impl Burst {
         out.body = payload;
         let checksum = self.fill_checksum(out, start, transport_len, gso_size > 0);
         match link {
-            Link::Ready => {
-                Sent::Frame(TxMeta { interface: self.route.interface, gso_size, checksum, cause: self.cause })
-            }
+            Link::Ready => Sent::Frame(TxMeta {
+                interface: self.route.interface,
+                gso_size,
+                checksum,
+                cause: self.cause,
+            }),
             Link::Unresolved => {
                 ip.park(env, &self.route, core::mem::take(out), self.cause);
                 Sent::Parked
@@ -93,7 +102,10 @@ impl Burst {
         segment.flags.remove(Flags::PSH | Flags::FIN);
         self.segment.seq = segment.seq + segment.payload_len;
         self.segment.payload_len -= segment.payload_len;
-        self.segment.urgent = self.segment.urgent.saturating_sub(segment.payload_len.min(0xffff) as u16);
+        self.segment.urgent = self
+            .segment
+            .urgent
+            .saturating_sub(segment.payload_len.min(0xffff) as u16);
         if self.segment.urgent == 0 {
             self.segment.flags.remove(Flags::URG);
         }
@@ -119,9 +131,15 @@ impl Burst {
             // The device adds the rest; for a super-segment it also adds each segment's length.
             let partial = pseudo.partial();
             out.head.as_mut_slice()[at..at + 2].copy_from_slice(&partial.to_be_bytes());
-            return Some(ChecksumOffload { start: start as u16, offset: wire::tcp::CHECKSUM_OFFSET as u16 });
+            return Some(ChecksumOffload {
+                start: start as u16,
+                offset: wire::tcp::CHECKSUM_OFFSET as u16,
+            });
         }
-        let value = pseudo.add(&out.head.as_slice()[start..]).add_payload(&out.body).finish();
+        let value = pseudo
+            .add(&out.head.as_slice()[start..])
+            .add_payload(&out.body)
+            .finish();
         out.head.as_mut_slice()[at..at + 2].copy_from_slice(&value.to_be_bytes());
         None
     }
@@ -141,8 +159,17 @@ pub(crate) fn reset_for(seg: &Segment) -> Option<Segment> {
         return None;
     }
     Some(if seg.has(Flags::ACK) {
-        Segment { seq: seg.ack, flags: Flags::RST, ..Segment::default() }
+        Segment {
+            seq: seg.ack,
+            flags: Flags::RST,
+            ..Segment::default()
+        }
     } else {
-        Segment { seq: SeqNumber(0), ack: seg.end(), flags: Flags::RST | Flags::ACK, ..Segment::default() }
+        Segment {
+            seq: SeqNumber(0),
+            ack: seg.end(),
+            flags: Flags::RST | Flags::ACK,
+            ..Segment::default()
+        }
     })
 }

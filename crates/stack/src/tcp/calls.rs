@@ -23,7 +23,12 @@ use crate::trace::{Cause, ResetCause, Transition};
 impl Tcp {
     /// A new socket, unbound.
     pub(crate) fn socket(&mut self, options: TcpOptions) -> SocketId {
-        let fresh = Fresh { options, local: None, error: None, pending: Readiness::empty() };
+        let fresh = Fresh {
+            options,
+            local: None,
+            error: None,
+            pending: Readiness::empty(),
+        };
         let (slot, generation) = self.tables.sockets.insert(Slot::Fresh(Box::new(fresh)));
         SocketId { slot, generation }
     }
@@ -62,7 +67,9 @@ impl Tcp {
         let chosen = match wanted.port() {
             0 => self.bind_any(env, id, wanted.ip(), flags)?,
             _ => {
-                self.bindings.bind(id, wanted, flags).map_err(|_| BindError::InUse(local))?;
+                self.bindings
+                    .bind(id, wanted, flags)
+                    .map_err(|_| BindError::InUse(local))?;
                 wanted
             }
         };
@@ -84,7 +91,11 @@ impl Tcp {
         let salt = socket_addr(ip, env.rng.next_u32() as u16);
         let Tcp { ports, bindings, .. } = self;
         // A chosen port is one that nobody shares, whatever the flags.
-        let strict = BindFlags { reuse_address: false, reuse_port: false, ..flags };
+        let strict = BindFlags {
+            reuse_address: false,
+            reuse_port: false,
+            ..flags
+        };
         let port = ports
             .choose(ip, salt, first, last, |port| {
                 bindings.bind(id, socket_addr(ip, port), strict).is_ok_and(|()| {
@@ -94,7 +105,9 @@ impl Tcp {
             })
             .ok_or(BindError::NoFreePort)?;
         let local = socket_addr(ip, port);
-        bindings.bind(id, local, flags).map_err(|_| BindError::InUse(local))?;
+        bindings
+            .bind(id, local, flags)
+            .map_err(|_| BindError::InUse(local))?;
         Ok(local)
     }
 
@@ -117,12 +130,23 @@ impl Tcp {
         let unbound = self.fresh(id).ok_or(ListenError::NotFresh)?.local.is_none();
         if unbound {
             // As BSD: an unbound socket listens on a port of the stack's choice, on all addresses of both families.
-            self.bind(env, ip, id, SocketAddr::new(core::net::Ipv6Addr::UNSPECIFIED.into(), 0))?;
+            self.bind(
+                env,
+                ip,
+                id,
+                SocketAddr::new(core::net::Ipv6Addr::UNSPECIFIED.into(), 0),
+            )?;
         }
-        let Some(fresh) = self.fresh(id) else { return Err(ListenError::Stale) };
-        let Some(local) = fresh.local else { return Err(ListenError::NotFresh) };
+        let Some(fresh) = self.fresh(id) else {
+            return Err(ListenError::Stale);
+        };
+        let Some(local) = fresh.local else {
+            return Err(ListenError::NotFresh);
+        };
         let options = fresh.options.clone();
-        self.bindings.listen(id, local).map_err(|_| BindError::InUse(local))?;
+        self.bindings
+            .listen(id, local)
+            .map_err(|_| BindError::InUse(local))?;
         let listener = Listener {
             id,
             local,
@@ -154,7 +178,11 @@ impl Tcp {
         let (bound, options) = (fresh.local, fresh.options.clone());
         // MUST-46
         let target = remote.ip();
-        if remote.port() == 0 || target.is_unspecified() || target.is_multicast() || cx.ip.is_broadcast(target) {
+        if remote.port() == 0
+            || target.is_unspecified()
+            || target.is_multicast()
+            || cx.ip.is_broadcast(target)
+        {
             return Err(ConnectError::InvalidRemote(to));
         }
         let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
@@ -162,13 +190,21 @@ impl Tcp {
             return Err(ConnectError::Bind(BindError::Family(to)));
         }
         // MUST-44: IP chooses the source address before the first SYN.
-        let route = cx.ip.route(target, from, None).ok_or(ConnectError::NoRoute(target))?;
+        let route = cx
+            .ip
+            .route(target, from, None)
+            .ok_or(ConnectError::NoRoute(target))?;
         let local = from.unwrap_or(route.source);
         let port = match bound {
             Some(bound) => bound.port(),
             None => self.choose_port(cx.env, local, remote)?,
         };
-        let tuple = FourTuple { local, local_port: port, remote: target, remote_port: remote.port() };
+        let tuple = FourTuple {
+            local,
+            local_port: port,
+            remote: target,
+            remote_port: remote.port(),
+        };
         if self.find(&tuple).is_some() {
             return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
         }
@@ -182,7 +218,11 @@ impl Tcp {
             tuple,
             route,
             iss: self.isn.generate(now, &tuple),
-            mss: open::our_mss(cx.ip.interface_mtu(route.interface), target.is_ipv4(), options.max_segment),
+            mss: open::our_mss(
+                cx.ip.interface_mtu(route.interface),
+                target.is_ipv4(),
+                options.max_segment,
+            ),
             ts_offset: self.isn.timestamp_offset(&tuple),
             options,
             peer: None,
@@ -203,7 +243,14 @@ impl Tcp {
             *place = Slot::SynSent(Box::new(opening));
         }
         self.enter(&tuple, entry);
-        state_moved(cx.env, Some(id), &tuple, State::Closed, State::SynSent, Transition::Open);
+        state_moved(
+            cx.env,
+            Some(id),
+            &tuple,
+            State::Closed,
+            State::SynSent,
+            Transition::Open,
+        );
         self.kick(entry);
         Ok(())
     }
@@ -211,13 +258,25 @@ impl Tcp {
     /// A port from which the remote address is not connected yet (RFC 6056).
     fn choose_port(&mut self, env: &Env<'_>, local: IpAddr, remote: SocketAddr) -> Result<u16, ConnectError> {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
-        let Tcp { ports, bindings, tables, demux, .. } = self;
+        let Tcp {
+            ports,
+            bindings,
+            tables,
+            demux,
+            ..
+        } = self;
         ports
             .choose(local, remote, first, last, |port| {
-                let tuple =
-                    FourTuple { local, local_port: port, remote: remote.ip(), remote_port: remote.port() };
+                let tuple = FourTuple {
+                    local,
+                    local_port: port,
+                    remote: remote.ip(),
+                    remote_port: remote.port(),
+                };
                 !bindings.taken_exclusively(local, port)
-                    && demux.find(&tuple, |entry| tables.tuple(entry) == Some(&tuple)).is_none()
+                    && demux
+                        .find(&tuple, |entry| tables.tuple(entry) == Some(&tuple))
+                        .is_none()
             })
             .ok_or(ConnectError::Bind(BindError::NoFreePort))
     }
@@ -229,7 +288,9 @@ impl Tcp {
         id: SocketId,
     ) -> Result<Option<(SocketId, SocketAddr)>, StaleSocket> {
         let listener = self.listener(id).ok_or(StaleSocket)?;
-        let Some(next) = listener.accept.pop_front() else { return Ok(None) };
+        let Some(next) = listener.accept.pop_front() else {
+            return Ok(None);
+        };
         let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(next.slot, next.generation) else {
             return Ok(None);
         };
@@ -242,7 +303,9 @@ impl Tcp {
 
     /// CLOSE (RFC 9293 section 3.10.4): the id is released at once; what is queued is still sent.
     pub(crate) fn close(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
-        let Some(slot) = self.tables.sockets.get_mut(id.slot, id.generation) else { return };
+        let Some(slot) = self.tables.sockets.get_mut(id.slot, id.generation) else {
+            return;
+        };
         match slot {
             Slot::Fresh(fresh) => {
                 if let Some(local) = fresh.local {
@@ -258,9 +321,19 @@ impl Tcp {
                     segment.seq += 1;
                     segment.flags = super::Flags::RST | super::Flags::ACK;
                     segment.options = Default::default();
-                    super::burst::Reply { tuple: opening.tuple, segment, cause: Cause::Reset(ResetCause::Abort) }
+                    super::burst::Reply {
+                        tuple: opening.tuple,
+                        segment,
+                        cause: Cause::Reset(ResetCause::Abort),
+                    }
                 });
-                self.fail_open(cx.env, cx.events, id.slot, ConnectionError::Aborted, Transition::Close);
+                self.fail_open(
+                    cx.env,
+                    cx.events,
+                    id.slot,
+                    ConnectionError::Aborted,
+                    Transition::Close,
+                );
                 if let Some(reset) = reset {
                     self.reply(reset);
                 }
@@ -271,7 +344,9 @@ impl Tcp {
     }
 
     fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else { return };
+        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+            return;
+        };
         if tcb.phase != Phase::Live {
             let id = tcb.id;
             self.forget_block(id);
@@ -287,26 +362,32 @@ impl Tcp {
         tcb.facts.remove(Fact::UNACCEPTED);
         if unread || linger.is_some_and(|l| l.is_zero()) {
             // SHLD-3: unread data is lost, so the peer is told by a reset. Linger 0 asks for one.
-            let cause = if unread { ResetCause::UnreadData } else { ResetCause::Linger };
+            let cause = if unread {
+                ResetCause::UnreadData
+            } else {
+                ResetCause::Linger
+            };
             return self.settle(cx, slot, Fate::Resets(None, cause, Transition::Abort));
         }
         let now = scope.now;
         if let Some(limit) = linger {
-            tcb.end_at = now + limit;
+            tcb.set_end(now + limit);
         }
         if tcb.fin_out == FinOut::No {
             let from = tcb.state();
             tcb.fin_out = FinOut::Queued;
             scope.moved(tcb, from, Transition::Close);
         } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {
-            tcb.end_at = now + scope.config.fin_wait_2;
+            tcb.set_end(now + scope.config.fin_wait_2);
         }
         self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// Removes the block of an ended connection; a TIME-WAIT entry goes on without it.
     fn forget_block(&mut self, id: SocketId) {
-        let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation) else { return };
+        let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation) else {
+            return;
+        };
         let (tuple, in_time_wait) = (tcb.tuple, tcb.phase == Phase::TimeWait);
         if let Some(mut queue) = tcb.receive.take() {
             let all = queue.len();
@@ -342,7 +423,12 @@ impl Tcp {
         let places: alloc::vec::Vec<u32> = if half_open == 0 {
             Default::default()
         } else {
-            self.tables.half_open.iter().filter(|(_, _, h)| h.listener == id).map(|(place, _, _)| place).collect()
+            self.tables
+                .half_open
+                .iter()
+                .filter(|(_, _, h)| h.listener == id)
+                .map(|(place, _, _)| place)
+                .collect()
         };
         for place in places {
             if let Some(half) = self.drop_half_open(place) {
@@ -354,7 +440,11 @@ impl Tcp {
                     ..Default::default()
                 };
                 let cause = Cause::Reset(ResetCause::ListenerClosed);
-                self.reply(super::burst::Reply { tuple: half.tuple, segment, cause });
+                self.reply(super::burst::Reply {
+                    tuple: half.tuple,
+                    segment,
+                    cause,
+                });
             }
         }
         debug_assert_eq!(half_open, 0, "each half-open entry names its listener");
@@ -375,7 +465,9 @@ impl Tcp {
 
     /// Shuts our side down: a FIN follows what is queued.
     pub(crate) fn shutdown_send(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else { return };
+        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+            return;
+        };
         if tcb.phase == Phase::Live && tcb.fin_out == FinOut::No {
             let from = tcb.state();
             tcb.fin_out = FinOut::Queued;

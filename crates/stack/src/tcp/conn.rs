@@ -32,7 +32,7 @@ use super::{SeqNumber, State};
 use crate::config::Config;
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
-use crate::iface::Route;
+use crate::iface::Path;
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, ChallengeCause, Held, ResetCause};
@@ -179,7 +179,7 @@ bitflags::bitflags! {
 pub(crate) struct Tcb {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
-    pub(crate) route: Route,
+    pub(crate) path: Path,
     pub(crate) route_generation: u32,
     pub(crate) phase: Phase,
     pub(crate) facts: Fact,
@@ -222,6 +222,9 @@ pub(crate) struct Tcb {
     pub(crate) rtt: RttEstimator,
     /// The octet after the segment being timed, and when it was sent; `None` while nothing is timed (Karn's rule).
     pub(crate) timing: Option<(SeqNumber, u32)>,
+    /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
+    /// 0 if there is none.
+    pub(crate) first_again: u32,
 
     /// IRS: initial receive sequence number.
     pub(crate) irs: SeqNumber,
@@ -263,10 +266,6 @@ pub(crate) struct Tcb {
     pub(crate) last_sent: Instant,
     /// Since when the oldest data in flight has waited without progress; never, if none does.
     pub(crate) stalled_since: Instant,
-    /// End of FIN-WAIT-2 after a full close, or of linger.
-    pub(crate) end_at: Instant,
-    /// When the last keepalive probe went out.
-    pub(crate) probed_at: Instant,
     pub(crate) wheel: WheelEntry,
     /// When the wheel will wake this connection; its own deadlines may have moved later since.
     pub(crate) wakes_at: Instant,
@@ -280,10 +279,24 @@ pub(crate) struct Tcb {
     pub(crate) stats: Stats,
 }
 
-/// Options that few connections set.
-#[derive(Debug, Clone, Default)]
+/// Options that few connections set, and deadlines that few have.
+#[derive(Debug, Clone)]
 pub(crate) struct Extra {
     pub(crate) options: TcpOptions,
+    /// End of FIN-WAIT-2 after a full close, or of linger.
+    pub(crate) end_at: Instant,
+    /// When the last keepalive probe went out.
+    pub(crate) probed_at: Instant,
+}
+
+impl Extra {
+    fn new(options: TcpOptions) -> Self {
+        Extra {
+            options,
+            end_at: Instant::NEVER,
+            probed_at: Instant::ZERO,
+        }
+    }
 }
 
 impl Switches {
@@ -314,7 +327,7 @@ impl Extra {
             traffic_class: options.traffic_class,
             ..TcpOptions::default()
         };
-        (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra { options: options.clone() }))
+        (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra::new(options.clone())))
     }
 }
 
@@ -362,7 +375,11 @@ impl Tcb {
     #[inline]
     pub(crate) fn unsent(&self) -> u32 {
         let end = self.data_end();
-        if end.after(self.snd_nxt) { end.since(self.snd_nxt) } else { 0 }
+        if end.after(self.snd_nxt) {
+            end.since(self.snd_nxt)
+        } else {
+            0
+        }
     }
     /// SND.NXT - SND.UNA: sequence space in flight, FIN included.
     #[inline]
@@ -389,7 +406,11 @@ impl Tcb {
     /// RCV.WND: what we still take, as last told to the peer.
     #[inline]
     pub(crate) fn rcv_wnd(&self) -> u32 {
-        if self.rcv_adv.after(self.rcv_nxt) { self.rcv_adv.since(self.rcv_nxt) } else { 0 }
+        if self.rcv_adv.after(self.rcv_nxt) {
+            self.rcv_adv.since(self.rcv_nxt)
+        } else {
+            0
+        }
     }
     /// Octets that the application can read.
     #[inline]
@@ -416,17 +437,47 @@ impl Tcb {
     }
     /// Octets of TCP options on a data segment without SACK blocks.
     pub(crate) fn option_len(&self) -> u16 {
-        if self.facts.contains(Fact::TIMESTAMPS) { 12 } else { 0 }
+        if self.facts.contains(Fact::TIMESTAMPS) {
+            12
+        } else {
+            0
+        }
     }
     /// Sets Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
     pub(crate) fn set_mss(&mut self) {
         let ip = if self.tuple.remote.is_ipv4() { 20 } else { 40 };
-        let path = self.route.mtu.saturating_sub(ip + 20).min(u32::from(u16::MAX)) as u16;
-        let limit = self.extra.as_ref().and_then(|e| e.options.max_segment).unwrap_or(u16::MAX);
-        let mss = self.peer_mss.min(path).min(limit).saturating_sub(self.option_len());
+        let path = self.path.mtu.saturating_sub(ip + 20).min(u32::from(u16::MAX)) as u16;
+        let limit = self
+            .extra
+            .as_ref()
+            .and_then(|e| e.options.max_segment)
+            .unwrap_or(u16::MAX);
+        let mss = self
+            .peer_mss
+            .min(path)
+            .min(limit)
+            .saturating_sub(self.option_len());
         self.snd_mss = mss.max(MIN_MSS);
     }
 
+    /// When FIN-WAIT-2 after a full close, or linger, ends.
+    #[inline]
+    pub(crate) fn end_at(&self) -> Instant {
+        self.extra.as_ref().map_or(Instant::NEVER, |e| e.end_at)
+    }
+    /// Sets when FIN-WAIT-2 after a full close, or linger, ends.
+    pub(crate) fn set_end(&mut self, at: Instant) {
+        match &mut self.extra {
+            Some(extra) => extra.end_at = at,
+            None if at.is_never() => {}
+            None => {
+                self.extra = Some(Box::new(Extra {
+                    end_at: at,
+                    ..Extra::new(self.options())
+                }))
+            }
+        }
+    }
     /// RTO, backed off as it is now (RFC 6298).
     #[inline]
     pub(crate) fn rto(&self, config: &Config) -> Duration {
@@ -441,13 +492,41 @@ impl Tcb {
     /// The options as they are now.
     pub(crate) fn options(&self) -> TcpOptions {
         let base = self.extra.as_ref().map(|e| e.options.clone()).unwrap_or_default();
-        let Switches { nodelay, cork, quick_ack, urgent_inline, reuse, hop_limit: _, traffic_class } = self.switches;
-        TcpOptions { nodelay, cork, quick_ack, urgent_inline, reuse_address: reuse, traffic_class, ..base }
+        let Switches {
+            nodelay,
+            cork,
+            quick_ack,
+            urgent_inline,
+            reuse,
+            hop_limit: _,
+            traffic_class,
+        } = self.switches;
+        TcpOptions {
+            nodelay,
+            cork,
+            quick_ack,
+            urgent_inline,
+            reuse_address: reuse,
+            traffic_class,
+            ..base
+        }
     }
     /// Changes options of a connection.
     pub(crate) fn set_options(&mut self, options: &TcpOptions, config: &Config) {
-        self.switches = Switches { reuse: self.switches.reuse, ..Switches::from_options(options, config) };
+        self.switches = Switches {
+            reuse: self.switches.reuse,
+            ..Switches::from_options(options, config)
+        };
+        let (end_at, probed_at) = self
+            .extra
+            .as_ref()
+            .map_or((Instant::NEVER, Instant::ZERO), |e| (e.end_at, e.probed_at));
         self.extra = Extra::from_options(options);
+        if let Some(extra) = &mut self.extra {
+            (extra.end_at, extra.probed_at) = (end_at, probed_at);
+        } else {
+            self.set_end(end_at);
+        }
         self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
         if let Some(fixed) = options.receive_buffer {
             self.rcv_buf = fixed;
@@ -457,7 +536,13 @@ impl Tcb {
     }
     /// TCP_INFO.
     pub(crate) fn info(&self, config: &Config) -> TcpInfo {
-        let Stats { bytes_acked, bytes_received, segments_out, segments_in, retransmits } = self.stats;
+        let Stats {
+            bytes_acked,
+            bytes_received,
+            segments_out,
+            segments_in,
+            retransmits,
+        } = self.stats;
         TcpInfo {
             state: self.state(),
             srtt: self.srtt(),
@@ -486,14 +571,23 @@ impl Tcb {
             return;
         }
         debug_assert!(self.snd_una.at_or_before(self.snd_nxt), "SND.UNA <= SND.NXT");
-        debug_assert!(self.last_ack_sent.at_or_before(self.rcv_nxt), "never acknowledged what did not come");
+        debug_assert!(
+            self.last_ack_sent.at_or_before(self.rcv_nxt),
+            "never acknowledged what did not come"
+        );
         let sent_fin = matches!(self.fin_out, FinOut::Sent);
         debug_assert!(
             self.snd_nxt.at_or_before(self.data_end() + u32::from(sent_fin)),
             "SND.NXT lies within the data, or one after it for the FIN"
         );
-        debug_assert!(!self.send.as_ref().is_some_and(|b| b.is_empty()), "an empty send buffer is dropped");
-        debug_assert!(self.congestion.cwnd() >= u32::from(self.snd_mss.min(MIN_MSS)), "cwnd is at least a segment");
+        debug_assert!(
+            !self.send.as_ref().is_some_and(|b| b.is_empty()),
+            "an empty send buffer is dropped"
+        );
+        debug_assert!(
+            self.congestion.cwnd() >= u32::from(self.snd_mss.min(MIN_MSS)),
+            "cwnd is at least a segment"
+        );
     }
 }
 

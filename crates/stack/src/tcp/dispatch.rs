@@ -65,10 +65,12 @@ impl Tcp {
     ) {
         let entry = self.find(tuple);
         let socket = entry.and_then(|e| self.socket_id(e));
-        cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, || TraceKind::SegmentIn {
-            tuple: Tuple::from(*tuple),
-            segment: *seg,
-        });
+        cx.env
+            .trace
+            .record(TraceMask::SEGMENTS, cx.env.now, socket, || TraceKind::SegmentIn {
+                tuple: Tuple::from(*tuple),
+                segment: *seg,
+            });
         match entry {
             Some(entry) => match entry.kind() {
                 Kind::Connection => self.at_connection(cx, entry.slot(), seg, payload),
@@ -88,14 +90,17 @@ impl Tcp {
     }
 
     pub(crate) fn dropped(&mut self, env: &mut Env<'_>, tuple: &FourTuple, reason: DropReason) {
-        env.trace.dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
+        env.trace
+            .dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
     }
 
     fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
         if let Some(Slot::SynSent(_)) = self.tables.sockets.at(slot) {
             return self.at_syn_sent(cx, slot, seg, payload);
         }
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else { return };
+        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+            return;
+        };
         let fate = ingress::segment_arrives(tcb, &mut scope, seg, payload);
         self.settle(cx, slot, fate);
     }
@@ -104,7 +109,9 @@ impl Tcp {
     pub(crate) fn settle(&mut self, cx: &mut Around<'_, '_>, slot: u32, fate: Fate) {
         match fate {
             Fate::Lives => {
-                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else { return };
+                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+                    return;
+                };
                 let (id, news) = (tcb.id, !tcb.pending.is_empty());
                 self.kick(Entry::new(Kind::Connection, slot));
                 if news {
@@ -114,8 +121,14 @@ impl Tcp {
             Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
             Fate::Ends(error, why) => self.end(cx.env, cx.events, slot, error, why),
             Fate::Resets(error, cause, why) => {
-                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else { return };
-                let reset = Reply { tuple: tcb.tuple, segment: reset_of(tcb), cause: Cause::Reset(cause) };
+                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+                    return;
+                };
+                let reset = Reply {
+                    tuple: tcb.tuple,
+                    segment: reset_of(tcb),
+                    cause: Cause::Reset(cause),
+                };
                 self.reply(reset);
                 self.end(cx.env, cx.events, slot, error, why);
             }
@@ -123,17 +136,30 @@ impl Tcp {
     }
 
     fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
-        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else { return };
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
         let (id, tuple, from) = (opening.id, opening.tuple, opening.state());
         match opening.segment_arrives(cx.env.config, seg) {
             Opening::Waits => self.kick(Entry::new(Kind::Connection, slot)),
             Opening::Answer(segment, cause) => {
                 if self.may_reset(cx.env) {
-                    self.reply(Reply { tuple, segment, cause: Cause::Reset(cause) });
+                    self.reply(Reply {
+                        tuple,
+                        segment,
+                        cause: Cause::Reset(cause),
+                    });
                 }
             }
             Opening::Simultaneous => {
-                state_moved(cx.env, Some(id), &tuple, from, State::SynReceived, Transition::Syn);
+                state_moved(
+                    cx.env,
+                    Some(id),
+                    &tuple,
+                    from,
+                    State::SynReceived,
+                    Transition::Syn,
+                );
                 self.kick(Entry::new(Kind::Connection, slot));
             }
             Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
@@ -143,7 +169,9 @@ impl Tcp {
 
     /// Our active open is answered: the block takes the place of the opening.
     fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload, from: State) {
-        let Some(place) = self.tables.sockets.at_mut(slot) else { return };
+        let Some(place) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
         let Slot::SynSent(opening) = place else { return };
         let Some(peer) = opening.peer else { return };
         let simultaneous = from == State::SynReceived;
@@ -153,7 +181,7 @@ impl Tcp {
             Handshake {
                 id: opening.id,
                 tuple: opening.tuple,
-                route: opening.route,
+                path: opening.route.into(),
                 route_generation: cx.ip.generation(),
                 options: &opening.options,
                 iss: opening.iss,
@@ -175,7 +203,11 @@ impl Tcp {
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
         *place = Slot::Open(tcb);
-        let why = if simultaneous { Transition::SynAcked } else { Transition::SynAck };
+        let why = if simultaneous {
+            Transition::SynAcked
+        } else {
+            Transition::SynAck
+        };
         state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
         if scaled || !payload.is_empty() || seg.has(Flags::FIN) {
             self.rest_of(cx, slot, seg, payload);
@@ -205,7 +237,9 @@ impl Tcp {
         payload: Payload,
     ) {
         let window = cx.env.config.receive_buffer.min(0xffff);
-        let Some(half) = self.tables.half_open.at_mut(place) else { return };
+        let Some(half) = self.tables.half_open.at_mut(place) else {
+            return;
+        };
         match half.segment_arrives(seg, window) {
             listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
             listen::Step::Acknowledge(cause) => {
@@ -217,17 +251,32 @@ impl Tcp {
                     ..Segment::default()
                 };
                 if self.may_challenge(cx.env) {
-                    self.reply(Reply { tuple: *tuple, segment, cause });
+                    self.reply(Reply {
+                        tuple: *tuple,
+                        segment,
+                        cause,
+                    });
                 }
             }
             listen::Step::Answer(segment, cause) => {
                 if self.may_reset(cx.env) {
-                    self.reply(Reply { tuple: *tuple, segment, cause: Cause::Reset(cause) });
+                    self.reply(Reply {
+                        tuple: *tuple,
+                        segment,
+                        cause: Cause::Reset(cause),
+                    });
                 }
             }
             listen::Step::Gone => {
                 self.drop_half_open(place);
-                state_moved(cx.env, None, tuple, State::SynReceived, State::Closed, Transition::Reset);
+                state_moved(
+                    cx.env,
+                    None,
+                    tuple,
+                    State::SynReceived,
+                    State::Closed,
+                    Transition::Reset,
+                );
             }
             listen::Step::Complete => self.complete(cx, place, seg, payload),
         }
@@ -235,7 +284,9 @@ impl Tcp {
 
     /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
     fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, payload: Payload) {
-        let Some(half) = self.tables.half_open.at(place) else { return };
+        let Some(half) = self.tables.half_open.at(place) else {
+            return;
+        };
         let (listener, tuple) = (half.listener, half.tuple);
         let Some(entry) = self.listener(listener) else {
             self.drop_half_open(place);
@@ -245,7 +296,9 @@ impl Tcp {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
             return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
         }
-        let Some(half) = self.drop_half_open(place) else { return };
+        let Some(half) = self.drop_half_open(place) else {
+            return;
+        };
         let facts = Finished {
             tuple,
             iss: half.iss,
@@ -271,16 +324,21 @@ impl Tcp {
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
         let ts_offset = self.isn.timestamp_offset(&tuple);
-        let Some(listener) = self.listener(listener_id) else { return };
+        let Some(listener) = self.listener(listener_id) else {
+            return;
+        };
         let options = listener.options.clone();
         let generation = cx.ip.generation();
         let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
-            let id = SocketId { slot, generation: slot_generation };
+            let id = SocketId {
+                slot,
+                generation: slot_generation,
+            };
             let mut tcb = open::establish(
                 Handshake {
                     id,
                     tuple,
-                    route,
+                    path: route.into(),
                     route_generation: generation,
                     options: &options,
                     iss: done.iss,
@@ -298,14 +356,25 @@ impl Tcp {
             tcb.facts.insert(Fact::UNACCEPTED);
             Slot::Open(tcb)
         });
-        let id = SocketId { slot, generation: generation_of_slot };
+        let id = SocketId {
+            slot,
+            generation: generation_of_slot,
+        };
         self.enter(&tuple, Entry::new(Kind::Connection, slot));
-        self.bindings.connection_made(tuple.local_port, options.reuse_address);
+        self.bindings
+            .connection_made(tuple.local_port, options.reuse_address);
         if let Some(listener) = self.listener(listener_id) {
             listener.accept.push_back(id);
             listener.pending |= Readiness::ACCEPT;
         }
-        state_moved(cx.env, Some(id), &tuple, State::SynReceived, State::Established, Transition::SynAcked);
+        state_moved(
+            cx.env,
+            Some(id),
+            &tuple,
+            State::SynReceived,
+            State::Established,
+            Transition::SynAcked,
+        );
         self.announce(cx.events, listener_id);
         self.rest_of(cx, slot, seg, payload);
         self.kick(Entry::new(Kind::Connection, slot));
@@ -313,18 +382,25 @@ impl Tcp {
 
     fn at_time_wait(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32, seg: &Segment) {
         let now = cx.env.now;
-        let Some(entry) = self.tables.time_wait.at_mut(place) else { return };
+        let Some(entry) = self.tables.time_wait.at_mut(place) else {
+            return;
+        };
         match entry.segment_arrives(seg) {
             timewait::Step::Ignored => {}
             timewait::Step::Acknowledge { restart } => {
                 let segment = entry.ack(now);
                 if restart {
                     let until = now + cx.env.config.msl * 2;
-                    self.wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
+                    self.wheel
+                        .schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
                 }
                 let cause = Cause::Ack(crate::trace::AckCause::TimeWait);
                 if restart || self.may_challenge(cx.env) {
-                    self.reply(Reply { tuple: *tuple, segment, cause });
+                    self.reply(Reply {
+                        tuple: *tuple,
+                        segment,
+                        cause,
+                    });
                 }
             }
             timewait::Step::Reset => self.end_time_wait(cx.env, place, Transition::Reset),
@@ -369,7 +445,11 @@ impl Tcp {
         self.dropped(cx.env, tuple, DropReason::NoSocket);
         let Some(segment) = reset_for(seg) else { return };
         if self.may_reset(cx.env) {
-            self.reply(Reply { tuple: *tuple, segment, cause: Cause::Reset(cause) });
+            self.reply(Reply {
+                tuple: *tuple,
+                segment,
+                cause: Cause::Reset(cause),
+            });
         } else {
             self.dropped(cx.env, tuple, DropReason::RateLimited);
         }
@@ -418,7 +498,14 @@ impl Tcp {
             wheel: Default::default(),
         });
         self.enter(tuple, Entry::new(Kind::HalfOpen, place));
-        state_moved(cx.env, None, tuple, State::Listen, State::SynReceived, Transition::Syn);
+        state_moved(
+            cx.env,
+            None,
+            tuple,
+            State::Listen,
+            State::SynReceived,
+            Transition::Syn,
+        );
         self.kick(Entry::new(Kind::HalfOpen, place));
     }
 
@@ -430,7 +517,9 @@ impl Tcp {
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
         let options = listener.options.clone();
-        let Some(mss) = self.mss_towards(cx.ip, tuple, &options) else { return };
+        let Some(mss) = self.mss_towards(cx.ip, tuple, &options) else {
+            return;
+        };
         // Without timestamps there is no room for options: they are not agreed.
         let mut told = *peer;
         if peer.timestamp.is_none() {
@@ -438,7 +527,11 @@ impl Tcp {
             told.sack = false;
         }
         let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &told, &options, config);
-        self.reply(Reply { tuple: *tuple, segment, cause: Cause::OpenCookie });
+        self.reply(Reply {
+            tuple: *tuple,
+            segment,
+            cause: Cause::OpenCookie,
+        });
     }
 
     /// An ACK for a listener: good only if it carries a cookie of ours.
@@ -455,7 +548,11 @@ impl Tcp {
         let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
         let full = listener.accept_queue_full();
         let irs = seg.seq - 1;
-        let cookie = if expected { self.cookies.check(now, tuple, irs, seg.ack - 1) } else { None };
+        let cookie = if expected {
+            self.cookies.check(now, tuple, irs, seg.ack - 1)
+        } else {
+            None
+        };
         let Some(mss) = cookie else {
             if expected {
                 self.dropped(cx.env, tuple, DropReason::BadCookie);
@@ -465,7 +562,10 @@ impl Tcp {
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
-        let agreed = seg.options.timestamps.map(|ts| self.cookies.options_from(ts.echo));
+        let agreed = seg
+            .options
+            .timestamps
+            .map(|ts| self.cookies.options_from(ts.echo));
         let peer = PeerOffer {
             irs,
             mss,
@@ -473,7 +573,13 @@ impl Tcp {
             sack: agreed.is_some_and(|a| a.sack),
             timestamp: seg.options.timestamps.map(|t| t.value),
         };
-        let done = Finished { tuple: *tuple, iss: seg.ack - 1, peer, round_trip: None, syn_lost: false };
+        let done = Finished {
+            tuple: *tuple,
+            iss: seg.ack - 1,
+            peer,
+            round_trip: None,
+            syn_lost: false,
+        };
         self.admit(cx, id, done, seg, payload);
     }
 
@@ -485,7 +591,11 @@ impl Tcp {
         options: &super::TcpOptions,
     ) -> Option<u16> {
         let route = ip.route(tuple.remote, Some(tuple.local), None)?;
-        Some(open::our_mss(ip.interface_mtu(route.interface), tuple.remote.is_ipv4(), options.max_segment))
+        Some(open::our_mss(
+            ip.interface_mtu(route.interface),
+            tuple.remote.is_ipv4(),
+            options.max_segment,
+        ))
     }
 
     /// An ICMP error about a segment of ours (MUST-54..56, SHLD-25, SHLD-26, RFC 5927).
@@ -523,9 +633,9 @@ impl Tcp {
             }
             Some(Slot::Open(tcb)) => {
                 // RFC 5927 section 4.1: the quoted octet must be in flight.
-                let in_flight = notice
-                    .sequence
-                    .is_some_and(|s| SeqNumber(s).within(tcb.snd_una, tcb.outstanding()) && tcb.outstanding() > 0);
+                let in_flight = notice.sequence.is_some_and(|s| {
+                    SeqNumber(s).within(tcb.snd_una, tcb.outstanding()) && tcb.outstanding() > 0
+                });
                 if !in_flight {
                     return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
                 }
@@ -546,16 +656,20 @@ impl Tcp {
     /// The path takes smaller packets than was thought: what did not fit goes again in smaller pieces at once, which is no
     /// sign of congestion (RFC 1191 section 6.3, RFC 8201 section 5.4).
     fn shrink(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, scope)) = self.open(cx.env, slot) else { return };
+        let Some((tcb, scope)) = self.open(cx.env, slot) else {
+            return;
+        };
         let before = tcb.snd_mss;
         if let Some(route) = cx.ip.route(tcb.tuple.remote, Some(tcb.tuple.local), None) {
-            tcb.route = route;
+            tcb.path = route.into();
             tcb.route_generation = cx.ip.generation();
             tcb.set_mss();
         }
         if tcb.snd_mss < before {
-            tcb.recovery =
-                super::conn::Recovery::Loss { recover: tcb.snd_nxt, next: tcb.snd_una };
+            tcb.recovery = super::conn::Recovery::Loss {
+                recover: tcb.snd_nxt,
+                next: tcb.snd_una,
+            };
             tcb.timing = None;
             tcb.rexmt_at = scope.now + tcb.rto(scope.config);
             tcb.facts.insert(Fact::PATH_SHRUNK);
@@ -578,7 +692,12 @@ struct Finished {
 
 /// The reset that ends one of our own connections (RFC 9293 section 3.10.5).
 pub(crate) fn reset_of(tcb: &Tcb) -> Segment {
-    Segment { seq: tcb.snd_nxt, ack: tcb.rcv_nxt, flags: Flags::RST | Flags::ACK, ..Segment::default() }
+    Segment {
+        seq: tcb.snd_nxt,
+        ack: tcb.rcv_nxt,
+        flags: Flags::RST | Flags::ACK,
+        ..Segment::default()
+    }
 }
 
 pub(crate) fn state_moved(
@@ -589,18 +708,23 @@ pub(crate) fn state_moved(
     to: State,
     why: Transition,
 ) {
-    env.trace.record(TraceMask::STATES, env.now, socket, || TraceKind::State {
-        tuple: Tuple::from(*tuple),
-        from,
-        to,
-        why,
-    });
+    env.trace
+        .record(TraceMask::STATES, env.now, socket, || TraceKind::State {
+            tuple: Tuple::from(*tuple),
+            from,
+            to,
+            why,
+        });
 }
 
 fn checksum_holds(packet: &Packet, transport_len: usize) -> bool {
     let frame = &packet.frame;
-    let pseudo =
-        checksum::pseudo(packet.source, packet.destination, wire::protocol::TCP, transport_len as u32);
+    let pseudo = checksum::pseudo(
+        packet.source,
+        packet.destination,
+        wire::protocol::TCP,
+        transport_len as u32,
+    );
     let mut sum = pseudo.add(&frame.front()[packet.at..]);
     if frame.head.is_empty() {
         for part in frame.body.parts().iter().skip(1) {

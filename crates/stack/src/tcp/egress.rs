@@ -11,7 +11,9 @@ use super::send::scoreboard::Rule;
 use super::{Flags, Options, SackBlocks, Segment, SeqNumber, Timestamps, urgent};
 use crate::config::{Config, Profile};
 use crate::time::Instant;
-use crate::trace::{AckCause, Cause, CongestionChange, Held, ResetCause, RetransmitCause, Timer, TraceKind, TraceMask};
+use crate::trace::{
+    AckCause, Cause, CongestionChange, Held, ResetCause, RetransmitCause, Timer, TraceKind, TraceMask,
+};
 
 /// A segment, or a run of them, to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,20 +79,36 @@ pub(crate) fn decide(tcb: &Tcb, config: &Config, room: u32) -> Decision {
 }
 
 fn bare(tcb: &Tcb, cause: Cause) -> Plan {
-    Plan { seq: tcb.snd_nxt, len: 0, fin: false, kind: Kind::Bare, cause }
+    Plan {
+        seq: tcb.snd_nxt,
+        len: 0,
+        fin: false,
+        kind: Kind::Bare,
+        cause,
+    }
 }
 
 /// Sequence space from `seq` on that was sent before: data, then the FIN.
 fn sent_from(tcb: &Tcb, seq: SeqNumber, most: u32) -> (u32, bool) {
     let data_end = tcb.data_end().earlier(tcb.snd_nxt);
-    let data = if data_end.after(seq) { data_end.since(seq) } else { 0 };
+    let data = if data_end.after(seq) {
+        data_end.since(seq)
+    } else {
+        0
+    };
     let fin = tcb.fin_out == FinOut::Sent && data <= most && (seq + data).before(tcb.snd_nxt);
     (data.min(most), fin)
 }
 
 fn again(tcb: &Tcb, seq: SeqNumber, most: u32, cause: RetransmitCause) -> Option<Plan> {
     let (len, fin) = sent_from(tcb, seq, most);
-    (len > 0 || fin).then_some(Plan { seq, len, fin, kind: Kind::Again, cause: Cause::Retransmit(cause) })
+    (len > 0 || fin).then_some(Plan {
+        seq,
+        len,
+        fin,
+        kind: Kind::Again,
+        cause: Cause::Retransmit(cause),
+    })
 }
 
 /// Retransmissions and probes that a timer or a duplicate ACK has put on the list.
@@ -99,8 +117,16 @@ fn owed_probe(tcb: &Tcb, config: &Config, room: u32) -> Option<Plan> {
     match tcb.probe_owed {
         ProbeOwed::No => None,
         ProbeOwed::Timeout => {
-            let (count, rto) = (tcb.rtt.backoff_count(), tcb.rtt.rto_waited(&config.into()).duration());
-            again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::Timeout { count, rto })
+            let (count, rto) = (
+                tcb.rtt.backoff_count(),
+                tcb.rtt.rto_waited(&config.into()).duration(),
+            );
+            again(
+                tcb,
+                tcb.snd_una,
+                mss.min(room),
+                RetransmitCause::Timeout { count, rto },
+            )
         }
         ProbeOwed::Fast => again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::Fast),
         ProbeOwed::Partial => again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::PartialAck),
@@ -124,9 +150,23 @@ fn window_probe(tcb: &Tcb, most: u32) -> Option<Plan> {
     let all = len == tcb.send_len();
     let fin = all && len < octets.max(1) && tcb.fin_out != FinOut::No || tcb.send_len() == 0;
     let fin = fin && matches!(tcb.fin_out, FinOut::Queued | FinOut::Sent);
-    let kind = if (seq + len + u32::from(fin)).after(tcb.snd_nxt) { Kind::New } else { Kind::Again };
-    let cause = if tcb.snd_wnd == 0 { Cause::WindowProbe(tcb.probes) } else { Cause::Data };
-    (len > 0 || fin).then_some(Plan { seq, len, fin, kind, cause })
+    let kind = if (seq + len + u32::from(fin)).after(tcb.snd_nxt) {
+        Kind::New
+    } else {
+        Kind::Again
+    };
+    let cause = if tcb.snd_wnd == 0 {
+        Cause::WindowProbe(tcb.probes)
+    } else {
+        Cause::Data
+    };
+    (len > 0 || fin).then_some(Plan {
+        seq,
+        len,
+        fin,
+        kind,
+        cause,
+    })
 }
 
 /// Where the peer's window ends.
@@ -145,7 +185,11 @@ fn repair(tcb: &Tcb, room: u32) -> Option<Plan> {
                 Some(board) => board.hole_from(next),
                 None => (next, None),
             };
-            let to_do = if recover.after(next) { recover.since(next) } else { 0 };
+            let to_do = if recover.after(next) {
+                recover.since(next)
+            } else {
+                0
+            };
             // SHLD-16: old data inside the window is sent again; what lies beyond it waits for it to open (SHLD-17).
             let until_sacked = sacked_from.map_or(u32::MAX, |at| at.since(next));
             let most = space.min(to_do).min(until_sacked).min(room);
@@ -157,10 +201,18 @@ fn repair(tcb: &Tcb, room: u32) -> Option<Plan> {
                 return None; // probes find out when it opens
             }
             let shrunk = tcb.facts.contains(Fact::PATH_SHRUNK);
-            let cause = if shrunk { RetransmitCause::PathMtu } else { RetransmitCause::AfterTimeout };
+            let cause = if shrunk {
+                RetransmitCause::PathMtu
+            } else {
+                RetransmitCause::AfterTimeout
+            };
             again(tcb, next, most, cause)
         }
-        Recovery::Fast { recover: _, high_rxt, rescued } => {
+        Recovery::Fast {
+            recover: _,
+            high_rxt,
+            rescued,
+        } => {
             let board = tcb.scoreboard.as_ref()?;
             if space < mss {
                 return None;
@@ -178,7 +230,11 @@ fn repair(tcb: &Tcb, room: u32) -> Option<Plan> {
 
 /// New data that the peer's window lets go.
 fn sendable(tcb: &Tcb) -> u32 {
-    let usable = if window_end(tcb).after(tcb.snd_nxt) { window_end(tcb).since(tcb.snd_nxt) } else { 0 };
+    let usable = if window_end(tcb).after(tcb.snd_nxt) {
+        window_end(tcb).since(tcb.snd_nxt)
+    } else {
+        0
+    };
     tcb.unsent().min(usable)
 }
 
@@ -198,7 +254,11 @@ fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
         return Err(Held::CongestionWindow); // what was lost goes first
     }
     // MUST-34: the usable window may be negative when the peer has shrunk it.
-    let usable = if window_end(tcb).after(tcb.snd_nxt) { window_end(tcb).since(tcb.snd_nxt) } else { 0 };
+    let usable = if window_end(tcb).after(tcb.snd_nxt) {
+        window_end(tcb).since(tcb.snd_nxt)
+    } else {
+        0
+    };
     let fin_only = waiting == 0;
     if usable == 0 {
         return Err(Held::PeerWindow);
@@ -211,7 +271,11 @@ fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
             return Err(Held::CongestionWindow);
         }
         if usable < waiting.min(mss) && !silly_exception(tcb, usable) {
-            return Err(if usable < mss { Held::SillyWindow } else { Held::PeerWindow });
+            return Err(if usable < mss {
+                Held::SillyWindow
+            } else {
+                Held::PeerWindow
+            });
         }
     }
     // Whole segments, and a smaller last one only if nothing holds it back (SHLD-28).
@@ -232,7 +296,13 @@ fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
     };
     let fin = fin_due && len == waiting && usable > len;
     let cause = if len == 0 { Cause::Fin } else { Cause::Data };
-    Ok(Some(Plan { seq: tcb.snd_nxt, len, fin, kind: Kind::New, cause }))
+    Ok(Some(Plan {
+        seq: tcb.snd_nxt,
+        len,
+        fin,
+        kind: Kind::New,
+        cause,
+    }))
 }
 
 /// What the congestion window has left. Before recovery, each duplicate ACK lets one new segment go (limited transmit,
@@ -267,7 +337,9 @@ fn small_held(tcb: &Tcb, behind_whole: bool, fin_due: bool) -> Option<Held> {
 }
 
 fn urgent_ahead(tcb: &Tcb) -> bool {
-    tcb.urgent.as_ref().is_some_and(|u| u.snd_up.is_some_and(|up| up.after(tcb.snd_nxt)))
+    tcb.urgent
+        .as_ref()
+        .is_some_and(|u| u.snd_up.is_some_and(|up| up.after(tcb.snd_nxt)))
 }
 
 /// The header of a plan's first segment. Flags that belong to the last one only (FIN, PSH) are set here too; splitting
@@ -297,14 +369,22 @@ pub(crate) fn header(tcb: &Tcb, config: &Config, plan: &Plan, now: Instant) -> S
 }
 
 fn options(tcb: &Tcb, plan: &Plan, now: Instant) -> Options {
-    let timestamps = tcb
-        .facts
-        .contains(Fact::TIMESTAMPS)
-        .then(|| Timestamps { value: tcb.ts_now(now), echo: tcb.ts_recent });
+    let timestamps = tcb.facts.contains(Fact::TIMESTAMPS).then(|| Timestamps {
+        value: tcb.ts_now(now),
+        echo: tcb.ts_recent,
+    });
     let wanted = tcb.reassembly.is_some() || tcb.dsack.is_some();
     // Blocks take room that full segments need, so they go with bare ACKs.
-    let sack = if wanted && plan.len == 0 && tcb.facts.contains(Fact::SACK) { blocks(tcb) } else { SackBlocks::NONE };
-    Options { timestamps, sack, ..Options::default() }
+    let sack = if wanted && plan.len == 0 && tcb.facts.contains(Fact::SACK) {
+        blocks(tcb)
+    } else {
+        SackBlocks::NONE
+    };
+    Options {
+        timestamps,
+        sack,
+        ..Options::default()
+    }
 }
 
 /// RFC 2018 section 4: the most recent blocks first; RFC 2883: before them the block that came twice.
@@ -314,7 +394,11 @@ fn blocks(tcb: &Tcb) -> SackBlocks {
         Some(store) => store.sack_blocks(duplicate),
         None => SackBlocks::from_iter(duplicate),
     };
-    out.truncate(if tcb.facts.contains(Fact::TIMESTAMPS) { 3 } else { 4 });
+    out.truncate(if tcb.facts.contains(Fact::TIMESTAMPS) {
+        3
+    } else {
+        4
+    });
     out
 }
 
@@ -369,9 +453,19 @@ fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
 fn sent_again(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     tcb.stats.retransmits = tcb.stats.retransmits.wrapping_add(1);
     tcb.timing = None; // Karn's rule
+    if tcb.first_again == 0
+        && matches!(
+            plan.cause,
+            Cause::Retransmit(RetransmitCause::Timeout { .. } | RetransmitCause::Fast)
+        )
+    {
+        tcb.first_again = tcb.ts_now(cx.now).max(1);
+    }
     match &mut tcb.recovery {
         Recovery::Loss { next, .. } => *next = next.later(end),
-        Recovery::Fast { high_rxt, rescued, .. } => match plan.cause {
+        Recovery::Fast {
+            high_rxt, rescued, ..
+        } => match plan.cause {
             Cause::Retransmit(RetransmitCause::Rescue) => *rescued = true,
             _ => *high_rxt = high_rxt.later(end),
         },
@@ -388,10 +482,11 @@ fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
         return; // the persist timer runs instead
     }
     tcb.rexmt_at = cx.now + tcb.rto(cx.config);
-    cx.trace.record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerSet {
-        timer: Timer::Retransmit,
-        at: tcb.rexmt_at,
-    });
+    cx.trace
+        .record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerSet {
+            timer: Timer::Retransmit,
+            at: tcb.rexmt_at,
+        });
 }
 
 /// Moves the window's right edge as far as it may go, since a segment is about to tell it.
@@ -403,14 +498,16 @@ pub(crate) fn move_edge(tcb: &mut Tcb) {
 
 /// RFC 5681 section 4.1: after an idle time longer than the RTO the window starts again from the initial one.
 pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
-    let idle = cx.now.since(tcb.last_sent);
-    if tcb.outstanding() == 0 && tcb.unsent() > 0 && idle > tcb.rto(cx.config) {
-        let before = tcb.congestion.cwnd();
-        let restart = initial_window(u32::from(tcb.snd_mss), cx.config.initial_window);
-        tcb.congestion.on_idle(cx.now, restart);
-        let changed = tcb.congestion.cwnd() != before;
-        cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
+    if tcb.outstanding() > 0 || tcb.unsent() == 0 {
+        return;
     }
+    let long = cx.now.since(tcb.last_sent) > tcb.rto(cx.config);
+    let initial = initial_window(u32::from(tcb.snd_mss), cx.config.initial_window);
+    let before = tcb.congestion.cwnd();
+    tcb.congestion
+        .on_idle(cx.now, if long { initial } else { u32::MAX });
+    let changed = tcb.congestion.cwnd() != before;
+    cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
 }
 
 /// Whether the profile answers the first segments without delay.

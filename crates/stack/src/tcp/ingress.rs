@@ -35,7 +35,12 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
 
     // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8).
     if seg.has(Flags::SYN) {
-        return drop_with(tcb, cx, DropReason::SynInWindow, AckOwed::Challenge(ChallengeCause::Syn));
+        return drop_with(
+            tcb,
+            cx,
+            DropReason::SynInWindow,
+            AckOwed::Challenge(ChallengeCause::Syn),
+        );
     }
     // First, check the sequence number; before it, RFC 7323 section 5.3 R1 checks the timestamp.
     match timestamp_check(tcb, cx, seg) {
@@ -67,7 +72,12 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
         return drop_with(tcb, cx, DropReason::AckOutOfRange, owed);
     }
     if seg.ack.after(tcb.snd_nxt) {
-        return drop_with(tcb, cx, DropReason::AckOutOfRange, AckOwed::Now(AckCause::AckOfUnsent));
+        return drop_with(
+            tcb,
+            cx,
+            DropReason::AckOutOfRange,
+            AckOwed::Now(AckCause::AckOfUnsent),
+        );
     }
     take_timestamp(tcb, cx, seg);
     tcb.last_heard = cx.now;
@@ -75,7 +85,11 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
     if tcb.fin_out == FinOut::Acked
         && let FinIn::Received { before_ours } = tcb.fin_in
     {
-        return if before_ours { Fate::Ends(None, Transition::FinAcked) } else { Fate::TimeWait };
+        return if before_ours {
+            Fate::Ends(None, Transition::FinAcked)
+        } else {
+            Fate::TimeWait
+        };
     }
     // Sixth, check the URG bit.
     if seg.has(Flags::URG)
@@ -144,9 +158,16 @@ fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
     }
     if repeated && tcb.facts.contains(Fact::SACK) && seg.payload_len > 0 {
         // RFC 2883: tell which octets came twice.
-        tcb.dsack = Some(Box::new(SackBlock { start: seg.seq, end: seg.seq + seg.payload_len }));
+        tcb.dsack = Some(Box::new(SackBlock {
+            start: seg.seq,
+            end: seg.seq + seg.payload_len,
+        }));
     }
-    let reason = if repeated { DropReason::Duplicate } else { DropReason::OutOfWindow };
+    let reason = if repeated {
+        DropReason::Duplicate
+    } else {
+        DropReason::OutOfWindow
+    };
     drop_with(tcb, cx, reason, AckOwed::Now(cause))
 }
 
@@ -178,7 +199,11 @@ fn timestamp_check(tcb: &Tcb, cx: &Scope<'_>, seg: &Segment) -> TimestampCheck {
     };
     let older = (ts.value.wrapping_sub(tcb.ts_recent) as i32) < 0;
     let fresh = (cx.now.as_millis() as u32).wrapping_sub(tcb.ts_recent_at) < OUTDATED;
-    if older && fresh { TimestampCheck::Old } else { TimestampCheck::Passes }
+    if older && fresh {
+        TimestampCheck::Old
+    } else {
+        TimestampCheck::Passes
+    }
 }
 
 /// RFC 7323 section 4.3 (2): TS.Recent follows segments that stand at or before the last acknowledgment sent.
@@ -197,7 +222,12 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Paylo
     if tcb.fin_in != FinIn::No {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received". What reaches here
         // lies beyond the FIN; nothing of it can be real.
-        return drop_with(tcb, cx, DropReason::BeyondWindow, AckOwed::Now(AckCause::NotAcceptable));
+        return drop_with(
+            tcb,
+            cx,
+            DropReason::BeyondWindow,
+            AckOwed::Now(AckCause::NotAcceptable),
+        );
     }
     let new_text = (seg.seq + seg.payload_len).after(tcb.rcv_nxt) && seg.payload_len > 0;
     if new_text && tcb.facts.contains(Fact::ORPHAN) {
@@ -210,7 +240,11 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Paylo
         Some(at) => at,
         None => return Fate::Lives,
     };
-    if fin_at == tcb.rcv_nxt { fin_arrives(tcb, cx) } else { Fate::Lives }
+    if fin_at == tcb.rcv_nxt {
+        fin_arrives(tcb, cx)
+    } else {
+        Fate::Lives
+    }
 }
 
 /// Eighth: the FIN is next in sequence. It is acknowledged at once, and the application learns that the stream ends.
@@ -218,14 +252,20 @@ fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
     let from = tcb.state();
     tcb.fin_ahead = None;
     tcb.rcv_nxt += 1;
-    tcb.fin_in = FinIn::Received { before_ours: tcb.fin_out == FinOut::No };
+    tcb.fin_in = FinIn::Received {
+        before_ours: tcb.fin_out == FinOut::No,
+    };
     tcb.rcv_adv = tcb.rcv_adv.later(tcb.rcv_nxt);
     tcb.reassembly = None;
     tcb.ack_owed = AckOwed::Now(AckCause::Fin);
     tcb.pending |= Readiness::READABLE | Readiness::PEER_CLOSED;
     cx.moved(tcb, from, Transition::Fin);
     // FIN-WAIT-2, or FIN-WAIT-1 when this very segment acknowledged our FIN (U-11).
-    if tcb.fin_out == FinOut::Acked { Fate::TimeWait } else { Fate::Lives }
+    if tcb.fin_out == FinOut::Acked {
+        Fate::TimeWait
+    } else {
+        Fate::Lives
+    }
 }
 
 /// The peer's sequence number for its FIN, if the segment carries one that we can still use.

@@ -96,7 +96,9 @@ impl HalfOpen {
         if seg.has(Flags::RST) {
             return match (acceptable, seg.seq == rcv_nxt) {
                 (_, true) => Step::Gone,
-                (true, false) => Step::Acknowledge(Cause::Challenge(crate::trace::ChallengeCause::ResetInWindow)),
+                (true, false) => {
+                    Step::Acknowledge(Cause::Challenge(crate::trace::ChallengeCause::ResetInWindow))
+                }
                 (false, false) => Step::Waits,
             };
         }
@@ -125,7 +127,10 @@ impl HalfOpen {
         }
         let rto = wait(config, self.tries);
         self.tries += 1;
-        self.owed = Some(Cause::Retransmit(RetransmitCause::Timeout { count: self.tries, rto }));
+        self.owed = Some(Cause::Retransmit(RetransmitCause::Timeout {
+            count: self.tries,
+            rto,
+        }));
         Ok(())
     }
 
@@ -168,7 +173,10 @@ pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer, options: &TcpOptions, co
             mss: Some(answer.mss),
             window_scale: peer.window_scale.map(|_| scale_for(buffer_max)),
             sack_permitted: peer.sack,
-            timestamps: peer.timestamp.map(|echo| Timestamps { value: answer.ts_value, echo }),
+            timestamps: peer.timestamp.map(|echo| Timestamps {
+                value: answer.ts_value,
+                echo,
+            }),
             ..Options::default()
         },
         ..Segment::default()

@@ -12,7 +12,7 @@ use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::config::Config;
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
-use crate::iface::Route;
+use crate::iface::{Path, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{Cause, ResetCause, RetransmitCause};
@@ -36,7 +36,10 @@ impl PeerOffer {
             irs: seg.seq,
             mss: options.mss.unwrap_or(default_mss(ipv4)),
             // RFC 7323 section 2.3: a shift above 14 counts as 14.
-            window_scale: options.window_scale.filter(|_| config.window_scaling).map(|s| s.min(14)),
+            window_scale: options
+                .window_scale
+                .filter(|_| config.window_scaling)
+                .map(|s| s.min(14)),
             sack: options.sack_permitted && config.sack,
             timestamp: options.timestamps.filter(|_| config.timestamps).map(|t| t.value),
         }
@@ -57,7 +60,9 @@ pub(crate) fn our_mss(interface_mtu: u32, ipv4: bool, limit: Option<u16>) -> u16
 
 /// The window shift that lets the largest receive buffer be offered (RFC 7323 section 2.3).
 pub(crate) fn scale_for(buffer_max: u32) -> u8 {
-    (0u8..14).find(|shift| buffer_max >> shift <= 0xffff).unwrap_or(14)
+    (0u8..14)
+        .find(|shift| buffer_max >> shift <= 0xffff)
+        .unwrap_or(14)
 }
 
 /// An active open that waits for its SYN to be answered: SYN-SENT, or SYN-RECEIVED by simultaneous open (MUST-10).
@@ -107,7 +112,11 @@ pub(crate) enum Opening {
 
 impl SynSent {
     pub(crate) fn state(&self) -> State {
-        if self.peer.is_some() { State::SynReceived } else { State::SynSent }
+        if self.peer.is_some() {
+            State::SynReceived
+        } else {
+            State::SynSent
+        }
     }
 
     /// The SYN, or the SYN,ACK of a simultaneous open.
@@ -118,7 +127,11 @@ impl SynSent {
         Segment {
             seq: self.iss,
             ack: self.peer.map_or(SeqNumber(0), |p| p.irs + 1),
-            flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
+            flags: if answering {
+                Flags::SYN | Flags::ACK
+            } else {
+                Flags::SYN
+            },
             window: buffer.min(0xffff) as u16,
             options: Options {
                 mss: Some(self.mss),
@@ -151,7 +164,11 @@ impl SynSent {
         }
         // Second, check the RST bit; the ACK was exact (U-2).
         if seg.has(Flags::RST) {
-            return if acked { Opening::Failed(ConnectionError::Refused) } else { Opening::Waits };
+            return if acked {
+                Opening::Failed(ConnectionError::Refused)
+            } else {
+                Opening::Waits
+            };
         }
         // Third, security; fourth, check the SYN bit.
         if !seg.has(Flags::SYN) {
@@ -171,10 +188,16 @@ impl SynSent {
 
     /// SYN-RECEIVED of a simultaneous open (RFC 9293 section 3.10.7.4 for that state).
     fn in_syn_received(&mut self, seg: &Segment) -> Opening {
-        let Some(peer) = self.peer else { return Opening::Waits };
+        let Some(peer) = self.peer else {
+            return Opening::Waits;
+        };
         let rcv_nxt = peer.irs + 1;
         if seg.has(Flags::RST) {
-            return if seg.seq == rcv_nxt { Opening::Failed(ConnectionError::Refused) } else { Opening::Waits };
+            return if seg.seq == rcv_nxt {
+                Opening::Failed(ConnectionError::Refused)
+            } else {
+                Opening::Waits
+            };
         }
         let syn_again = seg.has(Flags::SYN) && seg.seq == peer.irs;
         if seg.has(Flags::ACK) && seg.ack == self.iss + 1 && (syn_again || !seg.has(Flags::SYN)) {
@@ -209,7 +232,10 @@ impl SynSent {
         if self.tries == config.r1 {
             self.pending |= Readiness::SOFT_ERROR;
         }
-        let cause = RetransmitCause::Timeout { count: self.tries, rto: self.rto };
+        let cause = RetransmitCause::Timeout {
+            count: self.tries,
+            rto: self.rto,
+        };
         self.owed = Some(Cause::Retransmit(cause));
         self.rto = (self.rto * 2).min(config.rto_max);
         Ok(())
@@ -239,7 +265,7 @@ pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32
 pub(crate) struct Handshake<'a> {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
-    pub(crate) route: Route,
+    pub(crate) path: Path,
     pub(crate) route_generation: u32,
     pub(crate) options: &'a TcpOptions,
     pub(crate) iss: SeqNumber,
@@ -262,7 +288,11 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     facts.set(Fact::SACK, h.peer.sack);
     facts.set(Fact::SCALING, h.peer.window_scale.is_some());
     let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
-    let rcv_wscale = if h.peer.window_scale.is_some() { scale_for(rcv_buf_max) } else { 0 };
+    let rcv_wscale = if h.peer.window_scale.is_some() {
+        scale_for(rcv_buf_max)
+    } else {
+        0
+    };
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
     let mut rtt = RttEstimator::new();
@@ -275,7 +305,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     let mut tcb = Box::new(Tcb {
         id: h.id,
         tuple: h.tuple,
-        route: h.route,
+        path: h.path,
         route_generation: h.route_generation,
         phase: Phase::Live,
         facts,
@@ -301,9 +331,13 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         snd_buf_max: h.options.send_buffer.unwrap_or(config.send_buffer),
         send: None,
         scoreboard: None,
-        congestion: Congestion::new(h.options.congestion_control.unwrap_or(config.congestion_control), 0),
+        congestion: Congestion::new(
+            h.options.congestion_control.unwrap_or(config.congestion_control),
+            0,
+        ),
         rtt,
         timing: None,
+        first_again: 0,
         irs: h.peer.irs,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
@@ -328,9 +362,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         last_heard: now,
         last_sent: now,
         stalled_since: Instant::NEVER,
-        end_at: Instant::NEVER,
         probes: 0,
-        probed_at: Instant::ZERO,
         wheel: WheelEntry::default(),
         wakes_at: Instant::NEVER,
         switches: Switches::from_options(h.options, config),

@@ -16,12 +16,19 @@ pub(crate) enum Verdict {
 
 /// Judges a RST that passed the acceptability test.
 pub(crate) fn judge(tcb: &Tcb, seq: SeqNumber) -> Verdict {
-    if seq == tcb.rcv_nxt { Verdict::Exact } else { Verdict::Challenge }
+    if seq == tcb.rcv_nxt {
+        Verdict::Exact
+    } else {
+        Verdict::Challenge
+    }
 }
 
 /// What the application is told. A RST in CLOSING or LAST-ACK ends a connection that was closing anyway; one in
 /// CLOSE-WAIT breaks the pipe as seen by a writer, which faces make of `Reset` after the end of the stream.
 pub(crate) fn error_for(tcb: &Tcb) -> ConnectionError {
-    debug_assert!(!(tcb.fin_out == FinOut::Acked && tcb.fin_in != FinIn::No), "TIME-WAIT has no block");
+    debug_assert!(
+        !(tcb.fin_out == FinOut::Acked && tcb.fin_in != FinIn::No),
+        "TIME-WAIT has no block"
+    );
     ConnectionError::Reset
 }

@@ -17,9 +17,21 @@ impl Tcp {
         for (slot, generation, socket) in self.tables.sockets.iter() {
             rows.extend(row_of(SocketId { slot, generation }, socket));
         }
-        let entries = self.tables.half_open.iter().map(|(_, _, h)| (h.tuple, State::SynReceived));
-        let waiting = self.tables.time_wait.iter().map(|(_, _, t)| (t.tuple, State::TimeWait));
-        rows.extend(entries.chain(waiting).map(|(tuple, state)| connection(None, state, &tuple, 0, 0)));
+        let entries = self
+            .tables
+            .half_open
+            .iter()
+            .map(|(_, _, h)| (h.tuple, State::SynReceived));
+        let waiting = self
+            .tables
+            .time_wait
+            .iter()
+            .map(|(_, _, t)| (t.tuple, State::TimeWait));
+        rows.extend(
+            entries
+                .chain(waiting)
+                .map(|(tuple, state)| connection(None, state, &tuple, 0, 0)),
+        );
         rows
     }
 }

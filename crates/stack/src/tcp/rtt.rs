@@ -145,7 +145,11 @@ impl RttEstimator {
     }
     /// What the timer that has just gone off had waited: RTO before the last [`RttEstimator::backoff`].
     pub(crate) fn rto_waited(&self, bounds: &RtoBounds) -> Rto {
-        RttEstimator { backoff: self.backoff.saturating_sub(1), ..*self }.rto(bounds)
+        RttEstimator {
+            backoff: self.backoff.saturating_sub(1),
+            ..*self
+        }
+        .rto(bounds)
     }
     /// The timer fired: the next RTO is twice as long (RFC 6298 section 5.5).
     pub(crate) fn backoff(&mut self) {

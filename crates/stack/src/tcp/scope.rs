@@ -25,32 +25,37 @@ impl Scope<'_> {
     /// Whether one more challenge ACK may go out (RFC 5961 section 7).
     #[must_use]
     pub(crate) fn may_challenge(&mut self) -> bool {
-        self.challenges.take(self.now, self.config.challenge_acks_per_second)
+        self.challenges
+            .take(self.now, self.config.challenge_acks_per_second)
     }
     /// Counts a drop and traces it.
     pub(crate) fn dropped(&mut self, tcb: &Tcb, reason: DropReason) {
-        self.trace.dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
+        self.trace
+            .dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
     }
     /// Traces a change of state, if there was one.
     pub(crate) fn moved(&mut self, tcb: &Tcb, from: State, why: Transition) {
         let to = tcb.state();
         if from != to {
-            self.trace.record(TraceMask::STATES, self.now, Some(tcb.id), || TraceKind::State {
-                tuple: tuple_of(tcb),
-                from,
-                to,
-                why,
-            });
+            self.trace
+                .record(TraceMask::STATES, self.now, Some(tcb.id), || TraceKind::State {
+                    tuple: tuple_of(tcb),
+                    from,
+                    to,
+                    why,
+                });
         }
     }
     /// Traces a change of the congestion window, if there was one.
     pub(crate) fn congestion(&mut self, tcb: &Tcb, change: Option<CongestionChange>) {
         if let Some(why) = change {
-            self.trace.record(TraceMask::FLOW, self.now, Some(tcb.id), || TraceKind::Congestion {
-                cwnd: tcb.congestion.cwnd(),
-                ssthresh: tcb.congestion.ssthresh(),
-                flight: tcb.flight(),
-                why,
+            self.trace.record(TraceMask::FLOW, self.now, Some(tcb.id), || {
+                TraceKind::Congestion {
+                    cwnd: tcb.congestion.cwnd(),
+                    ssthresh: tcb.congestion.ssthresh(),
+                    flight: tcb.flight(),
+                    why,
+                }
             });
         }
     }

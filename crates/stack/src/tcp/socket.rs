@@ -120,7 +120,11 @@ impl<'a> TcpSocket<'a> {
     }
 
     fn slot(&self) -> Option<&Slot> {
-        self.stack.tcp.tables.sockets.get(self.id.slot, self.id.generation)
+        self.stack
+            .tcp
+            .tables
+            .sockets
+            .get(self.id.slot, self.id.generation)
     }
     fn block(&self) -> Option<&Tcb> {
         match self.slot()? {
@@ -168,9 +172,18 @@ impl<'a> TcpSocket<'a> {
 
     /// Why nothing can be sent, or the number of octets that fit.
     fn sendable(&mut self) -> Result<usize, SendError> {
-        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation) {
+        match self
+            .stack
+            .tcp
+            .tables
+            .sockets
+            .get_mut(self.id.slot, self.id.generation)
+        {
             None => Err(SendError::Stale),
-            Some(Slot::Fresh(fresh)) => Err(fresh.error.take().map_or(SendError::NotConnected, SendError::from)),
+            Some(Slot::Fresh(fresh)) => Err(fresh
+                .error
+                .take()
+                .map_or(SendError::NotConnected, SendError::from)),
             Some(Slot::Listener(_)) => Err(SendError::NotConnected),
             Some(Slot::SynSent(_)) => Err(SendError::WouldBlock),
             Some(Slot::Open(tcb)) => {
@@ -199,7 +212,9 @@ impl<'a> TcpSocket<'a> {
         let n = data.len().min(room);
         if n > 0 {
             if let Some((tcb, pool)) = self.block_mut() {
-                tcb.send.get_or_insert_with(Default::default).append(pool, &data[..n]);
+                tcb.send
+                    .get_or_insert_with(Default::default)
+                    .append(pool, &data[..n]);
                 tcb.facts.set(Fact::WANTS_ROOM, n < data.len());
             }
             self.kick();
@@ -244,7 +259,10 @@ impl<'a> TcpSocket<'a> {
         let Tcp { tables, pool, .. } = &mut self.stack.tcp;
         match tables.sockets.get_mut(self.id.slot, self.id.generation) {
             None => Err(RecvError::Stale),
-            Some(Slot::Fresh(fresh)) => Err(fresh.error.take().map_or(RecvError::NotConnected, RecvError::from)),
+            Some(Slot::Fresh(fresh)) => Err(fresh
+                .error
+                .take()
+                .map_or(RecvError::NotConnected, RecvError::from)),
             Some(Slot::Listener(_)) => Err(RecvError::NotConnected),
             Some(Slot::SynSent(_)) => Err(RecvError::WouldBlock),
             Some(Slot::Open(tcb)) => {
@@ -256,7 +274,11 @@ impl<'a> TcpSocket<'a> {
                     return Err(error.into());
                 }
                 let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
-                if ended || tcb.facts.contains(Fact::NO_READ) { Ok(0) } else { Err(RecvError::WouldBlock) }
+                if ended || tcb.facts.contains(Fact::NO_READ) {
+                    Ok(0)
+                } else {
+                    Err(RecvError::WouldBlock)
+                }
             }
         }
     }
@@ -285,7 +307,10 @@ impl<'a> TcpSocket<'a> {
     pub fn peek(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
         let most = self.receivable()?;
         let end = out.len().min(most);
-        Ok(self.block().and_then(|tcb| tcb.receive.as_ref()).map_or(0, |q| q.peek(&mut out[..end])))
+        Ok(self
+            .block()
+            .and_then(|tcb| tcb.receive.as_ref())
+            .map_or(0, |q| q.peek(&mut out[..end])))
     }
     /// Takes up to `max` octets without a copy; an empty payload means the end of the stream.
     ///
@@ -324,9 +349,14 @@ impl<'a> TcpSocket<'a> {
     /// [`RecvError::NoUrgentData`] if none was announced, it was taken, or it stays in the stream;
     /// [`RecvError::WouldBlock`] if it was announced and has not come.
     pub fn recv_urgent(&mut self) -> Result<u8, RecvError> {
-        let Some((tcb, _)) = self.block_mut() else { return Err(RecvError::NotConnected) };
+        let Some((tcb, _)) = self.block_mut() else {
+            return Err(RecvError::NotConnected);
+        };
         let announced = !tcb.switches.urgent_inline
-            && tcb.urgent.as_ref().is_some_and(|u| u.rcv_up.is_some() && !u.taken);
+            && tcb
+                .urgent
+                .as_ref()
+                .is_some_and(|u| u.rcv_up.is_some() && !u.taken);
         match urgent::take(tcb) {
             Some(octet) => Ok(octet),
             None if announced => Err(RecvError::WouldBlock),
@@ -335,7 +365,8 @@ impl<'a> TcpSocket<'a> {
     }
     /// Whether reading has come to the urgent mark (SIOCATMARK).
     pub fn at_urgent_mark(&self) -> bool {
-        self.block().is_some_and(|tcb| urgent::before_mark(tcb) == Some(0))
+        self.block()
+            .is_some_and(|tcb| urgent::before_mark(tcb) == Some(0))
     }
     /// How many octets of urgent data lie ahead, at least (MUST-33); `None` outside urgent mode.
     pub fn urgent_ahead(&self) -> Option<u32> {
@@ -394,7 +425,13 @@ impl<'a> TcpSocket<'a> {
     }
     /// The error that ended the connection or the attempt, or else a soft error (SO_ERROR); each is told once.
     pub fn take_error(&mut self) -> Option<ConnectionError> {
-        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation)? {
+        match self
+            .stack
+            .tcp
+            .tables
+            .sockets
+            .get_mut(self.id.slot, self.id.generation)?
+        {
             Slot::Fresh(fresh) => fresh.error.take(),
             Slot::Listener(_) => None,
             Slot::SynSent(opening) => opening.soft_error.take(),
@@ -415,7 +452,13 @@ impl<'a> TcpSocket<'a> {
     /// scale) stays.
     pub fn set_options(&mut self, options: TcpOptions) {
         let config = self.stack.config.clone();
-        match self.stack.tcp.tables.sockets.get_mut(self.id.slot, self.id.generation) {
+        match self
+            .stack
+            .tcp
+            .tables
+            .sockets
+            .get_mut(self.id.slot, self.id.generation)
+        {
             Some(Slot::Fresh(fresh)) => fresh.options = options,
             Some(Slot::Listener(listener)) => listener.options = options,
             Some(Slot::SynSent(opening)) => opening.options = options,

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
+use super::State;
 use super::burst::{Burst, Reply};
 use super::conn::{Fact, Phase, Tcb};
 use super::cookie::Cookies;
@@ -17,7 +18,6 @@ use super::ports::PortChooser;
 use super::scope::Scope;
 use super::socket::TcpOptions;
 use super::timewait::TimeWait;
-use super::State;
 use crate::arena::Arena;
 use crate::bindings::Bindings;
 use crate::demux::{Demux, Entry, FourTuple, Kind};
@@ -85,6 +85,8 @@ pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
     pub(crate) bindings: Bindings,
+    /// TIME-WAIT entries in the order of their making, with places of some that are gone.
+    oldest_waiting: VecDeque<(u32, u32)>,
     pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
     pub(crate) ready: VecDeque<Entry>,
@@ -103,7 +105,8 @@ impl Tcp {
         Tcp {
             tables: Tables::default(),
             demux: Demux::new(Secrets::derive(seed, "tcp demux")),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
+            oldest_waiting: VecDeque::new(),
             wheel: Wheel::new(),
             ready: VecDeque::new(),
             replies: VecDeque::new(),
@@ -118,8 +121,14 @@ impl Tcp {
     }
 
     /// The block of an open connection and what its steps need.
-    pub(crate) fn open<'a>(&'a mut self, env: &'a mut Env<'_>, slot: u32) -> Option<(&'a mut Tcb, Scope<'a>)> {
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else { return None };
+    pub(crate) fn open<'a>(
+        &'a mut self,
+        env: &'a mut Env<'_>,
+        slot: u32,
+    ) -> Option<(&'a mut Tcb, Scope<'a>)> {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
+            return None;
+        };
         let scope = Scope {
             now: env.now,
             config: env.config,
@@ -139,7 +148,8 @@ impl Tcp {
 
     pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
         let tables = &self.tables;
-        self.demux.insert(tuple, entry, |other| tables.tuple(other).copied());
+        self.demux
+            .insert(tuple, entry, |other| tables.tuple(other).copied());
     }
 
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
@@ -172,12 +182,14 @@ impl Tcp {
     /// Whether one more acknowledgment of what we do not accept may go out (RFC 5961 section 7).
     #[must_use]
     pub(crate) fn may_challenge(&mut self, env: &Env<'_>) -> bool {
-        self.challenges.take(env.now, env.config.challenge_acks_per_second)
+        self.challenges
+            .take(env.now, env.config.challenge_acks_per_second)
     }
     /// Whether one more reset without a connection may go out.
     #[must_use]
     pub(crate) fn may_reset(&mut self, env: &Env<'_>) -> bool {
-        self.resets.take(env.now, env.config.unsolicited_replies_per_second)
+        self.resets
+            .take(env.now, env.config.unsolicited_replies_per_second)
     }
 
     /// Adds a reply that belongs to no block.
@@ -244,7 +256,9 @@ impl Tcp {
         error: Option<ConnectionError>,
         why: Transition,
     ) {
-        let Some((tcb, mut scope)) = self.open(env, slot) else { return };
+        let Some((tcb, mut scope)) = self.open(env, slot) else {
+            return;
+        };
         let from = tcb.state();
         let (tuple, id) = (tcb.tuple, tcb.id);
         tcb.phase = Phase::Ended;
@@ -268,11 +282,17 @@ impl Tcp {
 
     /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
     pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
-        if self.tables.time_wait.len() as u32 >= env.config.time_wait_max {
-            self.end(env, events, slot, None, Transition::TimeWaitOver);
-            return;
+        while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
+            let Some((place, generation)) = self.oldest_waiting.pop_front() else {
+                break;
+            };
+            if self.tables.time_wait.get(place, generation).is_some() {
+                self.end_time_wait(env, place, Transition::TimeWaitOver);
+            }
         }
-        let Some((tcb, scope)) = self.open(env, slot) else { return };
+        let Some((tcb, scope)) = self.open(env, slot) else {
+            return;
+        };
         let now = scope.now;
         let mut entry = TimeWait {
             tuple: tcb.tuple,
@@ -281,7 +301,10 @@ impl Tcp {
             rcv_wnd: tcb.rcv_wnd(),
             window: super::recv::window::field(tcb),
             reuse: tcb.switches.reuse,
-            timestamps: tcb.facts.contains(Fact::TIMESTAMPS).then_some((tcb.ts_recent, tcb.ts_offset)),
+            timestamps: tcb
+                .facts
+                .contains(Fact::TIMESTAMPS)
+                .then_some((tcb.ts_recent, tcb.ts_offset)),
             block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
             wheel: Default::default(),
         };
@@ -300,10 +323,11 @@ impl Tcp {
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         let until = now + env.config.msl * 2;
         let wheel = &mut self.wheel;
-        let (place, _) = self.tables.time_wait.insert_with(|place, _| {
+        let (place, generation) = self.tables.time_wait.insert_with(|place, _| {
             wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
             entry
         });
+        self.oldest_waiting.push_back((place, generation));
         self.enter(&tuple, Entry::new(Kind::TimeWait, place));
         self.reply(ack);
         if orphan {
@@ -315,10 +339,15 @@ impl Tcp {
 
     /// 2 MSL have passed, a new connection takes over, or a reset came.
     pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
-        let Some(mut entry) = self.tables.time_wait.remove_at(place) else { return };
+        let Some(mut entry) = self.tables.time_wait.remove_at(place) else {
+            return;
+        };
         self.wheel.cancel(&mut entry.wheel);
-        let tables = &self.tables;
-        debug_assert!(tables.time_wait.at(place).is_none());
+        while let Some((place, generation)) = self.oldest_waiting.front()
+            && self.tables.time_wait.get(*place, *generation).is_none()
+        {
+            self.oldest_waiting.pop_front();
+        }
         self.demux.remove(&entry.tuple, Entry::new(Kind::TimeWait, place));
         self.bindings.connection_gone(entry.tuple.local_port, entry.reuse);
         if let Some(id) = entry.block
@@ -327,12 +356,13 @@ impl Tcp {
             tcb.phase = Phase::Ended;
         }
         let tuple = Tuple::from(entry.tuple);
-        env.trace.record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
-            tuple,
-            from: State::TimeWait,
-            to: State::Closed,
-            why,
-        });
+        env.trace
+            .record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
+                tuple,
+                from: State::TimeWait,
+                to: State::Closed,
+                why,
+            });
     }
 
     /// An opening connection failed: the socket is fresh again, with the error for the application.
@@ -344,7 +374,9 @@ impl Tcp {
         error: ConnectionError,
         why: Transition,
     ) {
-        let Some(place) = self.tables.sockets.at_mut(slot) else { return };
+        let Some(place) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
         let Slot::SynSent(open) = place else { return };
         let (id, tuple, from) = (open.id, open.tuple, open.state());
         self.wheel.cancel(&mut open.wheel);
@@ -358,12 +390,13 @@ impl Tcp {
         *place = Slot::Fresh(Box::new(fresh));
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings.connection_gone(tuple.local_port, reuse);
-        env.trace.record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
-            tuple: Tuple::from(tuple),
-            from,
-            to: State::Closed,
-            why,
-        });
+        env.trace
+            .record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
+                tuple: Tuple::from(tuple),
+                from,
+                to: State::Closed,
+                why,
+            });
         self.announce(events, id);
     }
 

@@ -23,7 +23,7 @@ pub(crate) enum Look {
 /// Looks at all timers. Called when nothing is left to send, so that what an expired timer leaves owed goes out next.
 pub(crate) fn look(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     let mut clock = Clock::new(cx.now);
-    if clock.expired(tcb.end_at) {
+    if clock.expired(tcb.end_at()) {
         return Look::Over(end(tcb, cx));
     }
     if clock.expired(give_up_at(tcb, cx)) {
@@ -37,13 +37,19 @@ pub(crate) fn look(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     }
     choose_persist(tcb, cx);
     if clock.expired(tcb.rexmt_at) {
-        return if tcb.facts.contains(Fact::PROBING) { persist(tcb, cx) } else { retransmit(tcb, cx) };
+        return if tcb.facts.contains(Fact::PROBING) {
+            persist(tcb, cx)
+        } else {
+            retransmit(tcb, cx)
+        };
     }
     keepalive(tcb, cx, &mut clock)
 }
 
 fn fired(tcb: &Tcb, cx: &mut Scope<'_>, timer: Timer) {
-    cx.trace.record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerFired { timer });
+    cx.trace.record(TraceMask::TIMERS, cx.now, Some(tcb.id), || {
+        TraceKind::TimerFired { timer }
+    });
 }
 
 /// FIN-WAIT-2 or linger is over.
@@ -53,7 +59,11 @@ fn end(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
         return Fate::Ends(None, Transition::FinWait2Timeout);
     }
     fired(tcb, cx, Timer::Linger);
-    Fate::Resets(Some(ConnectionError::Aborted), ResetCause::Linger, Transition::Abort)
+    Fate::Resets(
+        Some(ConnectionError::Aborted),
+        ResetCause::Linger,
+        Transition::Abort,
+    )
 }
 
 /// When the connection is given up: R2 or the user timeout after progress stopped (MUST-20, MUST-21, RFC 5482). A closed
@@ -67,7 +77,11 @@ fn give_up_at(tcb: &Tcb, cx: &Scope<'_>) -> Instant {
     } else {
         tcb.stalled_since
     };
-    let limit = tcb.extra.as_ref().and_then(|e| e.options.user_timeout).unwrap_or(cx.config.r2);
+    let limit = tcb
+        .extra
+        .as_ref()
+        .and_then(|e| e.options.user_timeout)
+        .unwrap_or(cx.config.r2);
     since + limit
 }
 
@@ -92,14 +106,22 @@ fn choose_persist(tcb: &mut Tcb, cx: &mut Scope<'_>) {
         tcb.facts.insert(Fact::PROBING);
         tcb.probes = 0;
         tcb.timing = None;
-        let wait = if tcb.snd_wnd == 0 { tcb.rto(cx.config) } else { OVERRIDE };
+        let wait = if tcb.snd_wnd == 0 {
+            tcb.rto(cx.config)
+        } else {
+            OVERRIDE
+        };
         tcb.rexmt_at = cx.now + wait; // SHLD-29: first probe after one RTO
         if tcb.stalled_since.is_never() {
             tcb.stalled_since = cx.now;
         }
         let at = tcb.rexmt_at;
         let timer = Timer::Persist;
-        cx.trace.record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerSet { timer, at });
+        cx.trace
+            .record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerSet {
+                timer,
+                at,
+            });
     }
 }
 
@@ -115,7 +137,9 @@ fn persist(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
         tcb.facts.remove(Fact::PROBING); // the override: data goes, and the retransmission timer watches it
         tcb.rexmt_at = Instant::NEVER;
     } else {
-        let wait = tcb.rto(cx.config).saturating_mul(1 << u32::from(tcb.probes.min(16)));
+        let wait = tcb
+            .rto(cx.config)
+            .saturating_mul(1 << u32::from(tcb.probes.min(16)));
         tcb.rexmt_at = cx.now + wait.min(cx.config.rto_max);
     }
     Look::Fired
@@ -131,7 +155,8 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     fired(tcb, cx, Timer::Retransmit);
     let first = tcb.rtt.backoff_count() == 0;
     let flight = tcb.flight();
-    tcb.congestion.on_timeout(cx.now, flight, u32::from(tcb.snd_mss), first);
+    tcb.congestion
+        .on_timeout(cx.now, flight, u32::from(tcb.snd_mss), first);
     if !first {
         // The peer may have dropped what it had SACKed (RFC 2018 section 8): after a second timeout nothing is sure.
         tcb.scoreboard = None;
@@ -140,7 +165,10 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
         Recovery::Loss { recover, .. } => recover.later(tcb.snd_nxt),
         _ => tcb.snd_nxt,
     };
-    tcb.recovery = Recovery::Loss { recover, next: tcb.snd_una };
+    tcb.recovery = Recovery::Loss {
+        recover,
+        next: tcb.snd_una,
+    };
     tcb.dup_acks = 0;
     tcb.timing = None;
     tcb.probe_owed = ProbeOwed::Timeout;
@@ -157,14 +185,22 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
 
 /// Keepalive (MUST-24..29): only on request, only when nothing is outstanding and nothing was heard for the idle time.
 fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
-    let Some(settings) = tcb.extra.as_ref().and_then(|e| e.options.keepalive) else {
+    let extra = tcb
+        .extra
+        .as_ref()
+        .and_then(|e| e.options.keepalive.map(|k| (k, e.probed_at)));
+    let Some((settings, probed_at)) = extra else {
         return Look::Quiet(clock.next());
     };
     if tcb.outstanding() > 0 || tcb.send_len() > 0 || tcb.phase != Phase::Live {
         return Look::Quiet(clock.next());
     }
-    let quiet_since = if tcb.probes == 0 { tcb.last_heard + settings.idle } else { tcb.probed_at + settings.interval };
-    if tcb.last_heard > tcb.probed_at && tcb.probes > 0 {
+    let quiet_since = if tcb.probes == 0 {
+        tcb.last_heard + settings.idle
+    } else {
+        probed_at + settings.interval
+    };
+    if tcb.last_heard > probed_at && tcb.probes > 0 {
         tcb.probes = 0; // an answer came
         return keepalive(tcb, cx, clock);
     }
@@ -174,24 +210,42 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
     fired(tcb, cx, Timer::Keepalive);
     if tcb.probes >= settings.count {
         // MUST-29: it took all of them to be sure.
-        return Look::Over(Fate::Resets(Some(gave_up(tcb)), ResetCause::Keepalive, Transition::Timeout));
+        return Look::Over(Fate::Resets(
+            Some(gave_up(tcb)),
+            ResetCause::Keepalive,
+            Transition::Timeout,
+        ));
     }
     tcb.probes += 1;
-    tcb.probed_at = cx.now;
+    if let Some(extra) = &mut tcb.extra {
+        extra.probed_at = cx.now;
+    }
     tcb.probe_owed = ProbeOwed::Keepalive;
     Look::Fired
 }
 
 /// Which timer a connection waits for, for `Stack::next_timeout`.
 pub(crate) fn next_is(tcb: &Tcb, at: Instant) -> Timer {
-    if at == tcb.end_at {
-        return if tcb.fin_out == FinOut::Acked { Timer::FinWait2 } else { Timer::Linger };
+    if at == tcb.end_at() {
+        return if tcb.fin_out == FinOut::Acked {
+            Timer::FinWait2
+        } else {
+            Timer::Linger
+        };
     }
     if tcb.ack_owed == AckOwed::Delayed && at == tcb.ack_at {
         return Timer::DelayedAck;
     }
     if at == tcb.rexmt_at {
-        return if tcb.facts.contains(Fact::PROBING) { Timer::Persist } else { Timer::Retransmit };
+        return if tcb.facts.contains(Fact::PROBING) {
+            Timer::Persist
+        } else {
+            Timer::Retransmit
+        };
     }
-    if tcb.outstanding() == 0 && tcb.fin_in == FinIn::No { Timer::Keepalive } else { Timer::UserTimeout }
+    if tcb.outstanding() == 0 && tcb.fin_in == FinIn::No {
+        Timer::Keepalive
+    } else {
+        Timer::UserTimeout
+    }
 }

@@ -59,13 +59,19 @@ impl TimeWait {
         }
         if seg.has(Flags::RST) {
             // RFC 1337 lets resets pass by; one exactly at RCV.NXT can only come from the peer itself (RFC 5961).
-            return if seg.seq == self.rcv_nxt { Step::Reset } else { Step::Ignored };
+            return if seg.seq == self.rcv_nxt {
+                Step::Reset
+            } else {
+                Step::Ignored
+            };
         }
         if seg.is_empty() && seg.seq == self.rcv_nxt {
             return Step::Ignored; // a bare ACK, as expected
         }
         let repeated_fin = seg.has(Flags::FIN) && seg.end() == self.rcv_nxt;
-        Step::Acknowledge { restart: repeated_fin }
+        Step::Acknowledge {
+            restart: repeated_fin,
+        }
     }
 
     /// RFC 6191 section 2: a SYN with a later timestamp, or, without timestamps, with a sequence number beyond all that the

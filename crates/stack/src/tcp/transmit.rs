@@ -72,14 +72,19 @@ impl Tcp {
             }
             refresh_route(tcb, cx.ip);
             egress::restart_after_idle(tcb, &mut scope);
-            let held = match egress::decide(tcb, scope.config, room(&tcb.route, tcb.snd_mss)) {
+            let route = cx.ip.along(&tcb.path, tcb.tuple.local);
+            let held = match egress::decide(tcb, scope.config, room(&route, tcb.snd_mss)) {
                 Decision::Send(plan) => {
-                    let burst = make_burst(tcb, &mut scope, &plan);
+                    let burst = make_burst(tcb, &mut scope, route, &plan);
                     self.kick(entry);
                     return Some(burst);
                 }
                 Decision::Reset(cause) => {
-                    let reply = Reply { tuple: tcb.tuple, segment: reset_of(tcb), cause: Cause::Reset(cause) };
+                    let reply = Reply {
+                        tuple: tcb.tuple,
+                        segment: reset_of(tcb),
+                        cause: Cause::Reset(cause),
+                    };
                     self.reply(reply);
                     self.end(cx.env, cx.events, slot, None, Transition::Abort);
                     return None;
@@ -99,7 +104,11 @@ impl Tcp {
             tcb.check();
             match look {
                 Look::Quiet(at) => {
-                    if at < tcb.wakes_at {
+                    if at.is_never() {
+                        // An idle connection holds no place in the wheel.
+                        scope.wheel.cancel(&mut tcb.wheel);
+                        tcb.wakes_at = at;
+                    } else if at < tcb.wakes_at {
                         tcb.wakes_at = at;
                         scope.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
                     }
@@ -120,7 +129,9 @@ impl Tcp {
     /// The SYN of an active open, again when its time has come.
     fn serve_opening(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<Burst> {
         let (now, config) = (cx.env.now, cx.env.config);
-        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else { return None };
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
+            return None;
+        };
         opening.queued = false;
         if opening.owed.is_none()
             && let Err(error) = opening.timer(now, config)
@@ -144,7 +155,8 @@ impl Tcp {
             }
         });
         let at = opening.retry_at;
-        self.wheel.schedule(&mut opening.wheel, Entry::new(Kind::Connection, slot).raw(), at);
+        self.wheel
+            .schedule(&mut opening.wheel, Entry::new(Kind::Connection, slot).raw(), at);
         if opening.pending.contains(Readiness::SOFT_ERROR) {
             self.announce(cx.events, id);
         }
@@ -165,12 +177,17 @@ impl Tcp {
         }
         let Some(cause) = half.owed else {
             let at = half.retry_at;
-            self.wheel.schedule(&mut half.wheel, Entry::new(Kind::HalfOpen, place).raw(), at);
+            self.wheel
+                .schedule(&mut half.wheel, Entry::new(Kind::HalfOpen, place).raw(), at);
             return None;
         };
         half.sent(now, config);
         let (tuple, iss, peer, listener) = (half.tuple, half.iss, half.peer, half.listener);
-        self.wheel.schedule(&mut half.wheel, Entry::new(Kind::HalfOpen, place).raw(), half.retry_at);
+        self.wheel.schedule(
+            &mut half.wheel,
+            Entry::new(Kind::HalfOpen, place).raw(),
+            half.retry_at,
+        );
         let ts_value = (now.as_millis() as u32).wrapping_add(self.isn.timestamp_offset(&tuple));
         let options = self.listener(listener)?.options.clone();
         let mss = self.mss_towards(cx.ip, &tuple, &options)?;
@@ -214,7 +231,7 @@ fn refresh_route(tcb: &mut Tcb, ip: &IpLayer) {
     tcb.route_generation = ip.generation();
     // MUST-45: the local address stays. Without a route the old one is kept: segments are lost, as on any broken path.
     if let Some(route) = ip.route(tcb.tuple.remote, Some(tcb.tuple.local), None) {
-        tcb.route = route;
+        tcb.path = route.into();
         tcb.set_mss();
     }
 }
@@ -230,7 +247,7 @@ fn room(route: &Route, mss: u16) -> u32 {
     (most.saturating_sub(headers) / mss * mss).max(mss)
 }
 
-fn make_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, plan: &egress::Plan) -> Burst {
+fn make_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, route: Route, plan: &egress::Plan) -> Burst {
     egress::move_edge(tcb);
     let segment = egress::header(tcb, scope.config, plan, scope.now);
     let mut payload = Payload::new();
@@ -239,7 +256,11 @@ fn make_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, plan: &egress::Plan) -> Burs
     {
         buffer.slice(plan.seq.since(tcb.snd_una), plan.len, &mut payload);
     }
-    debug_assert_eq!(payload.len() as u32, plan.len, "what is planned is in the send buffer");
+    debug_assert_eq!(
+        payload.len() as u32,
+        plan.len,
+        "what is planned is in the send buffer"
+    );
     egress::commit(tcb, scope, plan);
     let segments = plan.len.div_ceil(u32::from(tcb.snd_mss)).max(1);
     tcb.stats.segments_out = tcb.stats.segments_out.wrapping_add(segments);
@@ -247,7 +268,7 @@ fn make_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, plan: &egress::Plan) -> Burs
     Burst {
         socket: Some(tcb.id),
         tuple: tcb.tuple,
-        route: tcb.route,
+        route,
         hop_limit: tcb.switches.hop_limit,
         traffic_class: tcb.switches.traffic_class,
         segment,

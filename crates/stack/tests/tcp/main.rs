@@ -11,7 +11,10 @@ fn handshake_data_and_release() {
     let mut p = Pair::new(Config::new(Profile::Rfc));
     let (client, server) = p.connected();
     assert_eq!(p.ladder(0), ["A SYN", "B SYN,ACK", "A ACK"]);
-    assert_eq!((p.state(A, client), p.state(B, server)), (State::Established, State::Established));
+    assert_eq!(
+        (p.state(A, client), p.state(B, server)),
+        (State::Established, State::Established)
+    );
     p.send(A, client, b"python");
     p.run_for(Duration::from_millis(20));
     assert_eq!(p.recv_all(B, server), b"python");
@@ -51,7 +54,11 @@ fn bulk_transfer_with_loss() {
                 sent += n;
             }
         }
-        assert!(p.step(now + Duration::from_secs(100)), "progress at {now} after {}", got.len());
+        assert!(
+            p.step(now + Duration::from_secs(100)),
+            "progress at {now} after {}",
+            got.len()
+        );
         got.extend(p.recv_all(B, server));
         steps += 1;
         assert!(steps < 100_000);

@@ -86,7 +86,13 @@ impl Pair {
         let bytes = frame.to_vec();
         let dropped = match parse(&bytes) {
             Some(segment) => {
-                let mut seen = Seen { at: self.now, from: host, segment, cause, dropped: false };
+                let mut seen = Seen {
+                    at: self.now,
+                    from: host,
+                    segment,
+                    cause,
+                    dropped: false,
+                };
                 seen.dropped = (self.drop_if)(&seen, self.seen.len());
                 let dropped = seen.dropped;
                 self.seen.push(seen);
@@ -102,9 +108,15 @@ impl Pair {
     /// Goes to the next thing that happens, at the latest `until`. Says whether anything did.
     pub fn step(&mut self, until: Instant) -> bool {
         self.drain();
-        let timeouts = self.stacks.iter().filter_map(|s| s.next_timeout()).map(|(at, _)| at);
+        let timeouts = self
+            .stacks
+            .iter()
+            .filter_map(|s| s.next_timeout())
+            .map(|(at, _)| at);
         let arrivals = self.wire.iter().map(|(at, _, _)| *at);
-        let Some(next) = timeouts.chain(arrivals).min() else { return false };
+        let Some(next) = timeouts.chain(arrivals).min() else {
+            return false;
+        };
         assert!(next >= self.now, "no deadline in the past");
         if next > until {
             self.now = until;
@@ -154,12 +166,17 @@ impl Pair {
         let client = self.connect(A, 80, a);
         self.run_for(Duration::from_millis(50));
         let now = self.now;
-        let (server, _) = self.stacks[B].tcp_accept(now, listener).unwrap().expect("handshake complete");
+        let (server, _) = self.stacks[B]
+            .tcp_accept(now, listener)
+            .unwrap()
+            .expect("handshake complete");
         (client, server)
     }
     pub fn state(&mut self, host: usize, id: SocketId) -> State {
         let now = self.now;
-        self.stacks[host].tcp(now, id).map_or(State::Closed, |s| s.state())
+        self.stacks[host]
+            .tcp(now, id)
+            .map_or(State::Closed, |s| s.state())
     }
     pub fn send(&mut self, host: usize, id: SocketId, data: &[u8]) -> usize {
         let now = self.now;

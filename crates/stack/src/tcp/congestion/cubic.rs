@@ -191,3 +191,178 @@ fn cube_root(mut x: u64) -> u32 {
     }
     root as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MSS: u32 = 1460;
+
+    /// RFC 9438 section 4 in floating point: segments and seconds.
+    #[derive(Debug)]
+    struct Reference {
+        cwnd: f64,
+        w_max: f64,
+        cwnd_prior: f64,
+        w_est: f64,
+        k: f64,
+        epoch: Option<f64>,
+    }
+    impl Reference {
+        fn w_cubic(&self, t: f64) -> f64 {
+            0.4 * (t - self.k).powi(3) + self.w_max
+        }
+        fn on_ack(&mut self, now: f64, segments: f64, rtt: f64) {
+            let epoch = *self.epoch.get_or_insert_with(|| {
+                self.w_est = self.cwnd;
+                if self.cwnd < self.w_max {
+                    self.k = ((self.w_max - self.cwnd) / 0.4).cbrt();
+                } else {
+                    self.k = 0.0;
+                    self.w_max = self.cwnd;
+                }
+                now
+            });
+            let t = now - epoch;
+            let alpha = if self.w_est >= self.cwnd_prior {
+                1.0
+            } else {
+                3.0 * 0.3 / 1.7
+            };
+            self.w_est += alpha * segments / self.cwnd;
+            if self.w_cubic(t) < self.w_est {
+                self.cwnd = self.cwnd.max(self.w_est);
+            } else {
+                let target = self.w_cubic(t + rtt).clamp(self.cwnd, 1.5 * self.cwnd);
+                self.cwnd += (target - self.cwnd) / self.cwnd * segments;
+            }
+        }
+        fn on_loss(&mut self) {
+            self.w_max = if self.cwnd < self.w_max {
+                self.cwnd * 0.85
+            } else {
+                self.cwnd
+            };
+            self.cwnd_prior = self.cwnd;
+            self.cwnd *= 0.7;
+            self.epoch = None;
+        }
+    }
+
+    fn cubic(segments: u32) -> Cubic {
+        let mut window = Window::new(segments * MSS);
+        window.ssthresh = segments * MSS;
+        Cubic::new(window)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// A bulk flow with losses at given times follows the reference within 1 % or two segments.
+        #[test]
+        fn follows_the_rfc_in_floating_point(
+            start in 10u32..3000,
+            rtt_ms in 1u64..300,
+            losses in prop::collection::vec(1u64..20_000, 1..5),
+        ) {
+            let mut real = cubic(start);
+            let mut reference = Reference {
+                cwnd: f64::from(start), w_max: 0.0, cwnd_prior: 0.0, w_est: 0.0, k: 0.0, epoch: None,
+            };
+            let mut now_us = 1_000_000;
+            for until_loss in losses {
+                let end = now_us + until_loss * 1000;
+                while now_us < end {
+                    // One ACK for two segments, evenly spaced over the round trip.
+                    let acks = (reference.cwnd / 2.0).max(1.0);
+                    now_us += ((rtt_ms * 1000) as f64 / acks).max(1.0) as u64;
+                    let rtt = Duration::from_millis(rtt_ms);
+                    real.on_ack(Instant::from_micros(now_us), 2 * MSS, rtt, MSS, false);
+                    reference.on_ack((now_us / 1000) as f64 / 1e3, 2.0, rtt_ms as f64 / 1e3);
+                    let got = f64::from(real.window.cwnd) / f64::from(MSS);
+                    let off = (got - reference.cwnd).abs();
+                    prop_assert!(off < 2.0 || off < reference.cwnd / 100.0, "{got} instead of {reference:?}");
+                    if reference.cwnd > 20_000.0 {
+                        break;
+                    }
+                }
+                let flight = real.window.cwnd;
+                real.on_enter_recovery(Instant::from_micros(now_us), flight, MSS);
+                reference.on_loss();
+            }
+        }
+
+        #[test]
+        fn cube_roots(x in any::<u64>(), shift in 0u32..64) {
+            let x = x >> shift;
+            let root = u128::from(cube_root(x));
+            prop_assert!(root.pow(3) <= u128::from(x) && (root + 1).pow(3) > u128::from(x));
+        }
+    }
+
+    /// RFC 9438 section 4.2, by hand: W_max of 100 segments, cwnd 70: K = cbrt(30 / 0.4) = 4.217 s.
+    #[test]
+    fn the_curve_passes_its_points() {
+        let mut cubic = cubic(100);
+        cubic.on_enter_recovery(Instant::ZERO, 100 * MSS, MSS);
+        assert_eq!((cubic.window.cwnd, cubic.w_max), (70 * MSS, 100 * MSS));
+        cubic.begin_epoch(0, MSS);
+        assert_eq!(cubic.k, 4217);
+        assert!(cubic.w_cubic(0, MSS).abs_diff(70 * MSS) < MSS / 10);
+        assert_eq!(cubic.w_cubic(4217, MSS), 100 * MSS);
+        assert_eq!(cubic.w_cubic(4217 + 10_000, MSS), 500 * MSS);
+    }
+
+    /// Section 4.7: a second loss below the old W_max.
+    #[test]
+    fn fast_convergence() {
+        let mut cubic = cubic(100);
+        cubic.on_enter_recovery(Instant::ZERO, 100 * MSS, MSS);
+        cubic.on_enter_recovery(Instant::ZERO, 70 * MSS, MSS);
+        assert_eq!((cubic.w_max, cubic.window.cwnd), (70 * MSS * 85 / 100, 49 * MSS));
+    }
+
+    /// Section 4.8: after a timeout the curve begins flat where slow start ends.
+    #[test]
+    fn a_timeout_forgets_the_old_maximum() {
+        let mut cubic = cubic(100);
+        cubic.on_timeout(Instant::ZERO, 100 * MSS, MSS, true);
+        while cubic.window.in_slow_start() {
+            cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
+        }
+        assert_eq!(cubic.window.cwnd, 70 * MSS);
+        cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
+        assert_eq!((cubic.k, cubic.w_max), (0, 70 * MSS));
+    }
+
+    /// A pause, or time in which the application had nothing to send, is no time on the curve.
+    #[test]
+    fn pauses_do_not_count() {
+        let rtt = Duration::from_millis(100);
+        let run = |pause: u64| {
+            let mut cubic = cubic(100);
+            cubic.on_enter_recovery(Instant::ZERO, 100 * MSS, MSS);
+            for i in 0..500 {
+                let late = if i >= 250 { pause } else { 0 };
+                if i == 250 && pause > 0 {
+                    cubic.on_idle(Instant::from_millis(249 * 10 + 3000));
+                    cubic.on_ack(Instant::from_millis(249 * 10 + pause), MSS, rtt, MSS, true);
+                }
+                cubic.on_ack(Instant::from_millis(i * 10 + late), MSS, rtt, MSS, false);
+            }
+            cubic.window.cwnd
+        };
+        assert_eq!(run(0), run(60_000));
+    }
+
+    /// Section 4.9: a reduction that was for nothing.
+    #[test]
+    fn undo_goes_on_from_the_old_window() {
+        let mut cubic = cubic(100);
+        cubic.on_timeout(Instant::ZERO, 100 * MSS, MSS, true);
+        assert!(cubic.undo());
+        assert_eq!((cubic.window.cwnd, cubic.w_max), (100 * MSS, 100 * MSS));
+        cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
+        assert!(cubic.window.cwnd >= 100 * MSS && cubic.k == 0);
+    }
+}

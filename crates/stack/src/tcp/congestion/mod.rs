@@ -176,7 +176,7 @@ impl Congestion {
     pub(crate) fn set_abc_limit(&mut self, segments: u8) {
         self.window_mut().abc_limit = segments;
     }
-    /// An ACK of `acked` new octets came outside recovery. `flight` is what is in flight after it.
+    /// An ACK of `acked` new octets came outside recovery. `flight` is what was in flight before it.
     ///
     /// cwnd grows only if it was used: not when the application had nothing to send (`app_limited`) nor when less than
     /// half of it was in flight (RFC 7661 section 4.3). Returns what grew it.
@@ -189,8 +189,7 @@ impl Congestion {
         mss: u32,
         app_limited: bool,
     ) -> Option<CongestionChange> {
-        let used = flight.saturating_add(acked);
-        let limited = app_limited || used < self.cwnd() / 2;
+        let limited = app_limited || flight < self.cwnd() / 2;
         let before = self.cwnd();
         let why = if self.in_slow_start() {
             CongestionChange::SlowStart
@@ -265,6 +264,176 @@ impl Congestion {
         match self {
             Congestion::NewReno(algorithm) => algorithm.window.undo(),
             Congestion::Cubic(algorithm) => algorithm.undo(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+    const RTT: Duration = Duration::from_millis(100);
+
+    fn both() -> [Congestion; 2] {
+        [CongestionControl::NewReno, CongestionControl::Cubic].map(|kind| Congestion::new(kind, 10 * MSS))
+    }
+    /// An ACK with the window full.
+    fn ack(congestion: &mut Congestion, acked: u32) -> Option<CongestionChange> {
+        let flight = congestion.cwnd();
+        congestion.on_ack(Instant::ZERO, acked, RTT, flight, MSS, false)
+    }
+
+    fn acks(congestion: &mut Congestion, n: usize) {
+        for _ in 0..n {
+            ack(congestion, MSS);
+        }
+    }
+
+    #[test]
+    fn small() {
+        assert!(size_of::<Congestion>() <= 64, "{}", size_of::<Congestion>());
+    }
+
+    /// RFC 6928 section 2, and RFC 5681 section 3.1 for fewer segments.
+    #[test]
+    fn initial_windows() {
+        assert_eq!(initial_window(1460, 10), 14_600);
+        assert_eq!(initial_window(536, 10), 5_360);
+        assert_eq!(initial_window(8960, 10), 17_920);
+        assert_eq!(initial_window(1460, 1), 1_460);
+        assert_eq!(initial_window(1460, 3), 4_380);
+    }
+
+    /// MUST-19: slow start; RFC 3465 section 2.2 counts octets, up to two segments an ACK.
+    #[test]
+    fn slow_start_counts_octets() {
+        for mut congestion in both() {
+            assert_eq!(ack(&mut congestion, 500), Some(CongestionChange::SlowStart));
+            assert_eq!(congestion.cwnd(), 10_500);
+            ack(&mut congestion, 2_000);
+            assert_eq!(congestion.cwnd(), 12_500);
+            ack(&mut congestion, 10_000);
+            assert_eq!(congestion.cwnd(), 14_500);
+            congestion.set_abc_limit(0);
+            ack(&mut congestion, 10_000);
+            assert_eq!(congestion.cwnd(), 24_500);
+        }
+    }
+
+    /// RFC 7661 section 4.3: a window that is not used does not grow.
+    #[test]
+    fn an_unused_window_stays() {
+        for mut congestion in both() {
+            assert_eq!(
+                congestion.on_ack(Instant::ZERO, 1000, RTT, 9_000, MSS, true),
+                None
+            );
+            assert_eq!(
+                congestion.on_ack(Instant::ZERO, 1000, RTT, 3_999, MSS, false),
+                None
+            );
+            assert_eq!(congestion.cwnd(), 10_000);
+            assert!(
+                congestion
+                    .on_ack(Instant::ZERO, 1000, RTT, 5_000, MSS, false)
+                    .is_some()
+            );
+        }
+    }
+
+    /// RFC 6582 section 3.2, by hand: 20 segments in flight, the first and the fifth lost, no SACK.
+    #[test]
+    fn newreno_recovery_without_sack() {
+        let mut congestion = Congestion::new(CongestionControl::NewReno, 20 * MSS);
+        congestion.on_enter_recovery(Instant::ZERO, 20 * MSS, MSS);
+        congestion.inflate(3 * MSS);
+        assert_eq!((congestion.ssthresh(), congestion.cwnd()), (10_000, 13_000));
+        (0..15).for_each(|_| congestion.on_recovery_dup_ack(MSS));
+        assert_eq!(congestion.cwnd(), 28_000);
+        congestion.on_partial_ack(4 * MSS, MSS);
+        assert_eq!(congestion.cwnd(), 25_000);
+        congestion.on_exit_recovery(4 * MSS, MSS);
+        assert_eq!(congestion.cwnd(), 5_000, "min(ssthresh, FlightSize + SMSS)");
+        assert!(congestion.in_slow_start());
+    }
+
+    /// RFC 5681 section 3.1: one segment a round trip in congestion avoidance.
+    #[test]
+    fn newreno_grows_by_one_segment_a_window() {
+        let mut congestion = Congestion::new(CongestionControl::NewReno, 20 * MSS);
+        congestion.on_enter_recovery(Instant::ZERO, 20 * MSS, MSS);
+        congestion.on_exit_recovery(10 * MSS, MSS);
+        assert_eq!(congestion.cwnd(), 10_000, "with SACK nothing was inflated");
+        let grown = (0..10).filter_map(|_| ack(&mut congestion, MSS)).count();
+        assert_eq!((grown, congestion.cwnd()), (1, 11_000));
+        acks(&mut congestion, 11);
+        assert_eq!(congestion.cwnd(), 12_000);
+    }
+
+    /// RFC 5681 section 3.1: a timeout leaves one segment, and ssthresh falls once for one segment's timeouts.
+    #[test]
+    fn timeouts_collapse_the_window() {
+        for (mut congestion, ssthresh) in both().into_iter().zip([5_000, 7_000]) {
+            congestion.on_timeout(Instant::ZERO, 10 * MSS, MSS, true);
+            assert_eq!((congestion.cwnd(), congestion.ssthresh()), (MSS, ssthresh));
+            congestion.on_timeout(Instant::ZERO, MSS, MSS, false);
+            assert_eq!((congestion.cwnd(), congestion.ssthresh()), (MSS, ssthresh));
+            // RFC 3465 section 2.3: after a timeout L is 1.
+            ack(&mut congestion, 2 * MSS);
+            assert_eq!(congestion.cwnd(), 2 * MSS);
+            acks(&mut congestion, 20);
+            assert!(congestion.cwnd() >= ssthresh && congestion.cwnd() < ssthresh + 3 * MSS);
+            congestion.on_timeout(Instant::ZERO, 0, MSS, true);
+            assert_eq!(congestion.ssthresh(), 2 * MSS, "never under two segments");
+        }
+    }
+
+    /// RFC 5681 section 4.1.
+    #[test]
+    fn a_long_pause_brings_the_restart_window() {
+        for mut congestion in both() {
+            acks(&mut congestion, 50);
+            congestion.on_idle(Instant::from_secs(1), u32::MAX);
+            assert_eq!(congestion.cwnd(), 60_000);
+            congestion.on_idle(Instant::from_secs(5), 10 * MSS);
+            assert_eq!(congestion.cwnd(), 10_000);
+        }
+    }
+
+    #[test]
+    fn a_reduction_is_undone_once() {
+        for mut congestion in both() {
+            assert!(!congestion.undo());
+            congestion.on_timeout(Instant::ZERO, 10 * MSS, MSS, true);
+            congestion.on_timeout(Instant::ZERO, MSS, MSS, false);
+            assert!(congestion.undo());
+            assert_eq!((congestion.cwnd(), congestion.ssthresh()), (10_000, u32::MAX));
+            assert!(!congestion.undo());
+            congestion.on_enter_recovery(Instant::ZERO, 10 * MSS, MSS);
+            assert!(congestion.undo() && congestion.cwnd() == 10_000);
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        for kind in [CongestionControl::NewReno, CongestionControl::Cubic] {
+            let mut congestion = Congestion::new(kind, MAX_WINDOW);
+            let mut now = Instant::ZERO;
+            for i in 0..200u32 {
+                now += Duration::from_secs(u64::from(i) * 100_000);
+                let _ = congestion.on_ack(now, u32::MAX, Duration::MAX, u32::MAX, 65_535, false);
+                if i % 10 == 0 {
+                    congestion.on_enter_recovery(now, u32::MAX, 65_535);
+                }
+                if i % 17 == 0 {
+                    congestion.inflate(u32::MAX);
+                    congestion.on_partial_ack(u32::MAX, 65_535);
+                    congestion.on_exit_recovery(u32::MAX, 65_535);
+                    congestion.on_idle(now, u32::MAX);
+                }
+                assert!(congestion.cwnd() > 0);
+            }
         }
     }
 }

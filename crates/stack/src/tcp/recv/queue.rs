@@ -50,8 +50,8 @@ impl ReceiveQueue {
         self.len += payload.len() as u32;
         if payload.len() > COPY_MAX && !pins {
             self.share_tail();
-            for part in payload.parts() {
-                self.parts.push(part.clone());
+            for part in payload.into_parts() {
+                self.parts.push(part);
             }
             return;
         }

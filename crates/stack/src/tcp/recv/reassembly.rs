@@ -221,9 +221,12 @@ impl Reassembly {
     /// which the last segment fell, then the others from the last touched on (RFC 2018 section 4).
     pub(crate) fn sack_blocks(&self, duplicate: Option<SackBlock>) -> SackBlocks {
         let mut latest: [Option<&Run>; 4] = [None; 4];
+        // Ages, since the clock wraps.
+        let age = |run: &Run| self.clock.wrapping_sub(run.touched);
         for run in &self.runs {
-            // Ages, since the clock wraps.
-            let age = |run: &Run| self.clock.wrapping_sub(run.touched);
+            if latest[3].is_some_and(|fourth| age(run) >= age(fourth)) {
+                continue;
+            }
             let mut candidate = Some(run);
             for place in &mut latest {
                 if place.is_none_or(|other| candidate.is_some_and(|run| age(run) < age(other))) {

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::reassembly::{Reassembly, ReassemblyFull};
+use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
 use crate::frame::Payload;
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
@@ -25,7 +25,11 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
     let edge = tcb.rcv_adv;
     if (seq + payload.len() as u32).after(edge) {
         cx.dropped(tcb, DropReason::BeyondWindow);
-        payload.truncate(if edge.after(seq) { edge.since(seq) as usize } else { 0 });
+        payload.truncate(if edge.after(seq) {
+            edge.since(seq) as usize
+        } else {
+            0
+        });
         fin = None; // it lies beyond the window too
     }
     if let Some(at) = fin
@@ -35,7 +39,11 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
     }
     if payload.is_empty() {
         if tcb.fin_ahead != Some(tcb.rcv_nxt) {
-            let cause = if fin.is_some() { AckCause::OutOfOrder } else { AckCause::Duplicate };
+            let cause = if fin.is_some() {
+                AckCause::OutOfOrder
+            } else {
+                AckCause::Duplicate
+            };
             tcb.ack_owed = AckOwed::Now(cause);
         }
         return;
@@ -50,15 +58,27 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
 fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
     let had = tcb.readable();
-    deliver(tcb, cx, payload);
-    let mut filled = false;
-    if let Some(mut store) = tcb.reassembly.take() {
-        filled = true;
-        while let Some(payload) = store.take_contiguous(tcb.rcv_nxt) {
-            deliver(tcb, cx, payload);
-        }
-        if !store.is_empty() {
-            tcb.reassembly = Some(store);
+    let filled = tcb.reassembly.is_some();
+    match tcb.reassembly.take() {
+        None => deliver(tcb, cx, payload),
+        Some(mut store) => {
+            match store.insert(tcb.rcv_nxt, payload) {
+                Ok(Inserted {
+                    new_octets: _,
+                    duplicate,
+                }) => {
+                    while let Some(payload) = store.take_contiguous(tcb.rcv_nxt) {
+                        deliver(tcb, cx, payload);
+                    }
+                    if let Some(block) = duplicate {
+                        report_duplicate(tcb, block.start, block.end);
+                    }
+                }
+                Err(ReassemblyFull) => cx.dropped(tcb, DropReason::ReassemblyFull),
+            }
+            if !store.is_empty() {
+                tcb.reassembly = Some(store);
+            }
         }
     }
     if had == 0 {
@@ -74,7 +94,9 @@ fn deliver(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
     if tcb.facts.contains(Fact::NO_READ) {
         return; // the application shut its reading side down: taken and forgotten
     }
-    tcb.receive.get_or_insert_with(Box::default).push(cx.pool, payload, false);
+    tcb.receive
+        .get_or_insert_with(Box::default)
+        .push(cx.pool, payload, false);
 }
 
 /// SHLD-18, SHLD-19, MUST-58: an ACK for every second full segment, else delayed (MUST-40); at once when a gap was
@@ -122,7 +144,8 @@ fn report_duplicate(tcb: &mut Tcb, start: SeqNumber, end: SeqNumber) {
 
 /// Learns the size of the peer's full segments, for "every second full-sized segment" (RFC 5681 section 4.2).
 fn note_size(tcb: &mut Tcb, seg: &Segment) {
-    let size = seg.payload_len.min(u32::from(u16::MAX)) as u16;
+    // A device that joins segments (GRO) delivers more than one at once: no segment is longer than the link takes.
+    let size = seg.payload_len.min(tcb.path.mtu.min(u32::from(u16::MAX)) - 40) as u16;
     if size > tcb.rcv_mss {
         tcb.rcv_mss = size;
     }

@@ -24,11 +24,18 @@ pub(crate) fn on_read(tcb: &mut Tcb, now_micros: u32, n: u32) {
     if now_micros.wrapping_sub(tcb.tune.since) < round_trip {
         return;
     }
-    let wanted = tcb.tune.read.saturating_mul(2).saturating_add(16 * u32::from(tcb.rcv_mss));
+    let wanted = tcb
+        .tune
+        .read
+        .saturating_mul(2)
+        .saturating_add(16 * u32::from(tcb.rcv_mss));
     if wanted > tcb.rcv_buf {
         tcb.rcv_buf = wanted.min(tcb.rcv_buf_max);
     }
-    tcb.tune = Tune { since: now_micros, read: 0 };
+    tcb.tune = Tune {
+        since: now_micros,
+        read: 0,
+    };
 }
 
 /// Measuring more often than this only measures the application's read size.

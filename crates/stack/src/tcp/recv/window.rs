@@ -19,7 +19,11 @@ pub(crate) fn right_edge(tcb: &Tcb) -> SeqNumber {
     let edge = tcb.rcv_nxt + offered;
     let step = u32::from(tcb.rcv_mss).min(tcb.rcv_buf / 2).max(1);
     let worthwhile = edge.after(tcb.rcv_adv) && edge.since(tcb.rcv_adv) >= step;
-    if worthwhile { edge } else { tcb.rcv_adv.later(tcb.rcv_nxt) }
+    if worthwhile {
+        edge
+    } else {
+        tcb.rcv_adv.later(tcb.rcv_nxt)
+    }
 }
 
 /// Whether reading has opened the window enough to tell the peer without waiting for its next segment: by two full

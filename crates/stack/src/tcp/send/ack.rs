@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 
 use crate::stack::Readiness;
 use crate::tcp::Segment;
-use crate::tcp::rtt::expected_samples;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
+use crate::tcp::rtt::expected_samples;
 use crate::tcp::scope::Scope;
 use crate::tcp::urgent;
 use crate::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     let acked = if advanced { advance(tcb, cx, seg) } else { 0 };
     update_window(tcb, cx, seg);
     if advanced {
-        after_advance(tcb, cx, acked, flight);
+        after_advance(tcb, cx, seg, acked, flight);
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
         duplicate(tcb, cx, news, flight);
     }
@@ -41,12 +41,19 @@ fn take_sack(tcb: &mut Tcb, seg: &Segment) -> News {
     if seg.options.sack.is_empty() || !tcb.facts.contains(Fact::SACK) || tcb.outstanding() == 0 {
         return News::None;
     }
-    let board = tcb.scoreboard.get_or_insert_with(Box::default);
     if seg.ack.before(tcb.snd_una) {
         return News::None; // its blocks speak of what has been acknowledged since
     }
+    let board = tcb.scoreboard.get_or_insert_with(Box::default);
     let update = board.update(seg.ack, &seg.options.sack, tcb.snd_nxt);
-    if update.newly_sacked > 0 { News::Sacked } else { News::None }
+    if board.is_empty() && tcb.recovery == Recovery::Open {
+        tcb.scoreboard = None;
+    }
+    if update.newly_sacked > 0 {
+        News::Sacked
+    } else {
+        News::None
+    }
 }
 
 /// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
@@ -76,7 +83,11 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
         tcb.fin_out = FinOut::Acked;
         // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
         let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No;
-        tcb.end_at = if waits { cx.now + cx.config.fin_wait_2 } else { Instant::NEVER };
+        tcb.set_end(if waits {
+            cx.now + cx.config.fin_wait_2
+        } else {
+            Instant::NEVER
+        });
         cx.moved(tcb, from, Transition::FinAcked);
     }
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
@@ -112,26 +123,34 @@ fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
         },
     };
     tcb.rtt.on_sample(cx.now, sample, expected);
-    cx.trace.record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::Rtt {
-        sample,
-        srtt: tcb.srtt(),
-        rttvar: tcb.rtt.rttvar().unwrap_or_default(),
-        rto: tcb.rto(cx.config),
-    });
+    cx.trace
+        .record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::Rtt {
+            sample,
+            srtt: tcb.srtt(),
+            rttvar: tcb.rtt.rttvar().unwrap_or_default(),
+            rto: tcb.rto(cx.config),
+        });
 }
 
 /// SND.UNA has moved: timers, recovery and the congestion window follow.
-fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
+fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, flight: u32) {
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
     if !tcb.facts.contains(Fact::PROBING) {
         tcb.rtt.reset_backoff();
     }
+    if was_spurious(tcb, seg) {
+        undo(tcb, cx);
+    }
     let done = tcb.outstanding() == 0;
     tcb.stalled_since = if done { Instant::NEVER } else { cx.now };
     // RFC 6298 section 5.2 and 5.3.
-    let restart = if done { Instant::NEVER } else { cx.now + tcb.rto(cx.config) };
+    let restart = if done {
+        Instant::NEVER
+    } else {
+        cx.now + tcb.rto(cx.config)
+    };
     let mss = u32::from(tcb.snd_mss);
     let change = match tcb.recovery {
         Recovery::Fast { recover, .. } if tcb.snd_una.at_or_after(recover) => {
@@ -139,8 +158,16 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
             tcb.congestion.on_exit_recovery(tcb.outstanding(), mss);
             Some(CongestionChange::ExitRecovery)
         }
-        Recovery::Fast { recover, high_rxt, rescued } => {
-            tcb.recovery = Recovery::Fast { recover, high_rxt: high_rxt.later(tcb.snd_una), rescued };
+        Recovery::Fast {
+            recover,
+            high_rxt,
+            rescued,
+        } => {
+            tcb.recovery = Recovery::Fast {
+                recover,
+                high_rxt: high_rxt.later(tcb.snd_una),
+                rescued,
+            };
             partial_ack(tcb, acked, mss)
         }
         Recovery::Loss { recover, .. } if tcb.snd_una.at_or_after(recover) => {
@@ -148,7 +175,10 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
             grow(tcb, cx, acked, flight)
         }
         Recovery::Loss { recover, next } => {
-            tcb.recovery = Recovery::Loss { recover, next: next.later(tcb.snd_una) };
+            tcb.recovery = Recovery::Loss {
+                recover,
+                next: next.later(tcb.snd_una),
+            };
             grow(tcb, cx, acked, flight)
         }
         Recovery::Open => grow(tcb, cx, acked, flight),
@@ -161,7 +191,8 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, acked: u32, flight: u32) {
 
 fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32) -> Option<CongestionChange> {
     let limited = tcb.facts.contains(Fact::APP_LIMITED);
-    tcb.congestion.on_ack(cx.now, acked, tcb.srtt(), flight, u32::from(tcb.snd_mss), limited)
+    tcb.congestion
+        .on_ack(cx.now, acked, tcb.srtt(), flight, u32::from(tcb.snd_mss), limited)
 }
 
 /// A partial ACK: with SACK the scoreboard knows what goes next; without, it is the next hole (RFC 6582 section 3.2).
@@ -174,7 +205,31 @@ fn partial_ack(tcb: &mut Tcb, acked: u32, mss: u32) -> Option<CongestionChange> 
     Some(CongestionChange::Recovery)
 }
 
+/// Eifel detection (RFC 3522): the first ACK after a retransmission that echoes a timestamp from before it answers the
+/// original, which was therefore not lost but late.
+fn was_spurious(tcb: &mut Tcb, seg: &Segment) -> bool {
+    let first = core::mem::take(&mut tcb.first_again);
+    let Some(ts) = seg.options.timestamps else {
+        return false;
+    };
+    tcb.recovery != Recovery::Open
+        && tcb.facts.contains(Fact::TIMESTAMPS)
+        && first != 0
+        && ts.echo != 0
+        && (ts.echo.wrapping_sub(first) as i32) < 0
+}
+
+/// The response (RFC 4015): the reduction is taken back, and sending goes on where it was.
+fn undo(tcb: &mut Tcb, cx: &mut Scope<'_>) {
+    if tcb.congestion.undo() {
+        leave_recovery(tcb);
+        tcb.probe_owed = ProbeOwed::No;
+        cx.congestion(tcb, Some(CongestionChange::Undone));
+    }
+}
+
 fn leave_recovery(tcb: &mut Tcb) {
+    tcb.first_again = 0;
     tcb.recovery = Recovery::Open;
     tcb.facts.remove(Fact::PATH_SHRUNK);
     if tcb.scoreboard.as_ref().is_some_and(|b| b.is_empty()) {
@@ -206,7 +261,10 @@ fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
             if !sack || news == News::Sacked {
                 tcb.dup_acks = tcb.dup_acks.saturating_add(1);
             }
-            let lost = tcb.scoreboard.as_ref().is_some_and(|b| b.is_lost(tcb.snd_una, mss));
+            let lost = tcb
+                .scoreboard
+                .as_ref()
+                .is_some_and(|b| b.is_lost(tcb.snd_una, mss));
             if tcb.dup_acks >= DUP_THRESH || lost {
                 enter_recovery(tcb, cx, flight, mss);
             }
@@ -216,7 +274,11 @@ fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
 
 /// RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2: remember where it ends, halve the window, send the first hole.
 fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32, mss: u32) {
-    tcb.recovery = Recovery::Fast { recover: tcb.snd_nxt, high_rxt: tcb.snd_una, rescued: false };
+    tcb.recovery = Recovery::Fast {
+        recover: tcb.snd_nxt,
+        high_rxt: tcb.snd_una,
+        rescued: false,
+    };
     tcb.probe_owed = ProbeOwed::Fast;
     tcb.timing = None;
     tcb.congestion.on_enter_recovery(cx.now, flight, mss);
@@ -241,7 +303,10 @@ fn update_window(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     }
     tcb.snd_wnd = window;
     tcb.max_snd_wnd = tcb.max_snd_wnd.max(window);
-    cx.trace.record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::SendWindow { window });
+    cx.trace
+        .record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::SendWindow {
+            window,
+        });
     if window > 0 && tcb.facts.contains(Fact::PROBING) {
         window_opened(tcb, cx);
     }
@@ -255,7 +320,10 @@ fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     tcb.probe_owed = ProbeOwed::No;
     tcb.rexmt_at = Instant::NEVER;
     if tcb.outstanding() > 0 {
-        tcb.recovery = Recovery::Loss { recover: tcb.snd_nxt, next: tcb.snd_una };
+        tcb.recovery = Recovery::Loss {
+            recover: tcb.snd_nxt,
+            next: tcb.snd_una,
+        };
         tcb.timing = None;
         tcb.rexmt_at = cx.now + tcb.rto(cx.config);
         tcb.stalled_since = cx.now;
