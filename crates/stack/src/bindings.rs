@@ -223,7 +223,7 @@ impl Bindings {
             return Some(first.id);
         }
         let draw = tuple.with_octets(|octets| self.function.hash(octets)) >> 32;
-        let choice = (draw * (more + 1) >> 32) as usize; // below more + 1, without a division
+        let choice = ((draw * (more + 1)) >> 32) as usize; // below more + 1, without a division
         let chosen = if choice == 0 {
             first
         } else {
@@ -271,11 +271,6 @@ impl Bindings {
             })
     }
 
-    /// Whether nobody holds this port, at any address: what a bind to port 0 looks for.
-    pub(crate) fn is_unused(&self, port: u16) -> bool {
-        self.ports.find(hash(port), |p| p.number == port).is_none()
-    }
-
     fn existing(&mut self, number: u16) -> Option<&mut Port> {
         self.ports.find_mut(hash(number), |p| p.number == number)
     }
@@ -314,4 +309,422 @@ fn hash(number: u16) -> u64 {
     u64::from(number)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .rotate_left(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    const NONE: BindFlags = BindFlags {
+        reuse_address: false,
+        reuse_port: false,
+        ipv6_only: false,
+    };
+    const ADDRESS: BindFlags = BindFlags {
+        reuse_address: true,
+        ..NONE
+    };
+    const PORT: BindFlags = BindFlags {
+        reuse_port: true,
+        ..NONE
+    };
+    const V6_ONLY: BindFlags = BindFlags {
+        ipv6_only: true,
+        ..NONE
+    };
+
+    fn id(slot: u32) -> SocketId {
+        SocketId { slot, generation: 0 }
+    }
+
+    impl Bindings {
+        fn is_unused(&self, port: u16) -> bool {
+            self.ports.find(hash(port), |p| p.number == port).is_none()
+        }
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn to(local: &str, remote_port: u16) -> FourTuple {
+        let local = at(local);
+        let remote = if local.is_ipv4() {
+            "198.51.100.7"
+        } else {
+            "2001:db8::7"
+        };
+        FourTuple {
+            local: local.ip(),
+            local_port: local.port(),
+            remote: remote.parse().unwrap(),
+            remote_port,
+        }
+    }
+
+    #[test]
+    fn wildcards_overlap_addresses_and_families() {
+        let cases = [
+            ("0.0.0.0:80", "10.0.0.1:80", NONE, true),
+            ("10.0.0.2:80", "10.0.0.1:80", NONE, false),
+            ("10.0.0.1:80", "10.0.0.1:81", NONE, false),
+            ("[::]:80", "10.0.0.1:80", NONE, true),
+            ("[::]:80", "0.0.0.0:80", NONE, true),
+            ("[::]:80", "0.0.0.0:80", V6_ONLY, false),
+            ("[::]:80", "[fd00::1]:80", V6_ONLY, true),
+            ("[fd00::1]:80", "0.0.0.0:80", NONE, false),
+            ("[::ffff:10.0.0.1]:80", "10.0.0.1:80", NONE, true),
+        ];
+        for (one, other, flags, collides) in cases {
+            for (first, second) in [(one, other), (other, one)] {
+                let mut bindings = Bindings::new([0; 16]);
+                bindings.bind(id(1), at(first), flags).unwrap();
+                assert_eq!(
+                    bindings.bind(id(2), at(second), flags).is_err(),
+                    collides,
+                    "{first} then {second}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn reuse_address_shares_a_bind_but_not_a_listen() {
+        let here = at("0.0.0.0:80");
+        let mut bindings = Bindings::new([0; 16]);
+        bindings.bind(id(1), here, ADDRESS).unwrap();
+        bindings.bind(id(2), here, ADDRESS).unwrap();
+        assert_eq!(bindings.bind(id(3), here, NONE), Err(InUse), "both have to agree");
+        bindings.listen(id(2), here).unwrap();
+        assert_eq!(bindings.listen(id(1), here), Err(InUse));
+        assert_eq!(
+            bindings.bind(id(3), here, ADDRESS),
+            Err(InUse),
+            "a listener shares with nobody"
+        );
+        bindings.listen(id(2), here).unwrap(); // again is no collision with itself
+        bindings.unbind(id(2), here);
+        bindings.listen(id(1), here).unwrap();
+        assert_eq!(bindings.listener_for(&to("10.0.0.1:80", 9)), Some(id(1)));
+    }
+
+    /// W-24: over remaining connections a port can be bound only if the earlier socket and the new one allow it.
+    #[test]
+    fn w24_connections_keep_the_port_unless_both_reuse() {
+        for (old, new, free) in [
+            (false, NONE, false),
+            (true, NONE, false),
+            (false, ADDRESS, false),
+            (true, ADDRESS, true),
+        ] {
+            let mut bindings = Bindings::new([0; 16]);
+            bindings.connection_made(80, old);
+            assert_eq!(
+                bindings.bind(id(1), at("0.0.0.0:80"), new).is_ok(),
+                free,
+                "{old} {new:?}"
+            );
+            bindings.unbind(id(1), at("0.0.0.0:80"));
+            bindings.connection_gone(80, old);
+            assert!(bindings.is_unused(80));
+            bindings.bind(id(1), at("0.0.0.0:80"), new).unwrap();
+        }
+        let mut bindings = Bindings::new([0; 16]);
+        bindings.connection_made(80, true);
+        bindings.connection_made(80, false);
+        assert!(
+            bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_err(),
+            "one of two does not allow it"
+        );
+        bindings.connection_gone(80, false);
+        assert!(bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_ok());
+    }
+
+    /// MUST-42.
+    #[test]
+    fn must42_listens_on_a_port_with_connections() {
+        let mut bindings = Bindings::new([0; 16]);
+        bindings.bind(id(1), at("10.0.0.1:80"), NONE).unwrap();
+        bindings.connection_made(80, false);
+        bindings.listen(id(1), at("10.0.0.1:80")).unwrap();
+        assert_eq!(bindings.listener_for(&to("10.0.0.1:80", 9)), Some(id(1)));
+    }
+
+    #[test]
+    fn the_nearest_listener_is_found() {
+        let mut bindings = Bindings::new([0; 16]);
+        for (slot, local, flags) in [
+            (2, "0.0.0.0:80", PORT),
+            (3, "10.0.0.1:80", PORT),
+            (1, "[::]:80", PORT),
+            (4, "[::]:81", V6_ONLY),
+        ] {
+            bindings.bind(id(slot), at(local), flags).unwrap();
+            bindings.listen(id(slot), at(local)).unwrap();
+        }
+        let found = |b: &Bindings, local| b.listener_for(&to(local, 9)).map(|s| s.slot);
+        assert_eq!(found(&bindings, "10.0.0.1:80"), Some(3));
+        assert_eq!(found(&bindings, "10.0.0.2:80"), Some(2));
+        assert_eq!(found(&bindings, "[fd00::1]:80"), Some(1));
+        assert_eq!(found(&bindings, "[fd00::1]:81"), Some(4));
+        assert_eq!(found(&bindings, "10.0.0.1:81"), None, "only IPv6");
+        assert_eq!(found(&bindings, "10.0.0.1:82"), None);
+        bindings.unbind(id(3), at("10.0.0.1:80"));
+        assert_eq!(found(&bindings, "10.0.0.1:80"), Some(2));
+        bindings.unbind(id(2), at("0.0.0.0:80"));
+        assert_eq!(found(&bindings, "10.0.0.1:80"), Some(1));
+    }
+
+    #[test]
+    fn a_group_shares_its_connections() {
+        let here = at("0.0.0.0:80");
+        let mut bindings = Bindings::new([7; 16]);
+        bindings.bind(id(9), here, PORT).unwrap(); // does not listen: gets nothing
+        for slot in 0..4 {
+            bindings.bind(id(slot), here, PORT).unwrap();
+            bindings.listen(id(slot), here).unwrap();
+            bindings.connection_made(80, false); // the group's own connections keep no member out
+        }
+        assert_eq!(bindings.bind(id(5), here, ADDRESS), Err(InUse));
+        let mut count = [0; 4];
+        for port in 0..4000 {
+            let tuple = to("10.0.0.1:80", port);
+            let chosen = bindings.listener_for(&tuple).unwrap();
+            assert_eq!(bindings.listener_for(&tuple), Some(chosen));
+            count[chosen.slot as usize] += 1;
+        }
+        assert!(count.iter().all(|&n| (850..1150).contains(&n)), "{count:?}");
+        let other_key = Bindings::new([8; 16]);
+        assert_ne!(bindings.function.hash(b"x"), other_key.function.hash(b"x"));
+    }
+
+    #[test]
+    fn outgoing_connections_avoid_sockets_that_share_nothing() {
+        let mut bindings = Bindings::new([0; 16]);
+        let local: IpAddr = "10.0.0.1".parse().unwrap();
+        bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
+        bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
+        bindings.bind(id(3), at("[::]:5002"), ADDRESS).unwrap();
+        bindings.connection_made(5003, false);
+        let taken =
+            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(local, port));
+        assert_eq!(taken(&bindings), [true, false, false, false, false]);
+        bindings.listen(id(3), at("[::]:5002")).unwrap();
+        assert_eq!(taken(&bindings), [true, false, true, false, false]);
+        let unused = [5000, 5001, 5002, 5003, 5004].map(|port| bindings.is_unused(port));
+        assert_eq!(unused, [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut bindings = Bindings::new([0; 16]);
+        for port in 1..=u16::MAX {
+            bindings.connection_made(port, true);
+        }
+        assert_eq!(bindings.ports.len(), 65_535);
+        for port in 1..=u16::MAX {
+            bindings.connection_gone(port, true);
+        }
+        assert_eq!(bindings.ports.len(), 0);
+        assert!(bindings.ports.capacity() <= KEEP);
+    }
+
+    /// Two sockets overlap if there is an address that both receive for. These are all that matter.
+    const ADDRESSES: [&str; 4] = ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"];
+    const BINDABLE: [&str; 5] = ["0.0.0.0", "::", "10.0.0.1", "fd00::1", "10.0.0.2"];
+
+    #[derive(Clone, Debug)]
+    struct Socket {
+        id: SocketId,
+        local: SocketAddr,
+        flags: BindFlags,
+        listens: bool,
+    }
+
+    impl Socket {
+        fn receives_for(&self, address: IpAddr) -> bool {
+            match self.local.ip() {
+                exact if exact == address => true,
+                IpAddr::V4(any) if any.is_unspecified() => address.is_ipv4(),
+                IpAddr::V6(any) if any.is_unspecified() => address.is_ipv6() || !self.flags.ipv6_only,
+                _ => false,
+            }
+        }
+        /// `inet_bind_conflict` of Linux for a port that the application names, line by line.
+        fn conflicts(&self, old: &Socket) -> bool {
+            let mut all = ADDRESSES.iter().map(|a| a.parse::<IpAddr>().unwrap());
+            if self.id == old.id
+                || self.local.port() != old.local.port()
+                || !all.any(|a| self.receives_for(a) && old.receives_for(a))
+            {
+                return false;
+            }
+            if self.flags.reuse_address && old.flags.reuse_address && !old.listens {
+                return false;
+            }
+            !(self.flags.reuse_port && old.flags.reuse_port)
+        }
+    }
+
+    /// The rules as lists.
+    #[derive(Default)]
+    struct Model {
+        sockets: Vec<Socket>,
+        connections: Vec<(u16, bool)>,
+    }
+
+    impl Model {
+        fn bind(&mut self, new: Socket) -> bool {
+            let mut left = self
+                .connections
+                .iter()
+                .filter(|c| c.0 == new.local.port())
+                .peekable();
+            let some_left = left.peek().is_some();
+            let all_reuse = left.all(|c| c.1);
+            let mut all = ADDRESSES.iter().map(|a| a.parse::<IpAddr>().unwrap());
+            let joins = all.any(|a| {
+                let meets = |old: &Socket| old.local.port() == new.local.port() && old.receives_for(a);
+                new.receives_for(a) && self.sockets.iter().any(|old| meets(old) && old.flags.reuse_port)
+            });
+            let kept =
+                some_left && !(new.flags.reuse_address && all_reuse) && !(new.flags.reuse_port && joins);
+            let free = !kept && !self.sockets.iter().any(|old| new.conflicts(old));
+            if free {
+                self.sockets.push(new);
+            }
+            free
+        }
+        fn listen(&mut self, id: SocketId) -> bool {
+            let at = self.sockets.iter().position(|s| s.id == id).unwrap();
+            let free = !self.sockets.iter().any(|old| self.sockets[at].conflicts(old));
+            self.sockets[at].listens |= free;
+            free
+        }
+        /// All listeners of the best kind.
+        fn listeners(&self, address: IpAddr, port: u16) -> BTreeSet<SocketId> {
+            let listeners = self
+                .sockets
+                .iter()
+                .filter(|s| s.listens && s.local.port() == port && s.receives_for(address));
+            let rank = |s: &Socket| match s.local.ip() {
+                exact if exact == address => 0,
+                any if any.is_ipv4() == address.is_ipv4() => 1,
+                _ => 2,
+            };
+            let best = listeners.clone().map(rank).min();
+            listeners
+                .filter(|s| Some(rank(s)) == best)
+                .map(|s| s.id)
+                .collect()
+        }
+        fn taken(&self, address: IpAddr, port: u16) -> bool {
+            self.sockets.iter().any(|s| {
+                s.local.port() == port && s.receives_for(address) && (s.listens || !s.flags.reuse_address)
+            })
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Bind(u32, SocketAddr, BindFlags),
+        Listen(u32),
+        Unbind(u32),
+        Made(u16, bool),
+        Gone(u16, bool),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let flags = (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(reuse_address, reuse_port, ipv6_only)| BindFlags {
+                reuse_address,
+                reuse_port,
+                ipv6_only,
+            },
+        );
+        let local = (0..BINDABLE.len(), 80u16..82)
+            .prop_map(|(a, port)| SocketAddr::new(BINDABLE[a].parse().unwrap(), port));
+        let step = prop_oneof![
+            4 => (0u32..8, local, flags).prop_map(|(id, local, flags)| Step::Bind(id, local, flags)),
+            4 => (0u32..8).prop_map(Step::Listen),
+            2 => (0u32..8).prop_map(Step::Unbind),
+            1 => (80u16..82, any::<bool>()).prop_map(|(port, reuse)| Step::Made(port, reuse)),
+            2 => (80u16..82, any::<bool>()).prop_map(|(port, reuse)| Step::Gone(port, reuse)),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
+    fn compare(bindings: &Bindings, model: &Model) -> Result<(), TestCaseError> {
+        for port in 80..82 {
+            for address in ADDRESSES.map(|a| a.parse::<IpAddr>().unwrap()) {
+                let best = model.listeners(address, port);
+                for remote_port in 0..4 {
+                    let tuple = FourTuple {
+                        local: address,
+                        local_port: port,
+                        remote: address,
+                        remote_port,
+                    };
+                    let found = bindings.listener_for(&tuple);
+                    prop_assert_eq!(found.is_none(), best.is_empty());
+                    prop_assert!(
+                        found.is_none_or(|f| best.contains(&f)),
+                        "{:?} not of {:?}",
+                        found,
+                        best
+                    );
+                }
+                prop_assert_eq!(
+                    bindings.taken_exclusively(address, port),
+                    model.taken(address, port)
+                );
+            }
+            let held = model.sockets.iter().any(|s| s.local.port() == port)
+                || model.connections.iter().any(|c| c.0 == port);
+            prop_assert_eq!(bindings.is_unused(port), !held);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_the_list_of_rules(steps in steps(), key in any::<[u8; 16]>()) {
+            let (mut bindings, mut model) = (Bindings::new(key), Model::default());
+            for step in steps {
+                match step {
+                    Step::Bind(slot, local, flags) if model.sockets.iter().all(|s| s.id.slot != slot) => {
+                        let free = model.bind(Socket { id: id(slot), local, flags, listens: false });
+                        prop_assert_eq!(bindings.bind(id(slot), local, flags).is_ok(), free);
+                    }
+                    Step::Listen(slot) => {
+                        if let Some(socket) = model.sockets.iter().find(|s| s.id.slot == slot).cloned() {
+                            let free = model.listen(socket.id);
+                            prop_assert_eq!(bindings.listen(socket.id, socket.local).is_ok(), free);
+                        }
+                    }
+                    Step::Unbind(slot) => {
+                        if let Some(place) = model.sockets.iter().position(|s| s.id.slot == slot) {
+                            let socket = model.sockets.remove(place);
+                            bindings.unbind(socket.id, socket.local);
+                        }
+                    }
+                    Step::Made(port, reuse) => {
+                        model.connections.push((port, reuse));
+                        bindings.connection_made(port, reuse);
+                    }
+                    Step::Gone(port, reuse) => {
+                        if let Some(place) = model.connections.iter().position(|&c| c == (port, reuse)) {
+                            model.connections.remove(place);
+                            bindings.connection_gone(port, reuse);
+                        }
+                    }
+                    Step::Bind(..) => {}
+                }
+                compare(&bindings, &model)?;
+            }
+        }
+    }
 }

@@ -28,25 +28,27 @@ pub(crate) struct FourTuple {
 }
 
 impl FourTuple {
-    /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6, never equal for different tuples.
+    /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6. Different tuples, each with both
+    /// addresses of one family, have different octets.
     ///
     /// Both forms have a fixed length, so that a hash over them unrolls.
     #[inline]
     pub(crate) fn with_octets<R>(&self, f: impl Fn(&[u8]) -> R) -> R {
-        let ports = (u32::from(self.local_port) << 16 | u32::from(self.remote_port)).to_be_bytes();
+        // Built from whole words: narrow stores that a hash reads back as words would stall.
+        let ports = u32::from(self.local_port) << 16 | u32::from(self.remote_port);
         match (self.local, self.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
                 let mut octets = [0; 12];
-                octets[..4].copy_from_slice(&local.octets());
-                octets[4..8].copy_from_slice(&remote.octets());
-                octets[8..].copy_from_slice(&ports);
+                octets[..8].copy_from_slice(&pair.to_be_bytes());
+                octets[8..].copy_from_slice(&ports.to_be_bytes());
                 f(&octets)
             }
             (local, remote) => {
                 let mut octets = [0; 36];
                 octets[..16].copy_from_slice(&as_v6(local));
                 octets[16..32].copy_from_slice(&as_v6(remote));
-                octets[32..].copy_from_slice(&ports);
+                octets[32..].copy_from_slice(&ports.to_be_bytes());
                 f(&octets)
             }
         }
@@ -209,4 +211,129 @@ impl fmt::Debug for Demux {
 #[inline]
 fn hash(function: &SipHasher13, tuple: &FourTuple) -> u64 {
     tuple.with_octets(|octets| function.hash(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    fn tuple(local: &str, remote: &str) -> FourTuple {
+        let (local, remote): (SocketAddr, SocketAddr) = (local.parse().unwrap(), remote.parse().unwrap());
+        FourTuple {
+            local: local.ip(),
+            local_port: local.port(),
+            remote: remote.ip(),
+            remote_port: remote.port(),
+        }
+    }
+
+    /// A distinct tuple for every number, of both families.
+    fn nth(n: u32) -> FourTuple {
+        let port = n as u16;
+        match n % 2 {
+            0 => tuple("10.0.0.1:80", &format!("10.1.{}.1:{port}", n >> 16)),
+            _ => tuple("[fd00::1]:80", &format!("[fd00::{:x}]:{port}", n >> 16)),
+        }
+    }
+
+    #[test]
+    fn an_entry_keeps_kind_and_slot() {
+        for kind in [Kind::Connection, Kind::HalfOpen, Kind::TimeWait] {
+            for slot in [0, 1, (1 << 30) - 1] {
+                let entry = Entry::new(kind, slot);
+                assert_eq!((entry.kind(), entry.slot()), (kind, slot));
+                assert_eq!(Entry::from_raw(entry.raw()), entry);
+            }
+        }
+        assert_eq!(size_of::<Entry>(), 4);
+        assert_eq!(format!("{:?}", Entry::new(Kind::HalfOpen, 7)), "HalfOpen(7)");
+    }
+
+    #[test]
+    fn every_part_of_a_tuple_counts() {
+        let tuples = [
+            tuple("10.0.0.1:80", "10.0.0.2:5000"),
+            tuple("10.0.0.2:80", "10.0.0.1:5000"),
+            tuple("10.0.0.1:5000", "10.0.0.2:80"),
+            tuple("10.0.0.1:80", "10.0.0.3:5000"),
+            tuple("10.0.0.1:80", "10.0.0.2:5001"),
+            tuple("10.0.0.1:81", "10.0.0.2:5000"),
+            tuple("[::ffff:10.0.0.1]:80", "[::ffff:10.0.0.2]:5000"),
+            tuple("[fd00::1]:80", "[fd00::2]:5000"),
+            tuple("[fd00::2]:80", "[fd00::1]:5000"),
+        ];
+        let demux = Demux::new([1; 16]);
+        for (i, one) in tuples.iter().enumerate() {
+            for other in &tuples[..i] {
+                assert_ne!(one.with_octets(<[u8]>::to_vec), other.with_octets(<[u8]>::to_vec));
+                assert_ne!(demux.hash_of(one), demux.hash_of(other));
+            }
+            assert_ne!(
+                demux.hash_of(one),
+                Demux::new([2; 16]).hash_of(one),
+                "the key counts"
+            );
+        }
+        assert_eq!(Tuple::from(tuples[0]).remote.to_string(), "10.0.0.2:5000");
+        assert!(size_of::<FourTuple>() <= 40);
+    }
+
+    #[test]
+    fn grows_and_gives_memory_back() {
+        let mut demux = Demux::new([3; 16]);
+        let tuple_of = |entry: Entry| Some(nth(entry.slot()));
+        let find = |demux: &Demux, n| demux.find(&nth(n), |entry| nth(entry.slot()) == nth(n));
+        let entry = |n| Entry::new(Kind::Connection, n);
+        for n in 0..20_000 {
+            demux.insert(&nth(n), entry(n), tuple_of);
+        }
+        for n in 100..20_000 {
+            demux.remove(&nth(n), entry(n));
+        }
+        assert!(demux.table.capacity() >= 20_000);
+        demux.insert(&nth(100), entry(100), tuple_of);
+        assert!(demux.table.capacity() < 20_000);
+        for n in 0..200 {
+            assert_eq!(find(&demux, n), (n <= 100).then_some(entry(n)));
+        }
+        for n in 0..=100 {
+            demux.remove(&nth(n), entry(n));
+        }
+        assert_eq!((demux.len(), demux.table.capacity()), (0, 0));
+    }
+
+    proptest! {
+        /// Against a list that is searched from end to end.
+        #[test]
+        fn behaves_as_a_list(key in any::<[u8; 16]>(), steps in prop::collection::vec((0u32..64, 0u8..3), 1..300)) {
+            let mut demux = Demux::new(key);
+            let mut list: Vec<(FourTuple, Entry)> = vec![];
+            let mut owners: Vec<FourTuple> = vec![]; // by slot
+            for (n, what) in steps {
+                let tuple = nth(n);
+                let known = list.iter().find(|(t, _)| *t == tuple).map(|&(_, entry)| entry);
+                prop_assert_eq!(demux.find(&tuple, |e| owners[e.slot() as usize] == tuple), known);
+                match (what, known) {
+                    (0, Some(entry)) => {
+                        demux.remove(&tuple, entry);
+                        list.retain(|(t, _)| *t != tuple);
+                        demux.remove(&tuple, entry); // again does nothing
+                    }
+                    (1.., None) => {
+                        let kind = [Kind::Connection, Kind::HalfOpen, Kind::TimeWait][n as usize % 3];
+                        let entry = Entry::new(kind, owners.len() as u32);
+                        owners.push(tuple);
+                        demux.insert(&tuple, entry, |e| owners.get(e.slot() as usize).copied());
+                        list.push((tuple, entry));
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(demux.len(), list.len());
+            }
+        }
+    }
 }

@@ -150,35 +150,6 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// The group in which neighbours ask for this address (RFC 4291 section 2.7.1).
-pub(super) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
-    let o = address.octets();
-    Ipv6Addr::new(
-        0xff02,
-        0,
-        0,
-        0,
-        0,
-        1,
-        0xff00 | u16::from(o[13]),
-        u16::from_be_bytes([o[14], o[15]]),
-    )
-}
-
-/// The link address of a group (RFC 1112 section 6.4, RFC 2464 section 7).
-pub(super) fn group_mac(group: IpAddr) -> [u8; 6] {
-    match group {
-        IpAddr::V4(g) => {
-            let [_, b, c, d] = g.octets();
-            [0x01, 0x00, 0x5e, b & 0x7f, c, d]
-        }
-        IpAddr::V6(g) => {
-            let o = g.octets();
-            [0x33, 0x33, o[12], o[13], o[14], o[15]]
-        }
-    }
-}
-
 /// `ff02::1`: every node of the link.
 pub(super) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// `ff02::2`: every router of the link.
@@ -245,19 +216,5 @@ mod tests {
         assert_eq!(pair.broadcast(), None);
         let all = Cidr { prefix: 0, ..net };
         assert!(all.contains("8.8.8.8".parse().unwrap()));
-    }
-
-    #[test]
-    fn groups_map_to_link_addresses() {
-        let g: Ipv6Addr = "2001:db8::12:3456".parse().unwrap();
-        assert_eq!(
-            solicited_node(g),
-            "ff02::1:ff12:3456".parse::<Ipv6Addr>().unwrap()
-        );
-        assert_eq!(
-            group_mac(solicited_node(g).into()),
-            [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]
-        );
-        assert_eq!(group_mac("239.129.2.3".parse().unwrap()), [1, 0, 0x5e, 1, 2, 3]);
     }
 }

@@ -31,8 +31,10 @@ pub(super) struct Local {
     pub(super) preferred_until: Instant,
     /// When it goes.
     pub(super) valid_until: Instant,
-    /// Neighbour solicitations sent for duplicate address detection.
-    pub(super) probes: u8,
+    /// When the check for duplicates is over.
+    pub(super) checked_at: Instant,
+    /// Which of the addresses that could be made of the prefix this is (RFC 7217's DAD_Counter).
+    pub(super) attempt: u8,
 }
 
 impl Local {
@@ -44,7 +46,16 @@ impl Local {
             autoconfigured: false,
             preferred_until: Instant::NEVER,
             valid_until: Instant::NEVER,
-            probes: 0,
+            checked_at: Instant::NEVER,
+            attempt: 0,
+        }
+    }
+    /// When something about it changes.
+    pub(super) fn next_timeout(&self) -> Instant {
+        match self.state {
+            AddressState::Tentative => self.checked_at.min(self.valid_until),
+            AddressState::Preferred => self.preferred_until.min(self.valid_until),
+            AddressState::Deprecated => self.valid_until,
         }
     }
 }
@@ -88,10 +99,6 @@ impl Addresses {
             .filter_map(|l| Some((l.cidr.broadcast()?, l.interface)));
         self.broadcasts.extend(all);
         self.broadcasts.sort_unstable();
-    }
-    /// All addresses, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Local> {
-        self.locals.iter()
     }
     /// The addresses of one interface, in order.
     pub(super) fn on(&self, interface: InterfaceId) -> impl Iterator<Item = &Local> {

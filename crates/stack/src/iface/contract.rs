@@ -112,6 +112,10 @@ pub(crate) enum Link {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Full;
 
+/// The address is no group, or the interface cannot listen to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NotAGroup;
+
 /// What came for a layer above.
 #[derive(Debug)]
 pub(crate) enum Inbound {

@@ -49,14 +49,13 @@ impl IpLayer {
         ethertype: u16,
         head: &mut Head,
     ) -> Link {
-        let _ = env;
         let Some(Medium::Ethernet { address }) = self.interface(route.interface).map(|i| i.medium) else {
             return Link::Ready;
         };
         let known = match route.cast {
             Cast::Broadcast => Some(ethernet::BROADCAST),
             Cast::Multicast => Some(ethernet::multicast(route.next_hop)),
-            Cast::Unicast => None,
+            Cast::Unicast => self.neighbors.resolve(env.now, route.next_hop, route.interface),
         };
         let link = ethernet::Header {
             destination: known.unwrap_or_default(),
@@ -214,11 +213,5 @@ impl IpLayer {
         if self.queue.push(frame, meta).is_err() {
             env.dropped(crate::trace::DropReason::TransmitQueueFull);
         }
-    }
-
-    /// Keeps a finished frame whose next hop's link address is unknown, and asks for it.
-    pub(crate) fn park(&mut self, env: &mut Env<'_>, route: &Route, frame: Frame, cause: Cause) {
-        let _ = (route, frame, cause);
-        env.dropped(crate::trace::DropReason::NeighborUnreachable);
     }
 }

@@ -302,6 +302,8 @@ impl IpLayer {
                 let ends = (quoted.source.into(), quoted.destination.into());
                 self.notice(rx, protocol, ends, transport, error)
             }
+            icmpv6::Message::NeighborDiscovery => self.receive_ndp(env, rx, frame, facts),
+            icmpv6::Message::Membership => self.receive_mld(env, rx, frame, facts),
             _ => Err(DropReason::UnknownProtocol),
         }
     }
@@ -439,7 +441,7 @@ fn error_v6(message: icmpv6::Message) -> Result<IcmpError, DropReason> {
 }
 
 /// The sum over a frame's bytes from `at` on.
-pub(super) fn sum_from(frame: &Frame, at: usize) -> Sum {
+pub(crate) fn sum_from(frame: &Frame, at: usize) -> Sum {
     let head = frame.head.as_slice();
     let mut total = sum(head.get(at..).unwrap_or_default());
     let mut skip = at.saturating_sub(head.len());

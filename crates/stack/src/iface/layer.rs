@@ -1,21 +1,25 @@
 //! The layer itself: interfaces, addresses and routes, and the questions that transports ask of them.
 
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::is_link_local;
 use super::addresses::{Addresses, Local};
+use super::autoconf::Autoconf;
+use super::groups::Groups;
 use super::ident::Identifications;
 use super::limit::Bucket;
+use super::neighbor::Neighbors;
 use super::pmtu::PathMtus;
 use super::queue::Queue;
 use super::reassembly::Reassembly;
 use super::routes::{Origin, Routes, Target};
-use super::{Capabilities, Cast, Cidr, Env, InterfaceConfig, Medium, Path, Route};
+use super::{Capabilities, Cast, Cidr, Env, IcmpNotice, InterfaceConfig, Medium, Path, Route};
 use crate::InterfaceId;
 use crate::frame::{Frame, TxMeta};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trace::{DropReason, Timer};
 
 /// MTU of the loopback interface: the largest packet there is.
@@ -29,8 +33,41 @@ pub(super) struct Interface {
     pub(super) medium: Medium,
     pub(super) mtu: u32,
     pub(super) capabilities: Capabilities,
+    /// MTU for IPv6: a router may tell a smaller one (RFC 4861 section 6.3.4).
+    pub(super) mtu_v6: u32,
     /// What a router told us to use; 0 if none did.
     pub(super) hop_limit: u8,
+    /// How long a neighbour counts as reachable, before randomisation.
+    pub(super) reachable: Duration,
+    /// Between two solicitations.
+    pub(super) retrans: Duration,
+    pub(super) detect_duplicates: bool,
+    pub(super) groups: Groups,
+    pub(super) autoconf: Autoconf,
+    /// In the set of timers, unless it is never.
+    deadline: Instant,
+}
+
+impl Interface {
+    fn new(id: InterfaceId, config: InterfaceConfig) -> Self {
+        let mtu = config.mtu.clamp(super::pmtu::IPV4_MTU_MIN, 65_535);
+        let ethernet = config.medium != Medium::Ip;
+        Interface {
+            id,
+            name: config.name,
+            medium: config.medium,
+            mtu,
+            capabilities: config.capabilities,
+            mtu_v6: mtu,
+            hop_limit: 0,
+            reachable: super::neighbor::REACHABLE_TIME,
+            retrans: super::neighbor::RETRANS_TIMER,
+            detect_duplicates: config.duplicate_address_detection && ethernet,
+            groups: Groups::new(),
+            autoconf: Autoconf::new(config.autoconfigure && ethernet),
+            deadline: Instant::NEVER,
+        }
+    }
 }
 
 /// Everything between the transport protocols and the devices. See the module's documentation.
@@ -46,24 +83,22 @@ pub(crate) struct IpLayer {
     pub(super) ids: Identifications,
     pub(super) errors: Bucket,
     pub(super) generation: u32,
+    pub(super) neighbors: Neighbors,
+    pub(super) notices: VecDeque<IcmpNotice>,
+    /// Deadlines of interfaces: addresses, routers, memberships.
+    timers: BTreeSet<(Instant, InterfaceId)>,
+    pub(super) key: [u8; 16],
 }
 
 impl IpLayer {
     /// A layer with the loopback interface. `key` is the secret of its hash tables and identifiers.
     pub(crate) fn new(key: [u8; 16]) -> Self {
+        let mut loopback = InterfaceConfig::ip("lo", LOOPBACK_MTU);
+        loopback.capabilities.no_checksums = true;
         let mut layer = IpLayer {
+            key,
             interfaces: Vec::new(),
-            loopback: Interface {
-                id: InterfaceId::LOOPBACK,
-                name: "lo".into(),
-                medium: Medium::Ip,
-                mtu: LOOPBACK_MTU,
-                capabilities: Capabilities {
-                    no_checksums: true,
-                    ..Capabilities::default()
-                },
-                hop_limit: 0,
-            },
+            loopback: Interface::new(InterfaceId::LOOPBACK, loopback),
             addresses: Addresses::default(),
             routes: Routes::default(),
             paths: PathMtus::new(key),
@@ -71,6 +106,9 @@ impl IpLayer {
             queue: Queue::default(),
             ids: Identifications::new(key),
             errors: Bucket::new(),
+            neighbors: Neighbors::new(key),
+            notices: VecDeque::new(),
+            timers: BTreeSet::new(),
             generation: 0,
         };
         let ours: [(IpAddr, u8); 2] = [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
@@ -83,25 +121,23 @@ impl IpLayer {
 
     /// Adds an interface with its addresses and routes. Its number is the count of those before it.
     pub(crate) fn add_interface(&mut self, env: &mut Env<'_>, config: InterfaceConfig) -> InterfaceId {
-        let _ = env;
         let id = InterfaceId(self.interfaces.len() as u16);
-        self.interfaces.push(Interface {
-            id,
-            name: config.name,
-            medium: config.medium,
-            mtu: config.mtu.clamp(super::pmtu::IPV4_MTU_MIN, 65_535),
-            capabilities: config.capabilities,
-            hop_limit: 0,
-        });
-        for cidr in config.addresses {
-            self.addresses.insert(Local::configured(cidr, id));
+        let (addresses, routes) = (config.addresses.clone(), config.routes.clone());
+        let autoconfigure = config.autoconfigure && config.medium != Medium::Ip;
+        self.interfaces.push(Interface::new(id, config));
+        for cidr in addresses {
+            self.add_address(env, Local::configured(cidr, id));
             self.routes.insert(cidr, target(id, None, Origin::Address));
         }
-        for route in config.routes {
+        for route in routes {
             self.routes
                 .insert(route.destination, target(id, route.via, Origin::Configured));
         }
+        if autoconfigure {
+            self.start_autoconf(env, id);
+        }
         self.changed();
+        self.reschedule(id);
         id
     }
 
@@ -160,7 +196,44 @@ impl IpLayer {
         self.interfaces.get(usize::from(id.0))
     }
 
+    pub(super) fn interface_mut(&mut self, id: InterfaceId) -> Option<&mut Interface> {
+        if id == InterfaceId::LOOPBACK {
+            return Some(&mut self.loopback);
+        }
+        self.interfaces.get_mut(usize::from(id.0))
+    }
+
+    /// Computes an interface's next deadline anew, after something of it has changed.
+    pub(super) fn reschedule(&mut self, id: InterfaceId) {
+        let addresses = self
+            .addresses
+            .on(id)
+            .fold(Instant::NEVER, |t, l| t.min(l.next_timeout()));
+        let Some(i) = self.interface(id) else { return };
+        let at = addresses
+            .min(i.groups.next_timeout())
+            .min(i.autoconf.next_timeout());
+        let before = i.deadline;
+        if !before.is_never() {
+            self.timers.remove(&(before, id));
+        }
+        if !at.is_never() {
+            self.timers.insert((at, id));
+        }
+        if let Some(i) = self.interface_mut(id) {
+            i.deadline = at;
+        }
+    }
+
+    #[cfg(test)]
+    /// The addresses of an interface with their prefixes, those being checked for duplicates left out.
+    pub(crate) fn addresses_of(&self, id: InterfaceId) -> impl Iterator<Item = Cidr> + '_ {
+        let usable = |l: &&Local| l.state != super::addresses::AddressState::Tentative;
+        self.addresses.on(id).filter(usable).map(|l| l.cidr)
+    }
+
     /// The name of an interface, for people.
+    #[allow(dead_code)]
     pub(crate) fn interface_name(&self, id: InterfaceId) -> Option<&str> {
         self.interface(id).map(|i| i.name.as_str())
     }
@@ -190,7 +263,9 @@ impl IpLayer {
         {
             return None;
         }
-        if destination.is_unspecified() {
+        // IPv4-mapped addresses are for the sockets' face, never for the wire (RFC 4291 section 2.5.5.2).
+        let mapped = matches!(destination, IpAddr::V6(a) if a.to_ipv4_mapped().is_some());
+        if destination.is_unspecified() || mapped {
             return None;
         }
         if destination.is_multicast() || self.is_broadcast(destination) {
@@ -205,14 +280,27 @@ impl IpLayer {
         }
         let on = on.or_else(|| self.interface_of_link_local(source));
         let fits = |t: &Target| on.is_none_or(|i| i == t.interface);
-        let target = self.routes.lookup(destination, fits)?;
+        // A router that does not answer is the last choice (RFC 4861 section 6.3.6).
+        let alive = |t: &Target| {
+            t.via
+                .is_none_or(|via| !self.neighbors.has_failed(via, t.interface))
+        };
+        let target = self
+            .routes
+            .lookup(destination, |t| fits(t) && alive(t))
+            .or_else(|| self.routes.lookup(destination, fits))?;
         let interface = self.interface(target.interface)?;
         let source = source.or_else(|| self.addresses.source_for(destination, interface.id))?;
         let path = self.paths.lookup(destination).unwrap_or(u32::MAX);
         Some(Route {
             source,
             next_hop: target.via.unwrap_or(destination),
-            mtu: interface.mtu.min(path),
+            mtu: if source.is_ipv4() {
+                interface.mtu
+            } else {
+                interface.mtu_v6
+            }
+            .min(path),
             capabilities: interface.capabilities,
             interface: interface.id,
             cast: Cast::Unicast,
@@ -250,7 +338,11 @@ impl IpLayer {
         Some(Route {
             source,
             next_hop: destination,
-            mtu: interface.mtu,
+            mtu: if source.is_ipv4() {
+                interface.mtu
+            } else {
+                interface.mtu_v6
+            },
             capabilities: interface.capabilities,
             interface: id,
             cast: if multicast {
@@ -307,11 +399,6 @@ impl IpLayer {
         Some(meta)
     }
 
-    /// Whether the layer's own queue is empty.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, env: &mut Env<'_>) {
         while let Some(expired) = self.reassembly.expire(env.now) {
@@ -321,13 +408,26 @@ impl IpLayer {
         if self.paths.expire(env.now) {
             self.changed();
         }
+        self.neighbors_due(env);
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= env.now
+        {
+            self.autoconf_due(env, id);
+            self.groups_due(env, id);
+            self.reschedule(id);
+        }
     }
 
     /// The next deadline of the layer.
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let reassembly = self.reassembly.next_timeout().map(|at| (at, Timer::Reassembly));
         let paths = self.paths.next_timeout().map(|at| (at, Timer::Interface));
-        [reassembly, paths].into_iter().flatten().min_by_key(|t| t.0)
+        let neighbors = self.neighbors.next_timeout().map(|at| (at, Timer::Neighbor));
+        let interfaces = self.timers.first().map(|t| (t.0, Timer::Interface));
+        [reassembly, paths, neighbors, interfaces]
+            .into_iter()
+            .flatten()
+            .min_by_key(|t| t.0)
     }
 }
 
@@ -336,21 +436,5 @@ pub(super) fn target(interface: InterfaceId, via: Option<IpAddr>, origin: Origin
         interface,
         via,
         origin,
-    }
-}
-
-impl IpLayer {
-    /// Whether we listen to a group on an interface (`None`: on any).
-    pub(crate) fn is_member(&self, group: IpAddr, on: Option<InterfaceId>) -> bool {
-        let _ = on;
-        group == IpAddr::V4(super::address::ALL_SYSTEMS) || group == IpAddr::V6(super::address::ALL_NODES)
-    }
-}
-
-impl IpLayer {
-    /// Upper-layer confirmation that the next hop delivers: new data of ours was acknowledged (RFC 4861 section 7.3.1).
-    #[inline]
-    pub(crate) fn confirm_reachable(&mut self, now: Instant, route: &Route) {
-        let _ = (now, route);
     }
 }

@@ -12,28 +12,34 @@
 
 mod address;
 mod addresses;
+mod arp;
+mod autoconf;
 mod contract;
+mod control;
 mod emit;
+mod groups;
 mod icmp;
 mod ident;
 mod layer;
 mod limit;
+mod membership;
+mod ndp;
+mod neighbor;
 mod pmtu;
 mod queue;
 mod reassembly;
 mod receive;
+mod resolve;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 pub use address::{AddressClass, classify};
-#[allow(unused_imports)]
 pub(crate) use contract::{
-    Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, Packet, Path, Route,
+    Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, NotAGroup, Packet, Path, Route,
 };
-#[allow(unused_imports)]
+pub(crate) use icmp::sum_from;
 pub(crate) use layer::IpLayer;
-#[allow(unused_imports)]
 pub(crate) use limit::Bucket;
 
 use alloc::string::String;

@@ -37,9 +37,6 @@ impl Queue {
         self.octets -= frame.len();
         Some((frame, meta))
     }
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub(super) named_at: usize,
     /// The IP destination is a broadcast or multicast address.
     pub(super) ip_to_many: bool,
+    /// The router alert option is there.
+    pub(super) router_alert: bool,
 }
 
 /// Dealt with, or dropped for a reason.
@@ -104,6 +106,7 @@ impl IpLayer {
         match link.ethertype {
             ethernet::IPV4 => self.receive_v4(env, rx, frame),
             ethernet::IPV6 => self.receive_v6(env, rx, frame),
+            ethernet::ARP => self.receive_arp(env, rx, frame).map(|()| None),
             _ => Err(DropReason::UnknownProtocol),
         }
     }
@@ -130,6 +133,7 @@ impl IpLayer {
             protocol: header.protocol,
             named_at: 9,
             ip_to_many,
+            router_alert: header.router_alert,
         };
         if header.is_fragment() {
             return self.fragment_v4(env, rx, frame, &header, facts);
@@ -280,6 +284,7 @@ impl IpLayer {
             protocol: header.next_header,
             named_at: 6,
             ip_to_many,
+            router_alert: false,
         };
         let upper = match walked {
             Ok(upper) => upper,
@@ -299,6 +304,7 @@ impl IpLayer {
         facts.at = rx.network + upper.offset;
         facts.protocol = upper.protocol;
         facts.named_at = upper.next_header_at;
+        facts.router_alert = upper.router_alert.is_some();
         if header.source.is_unspecified() && upper.protocol != protocol::ICMPV6 {
             return Err(DropReason::BadSource);
         }
@@ -398,6 +404,7 @@ impl IpLayer {
                 Ok(Some(Inbound::Udp(packet(rx, frame, facts))))
             }
             protocol::ICMPV4 if facts.source.is_ipv4() => self.icmp_v4(env, rx, frame, facts),
+            protocol::IGMP if facts.source.is_ipv4() => self.receive_igmp(env, rx, frame, facts),
             protocol::ICMPV6 if facts.source.is_ipv6() => self.icmp_v6(env, rx, frame, facts),
             _ => {
                 let offender = Offender::new(rx, &facts, &frame);

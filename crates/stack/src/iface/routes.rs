@@ -129,6 +129,12 @@ impl Routes {
         let key = bits(destination.address) & mask(len);
         self.family(destination.address).remove(key, len, gone)
     }
+    /// Whether any route leads through this router. Walks the table: for rare events only.
+    pub(super) fn is_gateway(&self, address: IpAddr) -> bool {
+        let family = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        let mut targets = family.lengths.iter().flat_map(|l| &l.prefixes).flat_map(|p| &p.1);
+        targets.any(|t| t.via == Some(address))
+    }
     /// The best usable route: longest prefix first; `usable` is asked in order of preference.
     pub(super) fn lookup(&self, address: IpAddr, usable: impl FnMut(&Target) -> bool) -> Option<Target> {
         let family = if address.is_ipv4() { &self.v4 } else { &self.v6 };

@@ -4,14 +4,14 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use super::State;
-use super::conn::{Fact, FinIn, FinOut, Phase};
+use super::conn::{Fact, FinIn, FinOut, Phase, Tcb};
 use super::dispatch::{Around, socket_addr, state_moved};
 use super::ingress::Fate;
 use super::listen::Listener;
 use super::open::{self, SynSent};
 use super::socket::TcpOptions;
 use super::table::{Fresh, Slot, Tcp};
-use super::transmit::aborted;
+
 use crate::bindings::BindFlags;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::{BindError, ConnectError, ConnectionError, ListenError, StaleSocket};
@@ -367,7 +367,8 @@ impl Tcp {
             } else {
                 ResetCause::Linger
             };
-            return self.settle(cx, slot, Fate::Resets(None, cause, Transition::Abort));
+            let fate = ending(tcb, None, cause);
+            return self.settle(cx, slot, fate);
         }
         let now = scope.now;
         if let Some(limit) = linger {
@@ -456,7 +457,8 @@ impl Tcp {
         match self.tables.sockets.get_mut(id.slot, id.generation) {
             Some(Slot::Open(tcb)) if tcb.phase == Phase::Live => {
                 tcb.facts.insert(Fact::ORPHAN);
-                self.settle(cx, id.slot, aborted());
+                let fate = ending(tcb, Some(ConnectionError::Aborted), ResetCause::Abort);
+                self.settle(cx, id.slot, fate);
             }
             Some(_) => self.close(cx, id),
             None => {}
@@ -474,6 +476,17 @@ impl Tcp {
             scope.moved(tcb, from, Transition::Close);
             self.kick(Entry::new(Kind::Connection, slot));
         }
+    }
+}
+
+/// RFC 9293 section 3.10.5: a reset ends the connection, but in CLOSING and LAST-ACK both sides have closed, and the block
+/// is deleted without one. Text that we took and nobody read is worth one in any state (SHLD-3).
+fn ending(tcb: &Tcb, error: Option<ConnectionError>, cause: ResetCause) -> Fate {
+    match tcb.state() {
+        State::Closing | State::LastAck if cause != ResetCause::UnreadData => {
+            Fate::Ends(error, Transition::Abort)
+        }
+        _ => Fate::Resets(error, cause, Transition::Abort),
     }
 }
 

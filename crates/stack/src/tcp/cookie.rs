@@ -86,8 +86,8 @@ impl Cookies {
         MSS.get(index as usize).copied()
     }
 
-    /// The time in milliseconds with the options in its low bits: at most the present time, at least 127 ms before it,
-    /// so that no later timestamp looks older (PAWS). The caller adds the connection's offset.
+    /// The time in milliseconds with the options in its low bits: never ahead of the present time, so that no later
+    /// timestamp looks older (PAWS), and less than 64 ms behind it. The caller adds the connection's offset.
     pub(crate) fn timestamp(&self, now: Instant, window_scale: Option<u8>, sack: bool) -> u32 {
         let scale = window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
         let options = scale | if sack { SACK } else { 0 };
@@ -136,4 +136,124 @@ impl fmt::Debug for Cookies {
 
 fn period(now: Instant) -> u32 {
     (now.as_nanos() / (PERIOD_SECS * 1_000_000_000)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Duration;
+    use proptest::prelude::*;
+    use std::format;
+
+    fn tuple(remote_port: u16) -> FourTuple {
+        FourTuple {
+            local: "10.0.0.1".parse().unwrap(),
+            local_port: 80,
+            remote: "10.0.0.2".parse().unwrap(),
+            remote_port,
+        }
+    }
+
+    const IRS: SeqNumber = SeqNumber(0xffff_fff0);
+    const START: Instant = Instant::from_secs(640);
+
+    #[test]
+    fn a_cookie_holds_the_mss_rounded_down() {
+        let cookies = Cookies::new([1; 16]);
+        for (offered, kept) in [
+            (0, 28),
+            (28, 28),
+            (100, 28),
+            (535, 216),
+            (536, 536),
+            (1459, 1440),
+            (1460, 1460),
+            (1461, 1460),
+            (65_535, 8940),
+        ] {
+            let iss = cookies.make(START, &tuple(1), IRS, offered);
+            assert_eq!(cookies.check(START, &tuple(1), IRS, iss), Some(kept), "{offered}");
+        }
+        assert!(MSS.is_sorted());
+    }
+
+    #[test]
+    fn a_cookie_lives_for_its_period_and_the_next() {
+        let cookies = Cookies::new([1; 16]);
+        let iss = cookies.make(START, &tuple(1), IRS, 1460);
+        let after = |secs| cookies.check(START + Duration::from_secs(secs), &tuple(1), IRS, iss);
+        assert_eq!([after(0), after(63), after(64), after(127)], [Some(1460); 4]);
+        assert_eq!(after(128), None);
+        assert_eq!(after(256 * 64), None, "when the 8 bits of the period come round");
+        assert_eq!(
+            cookies.check(START - Duration::from_secs(1), &tuple(1), IRS, iss),
+            None,
+            "from the future"
+        );
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_handshake_only() {
+        let cookies = Cookies::new([1; 16]);
+        let iss = cookies.make(START, &tuple(1), IRS, 1460);
+        assert_eq!(cookies.check(START, &tuple(2), IRS, iss), None);
+        assert_eq!(cookies.check(START, &tuple(1), IRS + 1, iss), None);
+        assert_eq!(cookies.check(START, &tuple(1), IRS, iss + 8), None);
+        assert_eq!(Cookies::new([2; 16]).check(START, &tuple(1), IRS, iss), None);
+        assert_eq!(format!("{cookies:?}"), "Cookies { .. }", "the key is not shown");
+    }
+
+    #[test]
+    fn cookies_of_a_tuple_go_up_with_time() {
+        let cookies = Cookies::new([1; 16]);
+        let at = |n: u64| {
+            cookies.make(
+                START + Duration::from_secs(PERIOD_SECS * n),
+                &tuple(1),
+                SeqNumber(7),
+                1460,
+            )
+        };
+        for n in 0..1000 {
+            assert!(at(n + 2).after(at(n)) && at(n + 2).since(at(n)) < 3 << LOW_BITS);
+        }
+    }
+
+    #[test]
+    fn a_blind_guess_is_hopeless() {
+        let cookies = Cookies::new([1; 16]);
+        let right = (0..200_000u32).filter(|n| {
+            cookies
+                .check(START, &tuple(1), IRS, SeqNumber(n.wrapping_mul(0x9e37_79b9)))
+                .is_some()
+        });
+        assert_eq!(right.count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_made_is_taken(
+            key in any::<[u8; 16]>(), secs in 0u64..1 << 33, wait in 0u64..64, irs: u32, port: u16, mss: u16
+        ) {
+            let (cookies, made) = (Cookies::new(key), Instant::from_secs(secs));
+            let iss = cookies.make(made, &tuple(port), SeqNumber(irs), mss);
+            let kept = cookies.check(made + Duration::from_secs(wait), &tuple(port), SeqNumber(irs), iss);
+            prop_assert!(kept.is_some_and(|kept| kept <= mss.max(28)), "{:?}", kept);
+        }
+
+        #[test]
+        fn timestamps_carry_options_and_are_never_ahead(millis in 0u64..1 << 34, scale: Option<u8>, sack: bool) {
+            let cookies = Cookies::new([1; 16]);
+            let scale = scale.map(|s| s % 15);
+            let value = cookies.timestamp(Instant::from_millis(millis), scale, sack);
+            prop_assert!((millis as u32).wrapping_sub(value) < 64);
+            prop_assert_eq!(cookies.options_from(value), CookieOptions { window_scale: scale, sack });
+        }
+
+        #[test]
+        fn any_echo_is_taken(echo: u32) {
+            let options = Cookies::new([1; 16]).options_from(echo);
+            prop_assert!(options.window_scale.is_none_or(|s| s <= 14));
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::frame::Payload;
 use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet};
 use crate::stack::{Events, Readiness, SocketId};
 use crate::time::{Duration, Instant};
-use crate::trace::{Cause, DropReason, ResetCause, TraceKind, TraceMask, Transition, Tuple};
+use crate::trace::{Cause, ChallengeCause, DropReason, ResetCause, TraceKind, TraceMask, Transition, Tuple};
 use crate::wire;
 use crate::wire::checksum;
 
@@ -151,6 +151,16 @@ impl Tcp {
                     });
                 }
             }
+            Opening::Acknowledge(cause) => {
+                let segment = opening.acknowledgment(cx.env.config, cx.env.now);
+                if self.may_challenge(cx.env) {
+                    self.reply(Reply {
+                        tuple,
+                        segment,
+                        cause,
+                    });
+                }
+            }
             Opening::Simultaneous => {
                 state_moved(
                     cx.env,
@@ -223,7 +233,7 @@ impl Tcp {
             rest.flags.remove(Flags::SYN);
             rest.seq += 1;
         }
-        if rest.payload_len > 0 || rest.has(Flags::FIN | Flags::URG) || rest.has(Flags::FIN) {
+        if rest.payload_len > 0 || rest.flags.intersects(Flags::FIN | Flags::URG) {
             self.at_connection(cx, slot, &rest, payload);
         }
     }
@@ -387,14 +397,13 @@ impl Tcp {
         };
         match entry.segment_arrives(seg) {
             timewait::Step::Ignored => {}
-            timewait::Step::Acknowledge { restart } => {
+            timewait::Step::Acknowledge { restart, cause } => {
                 let segment = entry.ack(now);
                 if restart {
                     let until = now + cx.env.config.msl * 2;
                     self.wheel
                         .schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
                 }
-                let cause = Cause::Ack(crate::trace::AckCause::TimeWait);
                 if restart || self.may_challenge(cx.env) {
                     self.reply(Reply {
                         tuple: *tuple,
@@ -405,12 +414,31 @@ impl Tcp {
             }
             timewait::Step::Reset => self.end_time_wait(cx.env, place, Transition::Reset),
             timewait::Step::Reuse(after) => {
-                if self.bindings.listener_for(tuple).is_none() {
-                    return; // nobody would take the new connection
+                let Some(listener) = self.bindings.listener_for(tuple).and_then(|id| self.listener(id))
+                else {
+                    // Nobody would take the new connection: a SYN like any other here (U-7).
+                    return self.challenge_in_time_wait(cx, tuple, place);
+                };
+                if listener.accept_queue_full() {
+                    return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
                 }
                 self.end_time_wait(cx.env, place, Transition::Reused);
                 self.at_listener(cx, tuple, seg, Payload::new(), Some(after));
             }
+        }
+    }
+
+    fn challenge_in_time_wait(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32) {
+        let Some(entry) = self.tables.time_wait.at(place) else {
+            return;
+        };
+        let (segment, cause) = (entry.ack(cx.env.now), Cause::Challenge(ChallengeCause::Syn));
+        if self.may_challenge(cx.env) {
+            self.reply(Reply {
+                tuple: *tuple,
+                segment,
+                cause,
+            });
         }
     }
 
@@ -513,7 +541,8 @@ impl Tcp {
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
-        let ts_value = self.cookies.timestamp(now, peer.window_scale, peer.sack);
+        let offset = self.isn.timestamp_offset(tuple);
+        let ts_value = self.cookies.timestamp(now, peer.window_scale, peer.sack).wrapping_add(offset);
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
         let options = listener.options.clone();

@@ -33,8 +33,9 @@ pub(crate) enum Fate {
 pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
     tcb.stats.segments_in = tcb.stats.segments_in.wrapping_add(1);
 
-    // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8).
-    if seg.has(Flags::SYN) {
+    // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8). A
+    // RST is judged as a RST, whatever else it carries: nothing answers it but where the RFC says so.
+    if seg.has(Flags::SYN) && !seg.has(Flags::RST) {
         return drop_with(
             tcb,
             cx,
@@ -80,7 +81,7 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
         );
     }
     take_timestamp(tcb, cx, seg);
-    tcb.last_heard = cx.now;
+    heard(tcb, cx);
     send::ack::process(tcb, cx, seg);
     if tcb.fin_out == FinOut::Acked
         && let FinIn::Received { before_ours } = tcb.fin_in
@@ -105,6 +106,14 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
     Fate::Lives
 }
 
+/// The peer is there: keepalive begins anew, even if the answer came at the very time of the probe (MUST-26, MUST-29).
+fn heard(tcb: &mut Tcb, cx: &Scope<'_>) {
+    tcb.last_heard = cx.now;
+    if !tcb.facts.contains(Fact::PROBING) {
+        tcb.probes = 0;
+    }
+}
+
 /// The segment is dropped, with a reason, and leaves an acknowledgment owed (or none).
 fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwed) -> Fate {
     cx.dropped(tcb, reason);
@@ -117,9 +126,13 @@ fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwe
 }
 
 /// RFC 9293 section 3.10.7.4, table 6: some octet of the segment lies in the window.
+///
+/// A RST is judged by its sequence number alone, so that text in it (SHLD-2) does not hide it from a closed window
+/// (MUST-66, RFC 5961 section 3.2).
 fn acceptable(tcb: &Tcb, seg: &Segment) -> bool {
     let window = tcb.rcv_wnd();
-    match (seg.len(), window) {
+    let len = if seg.has(Flags::RST) { 0 } else { seg.len() };
+    match (len, window) {
         (0, 0) => seg.seq == tcb.rcv_nxt,
         (0, w) => seg.seq.within(tcb.rcv_nxt, w) || seg.seq == tcb.rcv_nxt,
         (_, 0) => false,
@@ -135,7 +148,7 @@ fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
         return Fate::Lives;
     }
     let at_edge = seg.seq == tcb.rcv_nxt && tcb.rcv_wnd() == 0;
-    let probe = at_edge || seg.seq + 1 == tcb.rcv_nxt && seg.len() <= 1;
+    let probe = at_edge || seg.seq + 1 == tcb.rcv_nxt && seg.len() <= 1 && !seg.has(Flags::FIN);
     let repeated = seg.len() > 0 && seg.end().at_or_before(tcb.rcv_nxt);
     let cause = match (probe, repeated) {
         (true, _) => AckCause::ProbeReply,
@@ -143,7 +156,7 @@ fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
         _ => AckCause::NotAcceptable,
     };
     if probe || repeated {
-        tcb.last_heard = cx.now;
+        heard(tcb, cx);
     }
     if at_edge && seg.has(Flags::ACK) && acceptable_ack(tcb, seg) {
         send::ack::process(tcb, cx, seg);

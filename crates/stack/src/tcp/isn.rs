@@ -64,3 +64,91 @@ impl fmt::Debug for IsnGenerator {
         f.debug_struct("IsnGenerator").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Duration;
+    use std::format;
+
+    fn tuple(local: &str, remote: &str, remote_port: u16) -> FourTuple {
+        let [local, remote] = [local, remote].map(|ip| ip.parse().unwrap());
+        FourTuple {
+            local,
+            local_port: 80,
+            remote,
+            remote_port,
+        }
+    }
+
+    /// MUST-8: one tick each 4 microseconds, whatever the tuple, round the whole circle.
+    #[test]
+    fn must8_the_clock_ticks_every_4_microseconds() {
+        let isn = IsnGenerator::new([5; 16]);
+        let start = Instant::from_secs(1000);
+        for tuple in [
+            tuple("10.0.0.1", "10.0.0.2", 5000),
+            tuple("fd00::1", "fd00::2", 5000),
+        ] {
+            let first = isn.generate(start, &tuple);
+            for (later, ticks) in [
+                (3, 0),
+                (4, 1),
+                (1_000_000, 250_000),
+                (4 << 32, 0),
+                (4 * ((1 << 32) + 7), 7),
+            ] {
+                assert_eq!(
+                    isn.generate(start + Duration::from_micros(later), &tuple)
+                        .since(first),
+                    ticks
+                );
+            }
+        }
+    }
+
+    /// MUST-9, SHLD-1: the place on the circle depends on every part of the tuple and on the key.
+    #[test]
+    fn must9_shld1_the_function_is_keyed_and_takes_the_whole_tuple() {
+        let now = Instant::from_secs(1);
+        let base = tuple("10.0.0.1", "10.0.0.2", 5000);
+        let isn = IsnGenerator::new([5; 16]);
+        let first = isn.generate(now, &base);
+        assert_eq!(isn.generate(now, &base), first);
+        assert_ne!(IsnGenerator::new([6; 16]).generate(now, &base), first);
+        for other in [
+            FourTuple {
+                remote_port: 5001,
+                ..base
+            },
+            FourTuple {
+                local_port: 81,
+                ..base
+            },
+            tuple("10.0.0.1", "10.0.0.3", 5000),
+            tuple("10.0.0.4", "10.0.0.2", 5000),
+            tuple("::ffff:10.0.0.1", "::ffff:10.0.0.2", 5000),
+        ] {
+            assert_ne!(isn.generate(now, &other), first, "{other:?}");
+        }
+        assert_eq!(format!("{isn:?}"), "IsnGenerator { .. }", "the key is not shown");
+    }
+
+    #[test]
+    fn timestamps_are_offset_by_address_pair() {
+        let isn = IsnGenerator::new([5; 16]);
+        for [local, remote, other] in [
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3"],
+            ["fd00::1", "fd00::2", "fd00::3"],
+        ] {
+            let offset = isn.timestamp_offset(&tuple(local, remote, 5000));
+            assert_eq!(isn.timestamp_offset(&tuple(local, remote, 5001)), offset);
+            assert_ne!(isn.timestamp_offset(&tuple(local, other, 5000)), offset);
+            assert_ne!(isn.timestamp_offset(&tuple(remote, local, 5000)), offset);
+            assert_ne!(
+                IsnGenerator::new([6; 16]).timestamp_offset(&tuple(local, remote, 5000)),
+                offset
+            );
+        }
+    }
+}

@@ -84,13 +84,10 @@ impl HalfOpen {
     /// RFC 9293 section 3.10.7.4 as far as SYN-RECEIVED goes, passive open.
     pub(crate) fn segment_arrives(&mut self, seg: &Segment, window: u32) -> Step {
         let rcv_nxt = self.rcv_nxt();
-        if seg.has(Flags::SYN) {
-            // A repeated SYN asks for our answer again; another one is challenged (RFC 5961 section 4.2).
-            if seg.seq == self.peer.irs && !seg.has(Flags::ACK) {
-                self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
-                return Step::Waits;
-            }
-            return Step::Acknowledge(Cause::Challenge(crate::trace::ChallengeCause::Syn));
+        // A repeated SYN asks for our answer again.
+        if seg.has(Flags::SYN) && seg.seq == self.peer.irs && !seg.flags.intersects(Flags::ACK | Flags::RST) {
+            self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+            return Step::Waits;
         }
         let acceptable = seg.seq.within(rcv_nxt, window.max(1));
         if seg.has(Flags::RST) {
@@ -104,6 +101,10 @@ impl HalfOpen {
         }
         if !acceptable {
             return Step::Acknowledge(Cause::Ack(crate::trace::AckCause::NotAcceptable));
+        }
+        if seg.has(Flags::SYN) {
+            // "If the connection was initiated with a passive OPEN, then return this connection to the LISTEN state."
+            return Step::Gone;
         }
         if !seg.has(Flags::ACK) {
             return Step::Waits;

@@ -15,7 +15,7 @@ use crate::error::ConnectionError;
 use crate::iface::{Path, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
-use crate::trace::{Cause, ResetCause, RetransmitCause};
+use crate::trace::{AckCause, Cause, ChallengeCause, ResetCause, RetransmitCause};
 use crate::wheel::WheelEntry;
 
 /// What a SYN told us of the peer: agreed once, kept for the connection.
@@ -102,6 +102,8 @@ pub(crate) enum Opening {
     Waits,
     /// A reset answers the segment; the opening goes on.
     Answer(Segment, ResetCause),
+    /// An acknowledgment says where we are; the opening goes on.
+    Acknowledge(Cause),
     /// The peer's SYN came without an ACK of ours.
     Simultaneous,
     /// Both SYNs are acknowledged.
@@ -151,7 +153,7 @@ impl SynSent {
     /// RFC 9293 section 3.10.7.3, in its order.
     pub(crate) fn segment_arrives(&mut self, config: &Config, seg: &Segment) -> Opening {
         if self.peer.is_some() {
-            return self.in_syn_received(seg);
+            return self.in_syn_received(config, seg);
         }
         // First, check the ACK bit.
         let acked = seg.has(Flags::ACK);
@@ -187,33 +189,57 @@ impl SynSent {
     }
 
     /// SYN-RECEIVED of a simultaneous open (RFC 9293 section 3.10.7.4 for that state).
-    fn in_syn_received(&mut self, seg: &Segment) -> Opening {
+    fn in_syn_received(&mut self, config: &Config, seg: &Segment) -> Opening {
         let Some(peer) = self.peer else {
             return Opening::Waits;
         };
         let rcv_nxt = peer.irs + 1;
+        // First, check the sequence number. The peer's SYN comes again with its ACK of ours: figure 8 of the RFC.
+        let syn_again = seg.has(Flags::SYN) && seg.seq == peer.irs && !seg.has(Flags::RST);
+        let window = receive_buffer(&self.options, config).0.clamp(1, 0xffff);
+        let in_window = syn_again || seg.seq.within(rcv_nxt, window);
+        // Second, check the RST bit (U-4..U-6).
         if seg.has(Flags::RST) {
-            return if seg.seq == rcv_nxt {
-                Opening::Failed(ConnectionError::Refused)
-            } else {
-                Opening::Waits
+            return match (seg.seq == rcv_nxt, in_window) {
+                (true, _) => Opening::Failed(ConnectionError::Refused),
+                (false, true) => Opening::Acknowledge(Cause::Challenge(ChallengeCause::ResetInWindow)),
+                (false, false) => Opening::Waits,
             };
         }
-        let syn_again = seg.has(Flags::SYN) && seg.seq == peer.irs;
-        if seg.has(Flags::ACK) && seg.ack == self.iss + 1 && (syn_again || !seg.has(Flags::SYN)) {
-            self.peer_window = seg.window;
-            return Opening::Established;
+        // Fourth, check the SYN bit: of an active OPEN, as in the synchronised states (U-7).
+        if seg.has(Flags::SYN) && !syn_again {
+            return Opening::Acknowledge(Cause::Challenge(ChallengeCause::Syn));
         }
-        if seg.has(Flags::ACK) && seg.ack != self.iss + 1 {
+        if !in_window {
+            return Opening::Acknowledge(Cause::Ack(AckCause::NotAcceptable));
+        }
+        // Fifth, check the ACK field.
+        if !seg.has(Flags::ACK) {
+            if syn_again {
+                self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+            }
+            return Opening::Waits;
+        }
+        if seg.ack != self.iss + 1 {
             return match super::burst::reset_for(seg) {
                 Some(reset) => Opening::Answer(reset, ResetCause::BadAck),
                 None => Opening::Waits,
             };
         }
-        if syn_again {
-            self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
-        }
-        Opening::Waits
+        self.peer_window = seg.window;
+        Opening::Established
+    }
+
+    /// The acknowledgment that says where we are, in SYN-RECEIVED.
+    pub(crate) fn acknowledgment(&self, config: &Config, now: Instant) -> Segment {
+        let mut segment = self.segment(config, now);
+        segment.seq += 1;
+        segment.flags = Flags::ACK;
+        segment.options = Options {
+            timestamps: segment.options.timestamps,
+            ..Options::default()
+        };
+        segment
     }
 
     /// MUST-22, MUST-23: SYNs are repeated with growing waits; the application's user timeout or the retries end it.

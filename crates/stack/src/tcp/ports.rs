@@ -69,3 +69,101 @@ impl fmt::Debug for PortChooser {
         f.debug_struct("PortChooser").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    const FIRST: u16 = 49_152;
+    const LAST: u16 = u16::MAX;
+
+    fn local() -> IpAddr {
+        "10.0.0.1".parse().unwrap()
+    }
+
+    fn remote(port: u16) -> SocketAddr {
+        SocketAddr::new("10.0.0.2".parse().unwrap(), port)
+    }
+
+    /// RFC 6056 section 3.3.4: a port comes back only after all others of the range.
+    #[test]
+    fn one_destination_goes_through_the_range() {
+        let mut chooser = PortChooser::new([1; 16]);
+        let mut next = || {
+            chooser
+                .choose(local(), remote(80), FIRST, LAST, |_| true)
+                .unwrap()
+        };
+        let first = next();
+        let mut seen = BTreeSet::from([first]);
+        for _ in FIRST..LAST {
+            assert!(seen.insert(next()));
+        }
+        assert_eq!(next(), first);
+    }
+
+    /// RFC 6056 section 3.1: destinations, local addresses and keys begin at places of their own.
+    #[test]
+    fn places_are_spread_and_keyed() {
+        let start = |key, ip: &str, port| {
+            let remote = SocketAddr::new(ip.parse().unwrap(), port);
+            PortChooser::new([key; 16])
+                .choose(local(), remote, FIRST, LAST, |_| true)
+                .unwrap()
+        };
+        let starts = BTreeSet::from_iter((0..1000).map(|port| start(1, "10.0.0.2", port)));
+        assert!(starts.len() > 950, "{}", starts.len());
+        assert_ne!(start(1, "10.0.0.2", 80), start(2, "10.0.0.2", 80));
+        assert_ne!(start(1, "10.0.0.2", 80), start(1, "10.0.0.3", 80));
+        assert_ne!(start(1, "fd00::2", 80), start(1, "fd00::3", 80));
+    }
+
+    /// What one destination sees does not move on by connections to another, unless they share a counter.
+    #[test]
+    fn destinations_have_counters_of_their_own() {
+        let mut chooser = PortChooser::new([1; 16]);
+        let mut choose = |port| {
+            chooser
+                .choose(local(), remote(port), FIRST, LAST, |_| true)
+                .unwrap()
+        };
+        let before = choose(80);
+        let moved = (1000..1100).map(&mut choose).collect::<Vec<_>>();
+        assert_eq!(moved.len(), 100);
+        assert!(choose(80).wrapping_sub(before) < 10);
+    }
+
+    proptest! {
+        #[test]
+        fn finds_a_free_port_and_tries_none_twice(
+            key in any::<[u8; 16]>(), first: u16, count in 0u16..50, free in prop::collection::btree_set(0u16..50, 0..5)
+        ) {
+            let last = first.saturating_add(count);
+            let free: BTreeSet<u16> = free.iter().map(|n| first.saturating_add(*n)).collect();
+            let mut chooser = PortChooser::new(key);
+            let mut tried = Vec::new();
+            let chosen = chooser.choose(local(), remote(80), first, last, |port| {
+                tried.push(port);
+                free.contains(&port)
+            });
+            let distinct: BTreeSet<u16> = tried.iter().copied().collect();
+            prop_assert_eq!(distinct.len(), tried.len());
+            prop_assert!(tried.iter().all(|port| (first..=last).contains(port)));
+            match chosen {
+                Some(port) => prop_assert!(free.contains(&port)),
+                None => {
+                    prop_assert_eq!(tried.len(), usize::from(last - first) + 1);
+                    prop_assert!(!free.iter().any(|port| (first..=last).contains(port)));
+                }
+            }
+        }
+
+        #[test]
+        fn an_empty_range_has_no_port(first in 1u16.., key in any::<[u8; 16]>()) {
+            prop_assert_eq!(PortChooser::new(key).choose(local(), remote(1), first, first - 1, |_| true), None);
+        }
+    }
+}

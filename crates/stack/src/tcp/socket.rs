@@ -461,7 +461,11 @@ impl<'a> TcpSocket<'a> {
         {
             Some(Slot::Fresh(fresh)) => fresh.options = options,
             Some(Slot::Listener(listener)) => listener.options = options,
-            Some(Slot::SynSent(opening)) => opening.options = options,
+            Some(Slot::SynSent(opening)) => {
+                // The port is counted with the flag that it was taken with.
+                let reuse_address = opening.options.reuse_address;
+                opening.options = TcpOptions { reuse_address, ..options };
+            }
             Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
             None => {}
         }

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 
 use super::State;
 use super::burst::{Burst, Reply};
-use super::conn::{Fact, Phase, Tcb};
+use super::conn::{AckOwed, Fact, Phase, Tcb};
 use super::cookie::Cookies;
 use super::isn::IsnGenerator;
 use super::listen::{HalfOpen, Listener};
@@ -314,7 +314,8 @@ impl Tcp {
         tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         release_buffers(tcb, scope.pool);
         scope.wheel.cancel(&mut tcb.wheel);
-        // The FIN that brought us here is acknowledged by the entry.
+        // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
+        let ack_owed = tcb.ack_owed != AckOwed::No;
         let ack = Reply {
             tuple,
             segment: entry.ack(now),
@@ -329,7 +330,9 @@ impl Tcp {
         });
         self.oldest_waiting.push_back((place, generation));
         self.enter(&tuple, Entry::new(Kind::TimeWait, place));
-        self.reply(ack);
+        if ack_owed {
+            self.reply(ack);
+        }
         if orphan {
             self.tables.sockets.remove_at(slot);
         } else {

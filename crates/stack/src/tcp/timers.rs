@@ -200,10 +200,6 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
     } else {
         probed_at + settings.interval
     };
-    if tcb.last_heard > probed_at && tcb.probes > 0 {
-        tcb.probes = 0; // an answer came
-        return keepalive(tcb, cx, clock);
-    }
     if !clock.expired(quiet_since) {
         return Look::Quiet(clock.next());
     }

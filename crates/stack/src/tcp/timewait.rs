@@ -5,6 +5,7 @@ use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::demux::FourTuple;
 use crate::stack::SocketId;
 use crate::time::Instant;
+use crate::trace::{AckCause, Cause, ChallengeCause};
 use crate::wheel::WheelEntry;
 
 /// What is left of a connection in TIME-WAIT.
@@ -34,6 +35,8 @@ pub(crate) enum Step {
     Acknowledge {
         /// Restart the timer.
         restart: bool,
+        /// What the acknowledgment answers.
+        cause: Cause,
     },
     /// A new connection may take the addresses over; its ISS has to come after this number (MAY-2).
     Reuse(SeqNumber),
@@ -44,34 +47,46 @@ pub(crate) enum Step {
 impl TimeWait {
     /// A segment arrives.
     pub(crate) fn segment_arrives(&mut self, seg: &Segment) -> Step {
-        if seg.has(Flags::SYN) && !seg.has(Flags::RST | Flags::ACK) {
-            return if self.is_new_connection(seg) {
+        let answer = |cause| Step::Acknowledge {
+            restart: false,
+            cause,
+        };
+        if seg.has(Flags::SYN) && !seg.has(Flags::RST) {
+            let alone = !seg.flags.intersects(Flags::ACK | Flags::FIN);
+            return if alone && self.is_new_connection(seg) {
                 Step::Reuse(self.snd_nxt)
             } else {
-                Step::Acknowledge { restart: false }
+                answer(Cause::Challenge(ChallengeCause::Syn))
             };
         }
         if let (Some((recent, _)), Some(ts)) = (self.timestamps, seg.options.timestamps)
             && (ts.value.wrapping_sub(recent) as i32) < 0
             && !seg.has(Flags::RST)
         {
-            return Step::Acknowledge { restart: false }; // PAWS
+            return answer(Cause::Ack(AckCause::Paws));
         }
+        let in_window = seg.seq == self.rcv_nxt || seg.seq.within(self.rcv_nxt, self.rcv_wnd);
         if seg.has(Flags::RST) {
-            // RFC 1337 lets resets pass by; one exactly at RCV.NXT can only come from the peer itself (RFC 5961).
-            return if seg.seq == self.rcv_nxt {
-                Step::Reset
-            } else {
-                Step::Ignored
+            // RFC 1337 lets resets pass by; one exactly at RCV.NXT can only come from the peer itself (U-4, U-5).
+            return match (seg.seq == self.rcv_nxt, in_window) {
+                (true, _) => Step::Reset,
+                (false, true) => answer(Cause::Challenge(ChallengeCause::ResetInWindow)),
+                (false, false) => Step::Ignored,
             };
+        }
+        if in_window && !seg.has(Flags::ACK) {
+            return Step::Ignored;
         }
         if seg.is_empty() && seg.seq == self.rcv_nxt {
             return Step::Ignored; // a bare ACK, as expected
         }
-        let repeated_fin = seg.has(Flags::FIN) && seg.end() == self.rcv_nxt;
-        Step::Acknowledge {
-            restart: repeated_fin,
+        if seg.has(Flags::FIN) && seg.end() == self.rcv_nxt {
+            return Step::Acknowledge {
+                restart: true,
+                cause: Cause::Ack(AckCause::TimeWait),
+            };
         }
+        answer(Cause::Ack(AckCause::NotAcceptable))
     }
 
     /// RFC 6191 section 2: a SYN with a later timestamp, or, without timestamps, with a sequence number beyond all that the

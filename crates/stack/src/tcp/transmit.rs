@@ -4,7 +4,6 @@ use super::burst::{Burst, Reply, Sent};
 use super::conn::{Fact, Phase, Tcb};
 use super::dispatch::{Around, reset_of};
 use super::egress::{self, Decision, Kind as PlanKind};
-use super::ingress::Fate;
 use super::listen;
 use super::scope::Scope;
 use super::table::{Slot, Tcp};
@@ -291,13 +290,4 @@ fn reply_burst(cx: &mut Around<'_, '_>, reply: Reply) -> Option<Burst> {
         mss: u32::MAX,
         cause: reply.cause,
     })
-}
-
-/// Used where a connection is to end from outside its steps.
-pub(crate) fn aborted() -> Fate {
-    Fate::Resets(
-        Some(crate::error::ConnectionError::Aborted),
-        crate::trace::ResetCause::Abort,
-        Transition::Abort,
-    )
 }

@@ -1,6 +1,9 @@
 //! Frames in, frames out, at chosen times. One host and what it is connected to, with etherparse as outside opinion.
 
+mod groups;
+mod link;
 mod packets;
+mod panics;
 
 use core::net::IpAddr;
 use std::vec::Vec;
@@ -136,4 +139,46 @@ pub(crate) fn ip_host() -> Host {
         .gateway([192, 0, 2, 254])
         .gateway("2001:db8::ff".parse::<IpAddr>().unwrap());
     Host::new(config)
+}
+
+pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(crate) const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+pub(crate) fn ethernet_config(mac: [u8; 6], v4: [u8; 4], v6: &str) -> InterfaceConfig {
+    InterfaceConfig::ethernet("eth0", mac, 1500)
+        .address(v4, 24)
+        .address(ip(v6), 64)
+}
+
+/// A plain host on Ethernet.
+pub(crate) fn ethernet_host() -> Host {
+    let config = ethernet_config(MAC, [192, 0, 2, 1], "2001:db8::1")
+        .gateway([192, 0, 2, 254])
+        .gateway(ip("2001:db8::ff"));
+    let mut host = Host::new(config);
+    host.all_sent(); // Memberships of the solicited-node groups.
+    host.pass(Duration::from_secs(5));
+    host.all_sent();
+    host
+}
+
+/// Its neighbour.
+pub(crate) fn neighbor_host() -> Host {
+    let mut host = Host::new(ethernet_config(PEER_MAC, [192, 0, 2, 9], "2001:db8::9"));
+    host.pass(Duration::from_secs(5));
+    host.all_sent();
+    host
+}
+
+/// Carries frames between two hosts until both are quiet; what came for transports, first host's first.
+pub(crate) fn exchange(a: &mut Host, b: &mut Host) -> [Vec<Inbound>; 2] {
+    let mut got = [Vec::new(), Vec::new()];
+    loop {
+        let (from_a, from_b) = (a.all_sent(), b.all_sent());
+        if from_a.is_empty() && from_b.is_empty() {
+            return got;
+        }
+        got[1].extend(from_a.into_iter().filter_map(|(f, _)| b.receive(f)));
+        got[0].extend(from_b.into_iter().filter_map(|(f, _)| a.receive(f)));
+    }
 }
