@@ -17,7 +17,7 @@ use crate::values;
 /// A complete TCP/IP stack that runs in this process, on a virtual network and on virtual time, and says of every
 /// segment why it was sent.
 #[derive(Parser, Debug)]
-#[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100)]
+#[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100, args_override_self = true)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -39,12 +39,12 @@ pub enum Command {
 #[derive(Subcommand, Debug)]
 pub enum LabCommand {
     /// Send lines to an upper-casing server over a network that you choose, and watch TCP carry them.
-    #[command(after_help = UPPER_HELP)]
+    #[command(after_help = UPPER_HELP, args_override_self = true)]
     Upper(UpperArgs),
     /// List the scenarios.
     List,
     /// Run a scenario: it shows what happens, and checks what it claims.
-    #[command(after_help = RUN_HELP)]
+    #[command(after_help = RUN_HELP, args_override_self = true)]
     Run(RunArgs),
 }
 

@@ -57,11 +57,17 @@ pub struct Failure {
 impl Failure {
     /// A failure with its sentence: what, where, what to do.
     pub fn new(code: Code, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into() }
+        Failure {
+            code,
+            text: text.into(),
+        }
     }
     /// A file could not be written.
     pub fn file(path: &Path, error: &io::Error) -> Failure {
-        let text = format!("cannot write {}: {error}; choose a file in a directory that exists", path.display());
+        let text = format!(
+            "cannot write {}: {error}; choose a file in a directory that exists",
+            path.display()
+        );
         Failure::new(Code::Input, text)
     }
     /// Standard output, or what stands for it, failed.

@@ -30,7 +30,8 @@ impl Color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && io::stdout().is_terminal()
             }
         }
     }
@@ -76,7 +77,13 @@ pub struct Readers<W: Write> {
 
 impl<W: Write> Readers<W> {
     /// As the arguments ask. `files` are the capture's and the events', opened by [`Files::next`].
-    pub fn new(output: W, cast: &Cast, style: LadderStyle, quiet: bool, files: OpenFiles) -> Result<Self, Failure> {
+    pub fn new(
+        output: W,
+        cast: &Cast,
+        style: LadderStyle,
+        quiet: bool,
+        files: OpenFiles,
+    ) -> Result<Self, Failure> {
         let capture = match files.pcap {
             None => None,
             Some((file, path)) => {
@@ -87,7 +94,9 @@ impl<W: Write> Readers<W> {
         Ok(Readers {
             ladder: (!quiet).then(|| Ladder::new(output, cast.clone(), style)),
             capture,
-            events: files.events.map(|(file, path)| (JsonLines::new(BufWriter::new(file), cast.clone(), false), path)),
+            events: files
+                .events
+                .map(|(file, path)| (JsonLines::new(BufWriter::new(file), cast.clone(), false), path)),
             failed: None,
         })
     }
@@ -167,8 +176,16 @@ impl Files {
     /// # Errors
     /// If the events' file cannot be made.
     pub fn new(view: &ViewArgs) -> Result<Files, Failure> {
-        let events = view.events.as_ref().map(|path| Ok((create(path)?, path.clone()))).transpose()?;
-        Ok(Files { pcap: view.pcap.clone(), events, networks: 0 })
+        let events = view
+            .events
+            .as_ref()
+            .map(|path| Ok((create(path)?, path.clone())))
+            .transpose()?;
+        Ok(Files {
+            pcap: view.pcap.clone(),
+            events,
+            networks: 0,
+        })
     }
     /// The files of the next network.
     ///
@@ -218,8 +235,14 @@ mod tests {
 
     #[test]
     fn further_networks_have_numbers() {
-        assert_eq!(numbered(Path::new("/tmp/run.pcapng"), 1), Path::new("/tmp/run.pcapng"));
-        assert_eq!(numbered(Path::new("/tmp/run.pcapng"), 3), Path::new("/tmp/run-3.pcapng"));
+        assert_eq!(
+            numbered(Path::new("/tmp/run.pcapng"), 1),
+            Path::new("/tmp/run.pcapng")
+        );
+        assert_eq!(
+            numbered(Path::new("/tmp/run.pcapng"), 3),
+            Path::new("/tmp/run-3.pcapng")
+        );
         assert_eq!(numbered(Path::new("run"), 2), Path::new("run-2"));
     }
 }

@@ -13,7 +13,11 @@ pub fn share(text: &str) -> Result<f64, String> {
         None => (text, 1.0),
     };
     let value = number.trim().parse::<f64>().map_err(|_| accepted())? / whole;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(accepted()) }
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(accepted())
+    }
 }
 
 /// A span of time: `10ms`, `1.5s`, `250us`, up to an hour.
@@ -38,15 +42,22 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// What is accepted.
 pub fn rate(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, f64); 4] = [("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3), ("bit", 1.0)];
-    let accepted = || "a rate is bits a second, like 10mbit, 64kbit or 1gbit, from 1kbit to 1000gbit".to_string();
+    let accepted =
+        || "a rate is bits a second, like 10mbit, 64kbit or 1gbit, from 1kbit to 1000gbit".to_string();
     let bits = scaled(&text.to_ascii_lowercase(), &UNITS).ok_or_else(accepted)?;
-    if (1e3..=1e12).contains(&bits) { Ok(bits.round() as u64) } else { Err(accepted()) }
+    if (1e3..=1e12).contains(&bits) {
+        Ok(bits.round() as u64)
+    } else {
+        Err(accepted())
+    }
 }
 
 /// A number times its unit, the first that fits.
 fn scaled(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim();
-    let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    let (number, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
     Some(number.trim().parse::<f64>().ok()? * unit)
 }
 

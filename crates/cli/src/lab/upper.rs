@@ -24,7 +24,9 @@ const PORT: u16 = 8000;
 pub fn command(args: &UpperArgs) -> Outcome {
     let prompt = io::stdin().is_terminal().then_some("> ");
     if prompt.is_some() {
-        eprintln!("Type a line and press Enter; Q or the end of input closes. Time stands still while you type.");
+        eprintln!(
+            "Type a line and press Enter; Q or the end of input closes. Time stands still while you type."
+        );
     }
     upper(args, prompt, io::BufReader::new(io::stdin()), io::stdout())?;
     Ok(Code::Well)
@@ -46,20 +48,33 @@ pub struct Summary {
 ///
 /// # Errors
 /// The first thing that failed: the connection, a file, the output.
-pub fn upper<R, W>(args: &UpperArgs, prompt: Option<&'static str>, input: R, output: W) -> Result<Summary, Failure>
+pub fn upper<R, W>(
+    args: &UpperArgs,
+    prompt: Option<&'static str>,
+    input: R,
+    output: W,
+) -> Result<Summary, Failure>
 where
     R: BufRead + Send + Unpin + 'static,
     W: Write + Send + Unpin + 'static,
 {
     if args.ipv6 && args.mtu < 1280 {
-        let text = format!("an MTU of {} is too small for IPv6, which needs 1280 (RFC 8200): use --mtu 1280 or more", args.mtu);
+        let text = format!(
+            "an MTU of {} is too small for IPv6, which needs 1280 (RFC 8200): use --mtu 1280 or more",
+            args.mtu
+        );
         return Err(Failure::new(Code::Usage, text));
     }
     let output = Shared::new(output);
     let mut net = build(args);
     let mut files = Files::new(&args.view)?;
-    let readers =
-        Readers::new(output.clone(), &net.world.cast(), args.view.style(), args.view.quiet, files.next()?)?;
+    let readers = Readers::new(
+        output.clone(),
+        &net.world.cast(),
+        args.view.style(),
+        args.view.quiet,
+        files.next()?,
+    )?;
     let needed = readers.is_needed();
     let readers = Shared::new(Some(readers));
     if needed {
@@ -77,10 +92,21 @@ where
     let (seen, out) = (readers.clone(), output.clone());
     let (result, mut world) = run(net.world, move |lab: Lab| async move {
         let told = needed.then(|| lab.clone());
-        let input = Lines { input, rest: Vec::new(), prompt, told, client, server, readers: seen.clone(), out: out.clone() };
+        let input = Lines {
+            input,
+            rest: Vec::new(),
+            prompt,
+            told,
+            client,
+            server,
+            readers: seen.clone(),
+            out: out.clone(),
+        };
         converse(&lab, client, server, input, Answers { readers: seen, out }).await
     });
-    let over = world.run_until(secs(3600), |world| is_quiet(world, client) && is_quiet(world, server));
+    let over = world.run_until(secs(3600), |world| {
+        is_quiet(world, client) && is_quiet(world, server)
+    });
     let stats = [Direction::Forward, Direction::Backward].map(|way| world.link_stats(link, way));
     let summary = Summary {
         sent: stats[0].sent + stats[1].sent,
@@ -88,7 +114,10 @@ where
         end: world.now(),
     };
     if needed && result.is_ok() && over {
-        let text = format!("both ends CLOSED; {} frames were sent, {} lost", summary.sent, summary.lost);
+        let text = format!(
+            "both ends CLOSED; {} frames were sent, {} lost",
+            summary.sent, summary.lost
+        );
         world.note(client, &text);
     }
     let finished = match readers.lock().take() {
@@ -114,14 +143,33 @@ fn build(args: &UpperArgs) -> Network {
         false => ["10.0.0.1/24", "10.0.0.2/24"],
         true => ["fd00::1/64", "fd00::2/64"],
     };
-    let client = world.host("client").profile(profile).ip(at_client).mtu(args.mtu).id();
-    let server = world.host("server").profile(profile).ip(at_server).mtu(args.mtu).id();
-    let mut link = world.link(client, server).delay(args.delay).loss(args.loss).mtu(args.mtu);
+    let client = world
+        .host("client")
+        .profile(profile)
+        .ip(at_client)
+        .mtu(args.mtu)
+        .id();
+    let server = world
+        .host("server")
+        .profile(profile)
+        .ip(at_server)
+        .mtu(args.mtu)
+        .id();
+    let mut link = world
+        .link(client, server)
+        .delay(args.delay)
+        .loss(args.loss)
+        .mtu(args.mtu);
     if let Some(rate) = args.rate {
         link = link.rate(rate);
     }
     let link = link.id();
-    Network { world, client, server, link }
+    Network {
+        world,
+        client,
+        server,
+        link,
+    }
 }
 
 fn about(args: &UpperArgs) -> String {
@@ -129,7 +177,12 @@ fn about(args: &UpperArgs) -> String {
     if let Some(rate) = args.rate {
         text.push_str(&format!(", {rate} bit/s"));
     }
-    text.push_str(&format!(", {} % loss, MTU {}, seed {}", percent(args.loss), args.mtu, args.seed));
+    text.push_str(&format!(
+        ", {} % loss, MTU {}, seed {}",
+        percent(args.loss),
+        args.mtu,
+        args.seed
+    ));
     text
 }
 
@@ -150,7 +203,8 @@ async fn converse<R: BufRead + Send + Unpin, W: Write + Send + Unpin>(
     let listening = listening.map_err(|error| Failure::network("the server cannot listen", &error))?;
     tokio::spawn(listening.run(|_| {}));
     let connected = Client::connect(&lab.net_of(client), ("server", PORT)).await;
-    let connected = connected.map_err(|error| Failure::network("the client cannot connect to server:8000", &error))?;
+    let connected =
+        connected.map_err(|error| Failure::network("the client cannot connect to server:8000", &error))?;
     let ended = talk(connected, BufReader::new(input), answers).await;
     ended.map(drop).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe if error.raw_os_error().is_none() => Failure::output(&error),
@@ -161,7 +215,10 @@ async fn converse<R: BufRead + Send + Unpin, W: Write + Send + Unpin>(
 /// Whether no connection is left here, in whatever state.
 fn is_quiet(world: &mut World, host: NodeId) -> bool {
     let snapshot = world.stack(host).snapshot();
-    snapshot.sockets.iter().all(|row| row.state == Some(State::Listen))
+    snapshot
+        .sockets
+        .iter()
+        .all(|row| row.state == Some(State::Listen))
 }
 
 /// The client's end of the connection and the server's: window, round trip, octets in flight.
@@ -171,7 +228,10 @@ fn figures(world: &mut World, ends: [NodeId; 2]) -> String {
         let name = world.host_handle(node).name().to_string();
         let mut stack = world.stack(node);
         let rows = stack.snapshot().sockets;
-        let open = rows.iter().find(|row| row.state == Some(State::Established)).and_then(|row| row.id);
+        let open = rows
+            .iter()
+            .find(|row| row.state == Some(State::Established))
+            .and_then(|row| row.id);
         let info = open.and_then(|id| stack.tcp(now, id).ok()?.info());
         match info {
             None => format!("{name}: no connection"),

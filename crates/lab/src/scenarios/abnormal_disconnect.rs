@@ -34,9 +34,29 @@ fn reset(stage: &mut Stage<'_>) {
         Err(error) => Err(*error),
     };
     let expected = RecvError::Connection(ConnectionError::Reset);
-    scene.equal("the server's read fails with \"connection reset\" (ECONNRESET)", error, Err(expected));
-    let resets = scene.log.sent(client).iter().filter(|s| s.segment.flags.contains(Flags::RST)).count();
-    scene.equal("one RST tells it; RST is not answered", (resets, scene.log.sent(client).last().map(|s| s.segment.flags.contains(Flags::RST))), (1, Some(true)));
+    scene.equal(
+        "the server's read fails with \"connection reset\" (ECONNRESET)",
+        error,
+        Err(expected),
+    );
+    let resets = scene
+        .log
+        .sent(client)
+        .iter()
+        .filter(|s| s.segment.flags.contains(Flags::RST))
+        .count();
+    scene.equal(
+        "one RST tells it; RST is not answered",
+        (
+            resets,
+            scene
+                .log
+                .sent(client)
+                .last()
+                .map(|s| s.segment.flags.contains(Flags::RST)),
+        ),
+        (1, Some(true)),
+    );
     let gone = (scene.state(client, c), scene.count(server, State::TimeWait));
     scene.equal("no TIME-WAIT on either side", gone, (State::Closed, 0));
     scene.close(server, s);
@@ -44,7 +64,11 @@ fn reset(stage: &mut Stage<'_>) {
     let _ = scene.send(client, next, b"next");
     scene.run_for(secs(1));
     let text = scene.recv_text(server, at_server);
-    scene.equal("one client's end does not end the server: the next is served", text.as_str(), "next");
+    scene.equal(
+        "one client's end does not end the server: the next is served",
+        text.as_str(),
+        "next",
+    );
 }
 
 fn sending_after_the_end(stage: &mut Stage<'_>) {
@@ -61,8 +85,15 @@ fn sending_after_the_end(stage: &mut Stage<'_>) {
     scene.run_for(secs(1));
     let second = scene.send(client, c, b"three");
     let third = scene.send(client, c, b"four");
-    let reset = scene.log.sent(server).iter().any(|s| s.segment.flags.contains(Flags::RST));
-    let errors = [Err(SendError::BrokenPipe), Err(SendError::Connection(ConnectionError::Reset))];
+    let reset = scene
+        .log
+        .sent(server)
+        .iter()
+        .any(|s| s.segment.flags.contains(Flags::RST));
+    let errors = [
+        Err(SendError::BrokenPipe),
+        Err(SendError::Connection(ConnectionError::Reset)),
+    ];
     scene.correct(
         "W-63",
         "a client may send for ever to a server that answered once and closed",
@@ -80,7 +111,10 @@ fn sending_after_the_end(stage: &mut Stage<'_>) {
 }
 
 fn end_is_no_message(stage: &mut Stage<'_>) {
-    let (mut scene, pair) = stage.scene("A server that takes the end of the stream for an empty message", pair);
+    let (mut scene, pair) = stage.scene(
+        "A server that takes the end of the stream for an empty message",
+        pair,
+    );
     let (client, server) = (pair.client, pair.server);
     let listener = scene.listen(server, "10.0.0.2:8080", 5);
     let (c, s) = scene.open(client, server, listener, "10.0.0.2:8080");
@@ -104,6 +138,9 @@ fn end_is_no_message(stage: &mut Stage<'_>) {
     );
     scene.close(server, s);
     scene.run_for(secs(300));
-    let left = (scene.count(client, State::TimeWait), scene.count(server, State::LastAck));
+    let left = (
+        scene.count(client, State::TimeWait),
+        scene.count(server, State::LastAck),
+    );
     scene.equal("with the test the connection is released", left, (0, 0));
 }

@@ -26,7 +26,10 @@ fn play(stage: &mut Stage<'_>) {
         ids.push(id);
     }
     scene.run_for(ms(200));
-    let established = ids.iter().filter(|id| scene.state(client, **id) == State::Established).count();
+    let established = ids
+        .iter()
+        .filter(|id| scene.state(client, **id) == State::Established)
+        .count();
     let complete = scene.count(server, State::Established);
     scene.correct(
         "W-43",
@@ -53,17 +56,39 @@ fn play(stage: &mut Stage<'_>) {
         served.len() == 10
     });
     scene.run_for(secs(5));
-    let texts: Vec<String> = served.iter().map(|(_, id)| scene.recv_text(server, *id)).collect();
+    let texts: Vec<String> = served
+        .iter()
+        .map(|(_, id)| scene.recv_text(server, *id))
+        .collect();
     let first: Vec<String> = (0..6).map(|n| format!("client {n}")).collect();
-    scene.check("the six are accepted in the order in which they came", texts.len() == 10 && texts[..6] == first, list(&texts));
-    scene.check("what they sent before accept() was kept", texts.iter().take(6).all(|text| text.starts_with("client")), "read right after accept()");
-    let retried = scene.log.sent(client).iter().filter(|seg| seg.is(Flags::SYN) && seg.is_again()).count();
+    scene.check(
+        "the six are accepted in the order in which they came",
+        texts.len() == 10 && texts[..6] == first,
+        list(&texts),
+    );
+    scene.check(
+        "what they sent before accept() was kept",
+        texts.iter().take(6).all(|text| text.starts_with("client")),
+        "read right after accept()",
+    );
+    let retried = scene
+        .log
+        .sent(client)
+        .iter()
+        .filter(|seg| seg.is(Flags::SYN) && seg.is_again())
+        .count();
     let mut sorted = texts.clone();
     sorted.sort();
     let all: Vec<String> = (0..10).map(|n| format!("client {n}")).collect();
     let late: Vec<&String> = texts.iter().skip(6).collect();
-    let four = late.iter().all(|text| text.starts_with("client") || text.contains("no data"));
-    scene.check("the other four come in as soon as there is room: their SYNs are repeated", four && retried >= 1, format!("{retried} SYNs repeated; {}", sorted.len()));
+    let four = late
+        .iter()
+        .all(|text| text.starts_with("client") || text.contains("no data"));
+    scene.check(
+        "the other four come in as soon as there is room: their SYNs are repeated",
+        four && retried >= 1,
+        format!("{retried} SYNs repeated; {}", sorted.len()),
+    );
     // Those four could not send before: their connections were not open.
     for (n, id) in ids.iter().enumerate().skip(6) {
         let _ = scene.send(client, *id, format!("client {n}").as_bytes());
@@ -71,7 +96,11 @@ fn play(stage: &mut Stage<'_>) {
     scene.run_for(secs(2));
     let mut heard: Vec<String> = Vec::new();
     for (n, (_, id)) in served.iter().enumerate() {
-        heard.push(if n < 6 { texts[n].clone() } else { scene.recv_text(server, *id) });
+        heard.push(if n < 6 {
+            texts[n].clone()
+        } else {
+            scene.recv_text(server, *id)
+        });
     }
     heard.sort();
     scene.check("all ten are served in the end", heard == all, list(&heard));

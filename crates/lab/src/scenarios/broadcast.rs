@@ -21,12 +21,32 @@ fn play(stage: &mut Stage<'_>) {
     scene.run_for(secs(2));
 
     let plain = scene.udp(speaker, "0.0.0.0:0", UdpOptions::default());
-    let refused = [scene.send_to(speaker, plain, b"x", "10.0.0.255:5000"), scene.send_to(speaker, plain, b"x", "255.255.255.255:5000")];
-    let none = [Err(UdpError::BroadcastNotPermitted), Err(UdpError::BroadcastNotPermitted)];
-    scene.equal("without SO_BROADCAST a broadcast is refused (EACCES)", refused, none);
+    let refused = [
+        scene.send_to(speaker, plain, b"x", "10.0.0.255:5000"),
+        scene.send_to(speaker, plain, b"x", "255.255.255.255:5000"),
+    ];
+    let none = [
+        Err(UdpError::BroadcastNotPermitted),
+        Err(UdpError::BroadcastNotPermitted),
+    ];
+    scene.equal(
+        "without SO_BROADCAST a broadcast is refused (EACCES)",
+        refused,
+        none,
+    );
 
-    let loud = scene.udp(speaker, "0.0.0.0:0", UdpOptions { broadcast: true, ..UdpOptions::default() });
-    for (to, what) in [("10.0.0.255:5000", "the network's broadcast address"), ("255.255.255.255:5000", "255.255.255.255")] {
+    let loud = scene.udp(
+        speaker,
+        "0.0.0.0:0",
+        UdpOptions {
+            broadcast: true,
+            ..UdpOptions::default()
+        },
+    );
+    for (to, what) in [
+        ("10.0.0.255:5000", "the network's broadcast address"),
+        ("255.255.255.255:5000", "255.255.255.255"),
+    ] {
         scene.note(speaker, &format!("to {what}"));
         let before = scene.log.frames(speaker).len();
         let sent = scene.send_to(speaker, loud, b"to all", to);
@@ -34,7 +54,11 @@ fn play(stage: &mut Stage<'_>) {
         let frames = scene.log.frames(speaker).len() - before;
         let came = counts(&mut scene, &listeners);
         let right = sent.is_ok() && came == [1, 1, 1] && frames == 1;
-        scene.check(&format!("one frame to {what} reaches all three"), right, format!("{frames} frame, received {came:?}"));
+        scene.check(
+            &format!("one frame to {what} reaches all three"),
+            right,
+            format!("{frames} frame, received {came:?}"),
+        );
     }
 
     scene.note(speaker, "two hosts join the group 239.1.2.3");
@@ -45,7 +69,11 @@ fn play(stage: &mut Stage<'_>) {
     let sent = scene.send_to(speaker, plain, b"to members", "239.1.2.3:5000");
     scene.run_for(ms(100));
     let came = counts(&mut scene, &listeners);
-    scene.check("multicast reaches the members and nobody else, and needs no permission", sent.is_ok() && came == [1, 1, 0], format!("{came:?}"));
+    scene.check(
+        "multicast reaches the members and nobody else, and needs no permission",
+        sent.is_ok() && came == [1, 1, 0],
+        format!("{came:?}"),
+    );
 
     scene.note(speaker, "and many to one: all three answer the speaker");
     let hub = scene.udp(speaker, "0.0.0.0:6000", UdpOptions::default());
@@ -53,10 +81,18 @@ fn play(stage: &mut Stage<'_>) {
         let _ = scene.send_to(*host, *id, format!("answer {n}").as_bytes(), "10.0.0.1:6000");
     }
     scene.run_for(secs(2));
-    let mut from: Vec<String> = scene.datagrams(speaker, hub).iter().map(|d| d.source.to_string()).collect();
+    let mut from: Vec<String> = scene
+        .datagrams(speaker, hub)
+        .iter()
+        .map(|d| d.source.to_string())
+        .collect();
     from.sort();
     let right = from == ["10.0.0.2:5000", "10.0.0.3:5000", "10.0.0.4:5000"];
-    scene.check("one socket receives from many, and knows each", right, list(&from));
+    scene.check(
+        "one socket receives from many, and knows each",
+        right,
+        list(&from),
+    );
 }
 
 fn build(world: &mut World) -> [NodeId; 4] {

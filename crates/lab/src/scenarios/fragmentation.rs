@@ -23,8 +23,14 @@ fn play(stage: &mut Stage<'_>) {
 
 /// Offset in octets, and whether more follow, of each IPv4 fragment.
 fn fragments(frames: &[(sockeye_stack::Instant, &[u8])]) -> Vec<(usize, bool)> {
-    let fields = frames.iter().filter(|(_, b)| b.len() >= 20 && b[0] >> 4 == 4).map(|(_, b)| u16::from_be_bytes([b[6], b[7]]));
-    fields.map(|field| (usize::from(field & 0x1fff) * 8, field & 0x2000 != 0)).filter(|(at, more)| *at > 0 || *more).collect()
+    let fields = frames
+        .iter()
+        .filter(|(_, b)| b.len() >= 20 && b[0] >> 4 == 4)
+        .map(|(_, b)| u16::from_be_bytes([b[6], b[7]]));
+    fields
+        .map(|field| (usize::from(field & 0x1fff) * 8, field & 0x2000 != 0))
+        .filter(|(at, more)| *at > 0 || *more)
+        .collect()
 }
 
 fn datagrams(stage: &mut Stage<'_>) {
@@ -36,29 +42,49 @@ fn datagrams(stage: &mut Stage<'_>) {
     let sent = scene.send_to(client, sender, &bytes, "10.0.0.2:8080");
     scene.run_for(secs(1));
     let pieces = fragments(&scene.log.frames(client));
-    scene.equal("three fragments: at 0, 1480 and 2960", pieces.clone(), vec![(0, true), (1480, true), (2960, false)]);
+    scene.equal(
+        "three fragments: at 0, 1480 and 2960",
+        pieces.clone(),
+        vec![(0, true), (1480, true), (2960, false)],
+    );
     let came = scene.recv_from(server, receiver).map(|d| d.payload.to_vec());
     scene.correct(
         "W-29",
         "a datagram is never split",
         "UDP does not split it, but IP does where it must, and puts it together again",
         sent.is_ok() && came.as_deref() == Ok(&bytes),
-        format!("{} fragments, read as one datagram of {} octets", pieces.len(), came.map_or(0, |d| d.len())),
+        format!(
+            "{} fragments, read as one datagram of {} octets",
+            pieces.len(),
+            came.map_or(0, |d| d.len())
+        ),
     );
     scene.world.edit(pair.link).forward().drop_nth(2, Packet::is_udp);
     scene.note(client, "again, and the second fragment is lost");
     let _ = scene.send_to(client, sender, &bytes, "10.0.0.2:8080");
     scene.run_for(secs(120));
     let nothing = scene.recv_from(server, receiver).map(|d| d.payload.len());
-    scene.equal("one lost fragment loses the whole datagram", nothing, Err(UdpError::WouldBlock));
+    scene.equal(
+        "one lost fragment loses the whole datagram",
+        nothing,
+        Err(UdpError::WouldBlock),
+    );
     let dropped = scene.log.drops(server, DropReason::FragmentTimeout);
-    scene.check("the others are held for a minute and then dropped", dropped >= 1, format!("{dropped} timeouts"));
+    scene.check(
+        "the others are held for a minute and then dropped",
+        dropped >= 1,
+        format!("{dropped} timeouts"),
+    );
 }
 
 fn path_mtu(stage: &mut Stage<'_>) {
     let (mut scene, (client, router, server)) = stage.scene("TCP: a narrow link behind a router", |world| {
         let client = world.host("client").ip("10.0.1.1/24").gateway("10.0.1.254").id();
-        let router = world.router("router").port("10.0.1.254/24").port("10.0.2.254/24").id();
+        let router = world
+            .router("router")
+            .port("10.0.1.254/24")
+            .port("10.0.2.254/24")
+            .id();
         let server = world.host("server").ip("10.0.2.1/24").gateway("10.0.2.254").id();
         world.link(client, router).delay(ms(5));
         world.link(router, server).delay(ms(5)).mtu(600);
@@ -76,14 +102,45 @@ fn path_mtu(stage: &mut Stage<'_>) {
         }
         received.len() == bytes.len()
     });
-    scene.check("all octets arrive, in order, once", came && received == bytes, format!("{} octets", received.len()));
-    let too_big = scene.log.arrivals(client).iter().filter(|(_, b)| b.len() > 21 && b[9] == 1 && b[20] == 3 && b[21] == 4).count();
-    scene.check("the router says what fits (ICMP: fragmentation needed)", too_big >= 1, format!("{too_big} messages"));
-    let again: Vec<_> = scene.log.sent(client).iter().filter(|seg| seg.cause == Some(Cause::Retransmit(RetransmitCause::PathMtu))).map(|seg| seg.segment.payload_len).collect();
-    scene.check("what did not fit goes again in smaller pieces (RFC 1191)", !again.is_empty(), list(again.iter().take(4)));
+    scene.check(
+        "all octets arrive, in order, once",
+        came && received == bytes,
+        format!("{} octets", received.len()),
+    );
+    let too_big = scene
+        .log
+        .arrivals(client)
+        .iter()
+        .filter(|(_, b)| b.len() > 21 && b[9] == 1 && b[20] == 3 && b[21] == 4)
+        .count();
+    scene.check(
+        "the router says what fits (ICMP: fragmentation needed)",
+        too_big >= 1,
+        format!("{too_big} messages"),
+    );
+    let again: Vec<_> = scene
+        .log
+        .sent(client)
+        .iter()
+        .filter(|seg| seg.cause == Some(Cause::Retransmit(RetransmitCause::PathMtu)))
+        .map(|seg| seg.segment.payload_len)
+        .collect();
+    scene.check(
+        "what did not fit goes again in smaller pieces (RFC 1191)",
+        !again.is_empty(),
+        list(again.iter().take(4)),
+    );
     let mut cut = fragments(&scene.log.frames(client));
     cut.extend(fragments(&scene.log.frames(router)));
-    scene.check("TCP itself is never fragmented", cut.is_empty(), format!("{} fragments", cut.len()));
+    scene.check(
+        "TCP itself is never fragmented",
+        cut.is_empty(),
+        format!("{} fragments", cut.len()),
+    );
     let largest = scene.log.arrivals(server).iter().map(|(_, b)| b.len()).max();
-    scene.check("packets behind the router have 600 octets at most", largest.is_some_and(|n| n <= 600), format!("{largest:?}"));
+    scene.check(
+        "packets behind the router have 600 octets at most",
+        largest.is_some_and(|n| n <= 600),
+        format!("{largest:?}"),
+    );
 }

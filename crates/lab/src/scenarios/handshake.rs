@@ -28,25 +28,58 @@ fn three_segments(stage: &mut Stage<'_>) {
 
     let (ours, theirs) = (scene.log.sent(client), scene.log.sent(server));
     let (x, y) = (scene.log.initial(client), scene.log.initial(server));
-    scene.equal("three segments: two from the client, one from the server", (ours.len(), theirs.len()), (2, 1));
+    scene.equal(
+        "three segments: two from the client, one from the server",
+        (ours.len(), theirs.len()),
+        (2, 1),
+    );
     let [syn, ack] = [ours[0], ours[ours.len() - 1]];
     let answer = theirs[0];
     scene.check("1: SYN=1, ACK=0, seq=x", syn.is(Flags::SYN), syn.segment.flags);
     let right = answer.is(SYN_ACK) && answer.segment.ack == x + 1;
-    scene.check("2: SYN=1, ACK=1, seq=y, ack=x+1", right, format!("{} ack=x+{}", answer.segment.flags, answer.segment.ack.since(x)));
+    scene.check(
+        "2: SYN=1, ACK=1, seq=y, ack=x+1",
+        right,
+        format!("{} ack=x+{}", answer.segment.flags, answer.segment.ack.since(x)),
+    );
     let right = ack.is(Flags::ACK) && ack.segment.seq == x + 1 && ack.segment.ack == y + 1;
-    let seen = format!("{} seq=x+{} ack=y+{}", ack.segment.flags, ack.segment.seq.since(x), ack.segment.ack.since(y));
+    let seen = format!(
+        "{} seq=x+{} ack=y+{}",
+        ack.segment.flags,
+        ack.segment.seq.since(x),
+        ack.segment.ack.since(y)
+    );
     scene.check("3: ACK=1, seq=x+1, ack=y+1", right, seen);
     let walk = scene.log.walk(client);
-    scene.check("the client: CLOSED, SYN-SENT, ESTABLISHED", walk == "CLOSED → SYN-SENT → ESTABLISHED", walk);
+    scene.check(
+        "the client: CLOSED, SYN-SENT, ESTABLISHED",
+        walk == "CLOSED → SYN-SENT → ESTABLISHED",
+        walk,
+    );
     let walk = scene.log.walk(server);
     let right = walk.ends_with("SYN-RECEIVED → ESTABLISHED");
     scene.check("the server: LISTEN, SYN-RECEIVED, ESTABLISHED", right, &walk);
     let spelt = State::Established.to_string();
-    scene.correct("W-14", "the state is called ESTABLEISHED", "it is ESTABLISHED", spelt == "ESTABLISHED", spelt);
-    let (at_client, at_server) = (scene.log.entered(client, State::Established), scene.log.entered(server, State::Established));
-    let seen = format!("the client after {:?}, the server after {:?}", at_client, at_server);
-    scene.check("the client is done after one round trip, the server half a trip later", at_client < at_server, seen);
+    scene.correct(
+        "W-14",
+        "the state is called ESTABLEISHED",
+        "it is ESTABLISHED",
+        spelt == "ESTABLISHED",
+        spelt,
+    );
+    let (at_client, at_server) = (
+        scene.log.entered(client, State::Established),
+        scene.log.entered(server, State::Established),
+    );
+    let seen = format!(
+        "the client after {:?}, the server after {:?}",
+        at_client, at_server
+    );
+    scene.check(
+        "the client is done after one round trip, the server half a trip later",
+        at_client < at_server,
+        seen,
+    );
 
     let flags = Flags::SYN.bits();
     scene.correct(
@@ -54,7 +87,11 @@ fn three_segments(stage: &mut Stage<'_>) {
         "the answer carries ACK=x+1",
         "ACK is one bit; the number beside it is called ack",
         answer.segment.flags.contains(Flags::ACK) && answer.segment.ack == x + 1,
-        format!("flag bits {:#04x}, ack={}", answer.segment.flags.bits() | flags, answer.segment.ack.0),
+        format!(
+            "flag bits {:#04x}, ack={}",
+            answer.segment.flags.bits() | flags,
+            answer.segment.ack.0
+        ),
     );
     scene.correct(
         "W-11",
@@ -69,7 +106,10 @@ fn three_segments(stage: &mut Stage<'_>) {
         "a TCP header has 20 octets",
         "20 is the least; options make it up to 60",
         offset > 5,
-        format!("the SYN's header has {} octets: its options are MSS, SACK, timestamps and window scale", offset * 4),
+        format!(
+            "the SYN's header has {} octets: its options are MSS, SACK, timestamps and window scale",
+            offset * 4
+        ),
     );
     let established = scene.count(server, State::Established);
     let accepted = scene.accept(server, listener);
@@ -83,8 +123,19 @@ fn three_segments(stage: &mut Stage<'_>) {
 
     let again = scene.connect(client, "10.0.0.2:8000");
     scene.run_for(secs(1));
-    let numbers: Vec<u32> = scene.log.sent(client).iter().filter(|s| s.is(Flags::SYN)).map(|s| s.segment.seq.0).collect();
-    let second = scene.log.sent(server).into_iter().filter(|s| s.is(SYN_ACK)).nth(1);
+    let numbers: Vec<u32> = scene
+        .log
+        .sent(client)
+        .iter()
+        .filter(|s| s.is(Flags::SYN))
+        .map(|s| s.segment.seq.0)
+        .collect();
+    let second = scene
+        .log
+        .sent(server)
+        .into_iter()
+        .filter(|s| s.is(SYN_ACK))
+        .nth(1);
     scene.correct(
         "W-07",
         "a SYN consumes a random sequence number",
@@ -93,7 +144,11 @@ fn three_segments(stage: &mut Stage<'_>) {
         format!("the client's two connections began at {numbers:?}, each answered with one more"),
     );
     let both = [id, again].map(|id| scene.state(client, id));
-    scene.equal("both connections live side by side", both, [State::Established; 2]);
+    scene.equal(
+        "both connections live side by side",
+        both,
+        [State::Established; 2],
+    );
 }
 
 /// What a peer may send that ours would not.
@@ -105,8 +160,12 @@ fn by_hand(stage: &mut Stage<'_>) {
         (hand, server)
     });
     let listener = scene.listen(server, "10.0.0.2:8000", 5);
-    let mut peers = [5001, 5002].map(|port| Peer::new(hand, &format!("10.0.0.1:{port}"), "10.0.0.2:8000", 1000));
-    scene.note(hand, "two clients begin with the same number; the first has data on its SYN, the second on its ACK");
+    let mut peers =
+        [5001, 5002].map(|port| Peer::new(hand, &format!("10.0.0.1:{port}"), "10.0.0.2:8000", 1000));
+    scene.note(
+        hand,
+        "two clients begin with the same number; the first has data on its SYN, the second on its ACK",
+    );
     peers[0].send(&mut scene, Flags::SYN, b"early");
     peers[1].send(&mut scene, Flags::SYN, b"");
     scene.run_for(ms(100));
@@ -114,7 +173,10 @@ fn by_hand(stage: &mut Stage<'_>) {
     for peer in &mut peers {
         peer.received(&packets);
     }
-    let taken = packets.iter().find(|p| p.destination_port == 5001).map_or(0, |p| p.ack.0.wrapping_sub(1001));
+    let taken = packets
+        .iter()
+        .find(|p| p.destination_port == 5001)
+        .map_or(0, |p| p.ack.0.wrapping_sub(1001));
     let before = scene.count(server, State::Established);
     // What the SYN,ACK did not acknowledge goes again.
     peers[0].seq = 1001 + taken;
@@ -126,7 +188,13 @@ fn by_hand(stage: &mut Stage<'_>) {
         texts.push((from.port(), scene.recv_text(server, id)));
     }
     texts.sort();
-    let text = |port| texts.iter().find(|(own, _)| *own == port).map(|(_, text)| text.clone()).unwrap_or_default();
+    let text = |port| {
+        texts
+            .iter()
+            .find(|(own, _)| *own == port)
+            .map(|(_, text)| text.clone())
+            .unwrap_or_default()
+    };
     scene.correct(
         "W-10",
         "the server tells clients apart by the sequence number of their SYN",

@@ -49,17 +49,27 @@ impl Log {
         self.0.push(record);
     }
     fn of(&self, host: NodeId) -> impl Iterator<Item = (Instant, &TraceKind)> {
-        self.0.iter().filter(move |record| record.host == host.index()).filter_map(|record| match &record.what {
-            What::Stack(event) => Some((event.at, &event.kind)),
-            _ => None,
-        })
+        self.0
+            .iter()
+            .filter(move |record| record.host == host.index())
+            .filter_map(|record| match &record.what {
+                What::Stack(event) => Some((event.at, &event.kind)),
+                _ => None,
+            })
     }
     /// The segments that a host sent.
     pub fn sent(&self, host: NodeId) -> Vec<Seg> {
         let sent = self.of(host).filter_map(|(at, kind)| match kind {
-            TraceKind::SegmentOut { tuple, segment, cause } => {
-                Some(Seg { at, tuple: *tuple, segment: *segment, cause: Some(*cause) })
-            }
+            TraceKind::SegmentOut {
+                tuple,
+                segment,
+                cause,
+            } => Some(Seg {
+                at,
+                tuple: *tuple,
+                segment: *segment,
+                cause: Some(*cause),
+            }),
             _ => None,
         });
         sent.collect()
@@ -67,7 +77,12 @@ impl Log {
     /// The segments that a host received.
     pub fn received(&self, host: NodeId) -> Vec<Seg> {
         let received = self.of(host).filter_map(|(at, kind)| match kind {
-            TraceKind::SegmentIn { tuple, segment } => Some(Seg { at, tuple: *tuple, segment: *segment, cause: None }),
+            TraceKind::SegmentIn { tuple, segment } => Some(Seg {
+                at,
+                tuple: *tuple,
+                segment: *segment,
+                cause: None,
+            }),
             _ => None,
         });
         received.collect()
@@ -98,20 +113,30 @@ impl Log {
     }
     /// When a host first came into this state.
     pub fn entered(&self, host: NodeId, state: State) -> Option<Instant> {
-        self.changes(host).into_iter().find(|(_, _, to, _)| *to == state).map(|(at, ..)| at)
+        self.changes(host)
+            .into_iter()
+            .find(|(_, _, to, _)| *to == state)
+            .map(|(at, ..)| at)
     }
     /// The initial sequence number of the first connection that a host opened or answered.
     pub fn initial(&self, host: NodeId) -> SeqNumber {
-        let syn = self.sent(host).into_iter().find(|seg| seg.segment.flags.contains(Flags::SYN));
+        let syn = self
+            .sent(host)
+            .into_iter()
+            .find(|seg| seg.segment.flags.contains(Flags::SYN));
         syn.map_or(SeqNumber(0), |seg| seg.segment.seq)
     }
     /// Drops at a host for this reason.
     pub fn drops(&self, host: NodeId, why: DropReason) -> usize {
-        self.of(host).filter(|(_, kind)| matches!(kind, TraceKind::Dropped { reason, .. } if *reason == why)).count()
+        self.of(host)
+            .filter(|(_, kind)| matches!(kind, TraceKind::Dropped { reason, .. } if *reason == why))
+            .count()
     }
     /// When this timer went off at a host.
     pub fn fired(&self, host: NodeId, which: Timer) -> Vec<Instant> {
-        let fired = self.of(host).filter(|(_, kind)| matches!(kind, TraceKind::TimerFired { timer } if *timer == which));
+        let fired = self
+            .of(host)
+            .filter(|(_, kind)| matches!(kind, TraceKind::TimerFired { timer } if *timer == which));
         fired.map(|(at, _)| at).collect()
     }
     /// Frames that a node put on a link, with their octets.
@@ -135,7 +160,10 @@ impl Log {
     /// Frames of a node that links lost for this reason.
     pub fn lost(&self, node: NodeId, why: LinkLoss) -> usize {
         let lost = self.0.iter().filter(|record| record.host == node.index());
-        lost.filter(|record| matches!(&record.what, What::Wire(WireEvent::Lost { why: own, .. }) if *own == why)).count()
+        lost.filter(
+            |record| matches!(&record.what, What::Wire(WireEvent::Lost { why: own, .. }) if *own == why),
+        )
+        .count()
     }
 }
 
@@ -146,5 +174,14 @@ pub(super) fn gaps(times: &[Instant]) -> Vec<Duration> {
 
 /// Items as text with commas between them.
 pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+    items
+        .into_iter()
+        .map(|item| item.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A cause in words.
+pub(super) fn words(cause: Option<Cause>) -> String {
+    cause.map_or("nothing".to_string(), |cause| cause.to_string())
 }

@@ -24,7 +24,13 @@ impl Peer {
     /// An end at `own` that talks to `other`, with this initial sequence number.
     pub(super) fn new(node: NodeId, own: &str, other: &str, seq: u32) -> Peer {
         let pair = |address: SocketAddr| (address.ip(), address.port());
-        Peer { node, own: pair(address(own)), other: pair(address(other)), seq, ack: 0 }
+        Peer {
+            node,
+            own: pair(address(own)),
+            other: pair(address(other)),
+            seq,
+            ack: 0,
+        }
     }
     /// Sends a segment, and counts what it takes of the sequence space.
     pub(super) fn send(&mut self, scene: &mut Scene<'_>, flags: Flags, payload: &[u8]) {
@@ -43,7 +49,8 @@ impl Peer {
         });
         let mine: Vec<Packet> = mine.copied().collect();
         for packet in &mine {
-            let controls = u32::from(packet.flags.contains(Flags::SYN)) + u32::from(packet.flags.contains(Flags::FIN));
+            let controls =
+                u32::from(packet.flags.contains(Flags::SYN)) + u32::from(packet.flags.contains(Flags::FIN));
             let next = packet.seq.0.wrapping_add(packet.payload_len as u32 + controls);
             if self.ack == 0 || next.wrapping_sub(self.ack) < 1 << 31 {
                 self.ack = next;
@@ -56,5 +63,8 @@ impl Peer {
 /// All TCP segments that have come to a node without a stack since the last look.
 pub(super) fn take(scene: &mut Scene<'_>, node: NodeId) -> Vec<Packet> {
     let frames = scene.world.received(node);
-    frames.iter().filter_map(|(_, _, frame)| Packet::parse(frame, sockeye_stack::Medium::Ip)).collect()
+    frames
+        .iter()
+        .filter_map(|(_, _, frame)| Packet::parse(frame, sockeye_stack::Medium::Ip))
+        .collect()
 }

@@ -40,28 +40,52 @@ fn overtaking(stage: &mut Stage<'_>) {
     let _ = scene.send(client, c, b"three");
     scene.run_for(ms(15));
     let early = scene.recv(server, s);
-    scene.equal("while the first is missing nothing is delivered", early, Err(RecvError::WouldBlock));
+    scene.equal(
+        "while the first is missing nothing is delivered",
+        early,
+        Err(RecvError::WouldBlock),
+    );
     scene.run_for(secs(1));
     let text = scene.recv_text(server, s);
     scene.equal("then all is read, in order", text.as_str(), "one two three");
     let x = scene.log.initial(client);
     let acks: Vec<_> = scene.log.sent(server).split_off(began);
-    let waiting: Vec<_> = acks.iter().filter(|a| a.cause == Some(Cause::Ack(AckCause::OutOfOrder))).collect();
+    let waiting: Vec<_> = acks
+        .iter()
+        .filter(|a| a.cause == Some(Cause::Ack(AckCause::OutOfOrder)))
+        .collect();
     let at_gap = !waiting.is_empty() && waiting.iter().all(|a| a.segment.ack == x + 1);
     scene.correct(
         "W-05",
         "ack is the number of the last octet of the segment at hand, plus one",
         "ack is the next octet expected in order: it stays at a gap, whatever comes behind it",
         at_gap,
-        format!("\"two \" ends at 8, \"three\" at 13; both were answered with ack={:?}", waiting.first().map(|a| a.segment.ack.since(x))),
+        format!(
+            "\"two \" ends at 8, \"three\" at 13; both were answered with ack={:?}",
+            waiting.first().map(|a| a.segment.ack.since(x))
+        ),
     );
-    let sack = waiting.last().and_then(|a| a.segment.options.sack.as_slice().first().copied());
+    let sack = waiting
+        .last()
+        .and_then(|a| a.segment.options.sack.as_slice().first().copied());
     let right = sack.is_some_and(|block| block.start == x + 5 && block.end == x + 14);
-    scene.check("SACK says what came behind the gap: 5 to 14", right, format!("{:?}", sack.map(|b| (b.start.since(x), b.end.since(x)))));
+    scene.check(
+        "SACK says what came behind the gap: 5 to 14",
+        right,
+        format!("{:?}", sack.map(|b| (b.start.since(x), b.end.since(x)))),
+    );
     let filled = acks.iter().any(|a| a.segment.ack == x + 14);
-    scene.check("when the gap is filled one ACK takes all three: ack=14", filled, filled);
+    scene.check(
+        "when the gap is filled one ACK takes all three: ack=14",
+        filled,
+        filled,
+    );
     let again = scene.log.sent(client).iter().filter(|seg| seg.is_again()).count();
-    scene.equal("nothing is sent again: two duplicate ACKs are less than three", again, 0);
+    scene.equal(
+        "nothing is sent again: two duplicate ACKs are less than three",
+        again,
+        0,
+    );
 }
 
 fn twice(stage: &mut Stage<'_>) {
@@ -83,5 +107,9 @@ fn twice(stage: &mut Stage<'_>) {
     let dropped = scene.log.drops(server, DropReason::Duplicate);
     scene.check("the copies are dropped as duplicates", dropped >= 3, dropped);
     let extra = scene.accept(server, listener);
-    scene.check("a doubled SYN makes one connection", extra.is_none(), "no second one in the accept queue");
+    scene.check(
+        "a doubled SYN makes one connection",
+        extra.is_none(),
+        "no second one in the accept queue",
+    );
 }

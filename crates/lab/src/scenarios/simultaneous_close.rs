@@ -27,8 +27,17 @@ fn play(stage: &mut Stage<'_>) {
     for (host, name) in ends.into_iter().zip(["the client", "the server"]) {
         let walk = scene.log.walk(host);
         let right = walk.ends_with("ESTABLISHED → FIN-WAIT-1 → CLOSING → TIME-WAIT → CLOSED");
-        scene.check(&format!("{name}: FIN-WAIT-1, CLOSING, TIME-WAIT, CLOSED"), right, walk);
-        let fins = scene.log.sent(host).iter().filter(|seg| seg.is(super::log::FIN_ACK)).count();
+        scene.check(
+            &format!("{name}: FIN-WAIT-1, CLOSING, TIME-WAIT, CLOSED"),
+            right,
+            walk,
+        );
+        let fins = scene
+            .log
+            .sent(host)
+            .iter()
+            .filter(|seg| seg.is(super::log::FIN_ACK))
+            .count();
         scene.equal(&format!("{name} sent FIN once"), fins, 1);
     }
 }

@@ -30,13 +30,25 @@ fn play(stage: &mut Stage<'_>) {
     for (host, name) in [(a, "the left end"), (b, "the right end")] {
         let walk = scene.log.walk(host);
         let right = walk == "CLOSED → SYN-SENT → SYN-RECEIVED → ESTABLISHED";
-        scene.check(&format!("{name}: SYN-SENT, SYN-RECEIVED, ESTABLISHED"), right, walk);
+        scene.check(
+            &format!("{name}: SYN-SENT, SYN-RECEIVED, ESTABLISHED"),
+            right,
+            walk,
+        );
         let sent = scene.log.sent(host);
-        let right = sent.iter().filter(|s| s.is(Flags::SYN)).count() == 1 && sent.iter().any(|s| s.is(SYN_ACK));
+        let right =
+            sent.iter().filter(|s| s.is(Flags::SYN)).count() == 1 && sent.iter().any(|s| s.is(SYN_ACK));
         let seen: Vec<String> = sent.iter().map(|s| s.segment.flags.to_string()).collect();
-        scene.check(&format!("{name} sent SYN, then SYN,ACK (MUST-10)"), right, seen.join("; "));
+        scene.check(
+            &format!("{name} sent SYN, then SYN,ACK (MUST-10)"),
+            right,
+            seen.join("; "),
+        );
     }
-    let connections = (scene.count(a, State::Established), scene.count(b, State::Established));
+    let connections = (
+        scene.count(a, State::Established),
+        scene.count(b, State::Established),
+    );
     scene.equal("it is one connection, not two", connections, (1, 1));
     let _ = scene.send(a, ids[0], b"from the left");
     let _ = scene.send(b, ids[1], b"from the right");

@@ -64,7 +64,11 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(super) fn new(seed: u64, audience: &'a mut dyn Audience) -> Stage<'a> {
-        Stage { seed, audience, checks: Vec::new() }
+        Stage {
+            seed,
+            audience,
+            checks: Vec::new(),
+        }
     }
     pub(super) fn finish(self) -> Vec<Check> {
         self.checks
@@ -110,18 +114,39 @@ impl Scene<'_> {
 
     /// Claims something; `seen` is what was observed.
     pub fn check(&mut self, claim: &str, held: bool, seen: impl Display) {
-        self.checks.push(Check { claim: claim.into(), held, seen: seen.to_string(), correction: None });
+        self.checks.push(Check {
+            claim: claim.into(),
+            held,
+            seen: seen.to_string(),
+            correction: None,
+        });
     }
     /// Claims that what was observed is what is expected.
     pub fn equal<T: PartialEq + Debug>(&mut self, claim: &str, seen: T, expected: T) {
         let held = seen == expected;
-        let seen = if held { format!("{seen:?}") } else { format!("{seen:?}, not {expected:?}") };
+        let seen = if held {
+            format!("{seen:?}")
+        } else {
+            format!("{seen:?}, not {expected:?}")
+        };
         self.check(claim, held, seen);
     }
     /// Claims what is right where a tutorial is wrong.
-    pub fn correct(&mut self, row: &'static str, says: &'static str, right: &str, held: bool, seen: impl Display) {
+    pub fn correct(
+        &mut self,
+        row: &'static str,
+        says: &'static str,
+        right: &str,
+        held: bool,
+        seen: impl Display,
+    ) {
         let correction = Some(Correction { row, says });
-        self.checks.push(Check { claim: right.into(), held, seen: seen.to_string(), correction });
+        self.checks.push(Check {
+            claim: right.into(),
+            held,
+            seen: seen.to_string(),
+            correction,
+        });
     }
 
     // Time
@@ -183,7 +208,11 @@ impl Scene<'_> {
             let queues = Backlog::of(&self.world.stack(*host).snapshot());
             for queue in &queues {
                 if !last.contains(queue) {
-                    let record = Record { at: self.world.now(), host: host.index(), what: What::Backlog(*queue) };
+                    let record = Record {
+                        at: self.world.now(),
+                        host: host.index(),
+                        what: What::Backlog(*queue),
+                    };
                     self.audience.record(&record);
                     self.log.push(record);
                 }
@@ -272,7 +301,9 @@ impl Scene<'_> {
     }
     /// The state of a TCP socket; CLOSED for one that is gone.
     pub fn state(&mut self, host: NodeId, id: SocketId) -> State {
-        self.call(host, |stack, now| stack.tcp(now, id).map_or(State::Closed, |socket| socket.state()))
+        self.call(host, |stack, now| {
+            stack.tcp(now, id).map_or(State::Closed, |socket| socket.state())
+        })
     }
     /// What is known of a connection.
     pub fn info(&mut self, host: NodeId, id: SocketId) -> Option<TcpInfo> {
@@ -340,7 +371,14 @@ impl Scene<'_> {
     }
     /// Rows of a host's socket table in this state, sockets or not.
     pub fn count(&mut self, host: NodeId, state: State) -> usize {
-        self.call(host, |stack, _| stack.snapshot().sockets.iter().filter(|row| row.state == Some(state)).count())
+        self.call(host, |stack, _| {
+            stack
+                .snapshot()
+                .sockets
+                .iter()
+                .filter(|row| row.state == Some(state))
+                .count()
+        })
     }
 
     // UDP
@@ -402,7 +440,8 @@ impl Drop for Scene<'_> {
 /// # Panics
 /// If it is none: scenarios are written by hand.
 pub(super) fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap_or_else(|_| panic!("{text:?} is no address with a port"))
+    text.parse()
+        .unwrap_or_else(|_| panic!("{text:?} is no address with a port"))
 }
 
 /// client 10.0.0.1 and server 10.0.0.2 on one link of 10 ms.

@@ -26,7 +26,12 @@ fn play(stage: &mut Stage<'_>) {
 
 fn build(world: &mut World) -> Pair {
     let client = world.host("client").ip("10.0.0.1/24").ip("fd00::1/64").id();
-    let server = world.host("server").ip("10.0.0.2/24").ip("10.0.0.77/24").ip("fd00::2/64").id();
+    let server = world
+        .host("server")
+        .ip("10.0.0.2/24")
+        .ip("10.0.0.77/24")
+        .ip("fd00::2/64")
+        .id();
     let link = world.link(client, server).delay(ms(10)).id();
     Pair { client, server, link }
 }
@@ -63,11 +68,19 @@ fn stream(stage: &mut Stage<'_>) {
     let mut parts = Vec::new();
     for _ in 0..3 {
         let mut three = [0; 3];
-        let read = scene.world.stack(server).tcp(now, s).map(|mut socket| socket.recv(&mut three));
+        let read = scene
+            .world
+            .stack(server)
+            .tcp(now, s)
+            .map(|mut socket| socket.recv(&mut three));
         parts.push((read.is_ok_and(|n| n == Ok(3))).then(|| String::from_utf8_lossy(&three).into_owned()));
     }
     let expected = ["abc", "def", "ghi"].map(|part| Some(part.to_string()));
-    scene.equal("a read with a small buffer takes a part; nothing is lost", parts, expected.to_vec());
+    scene.equal(
+        "a read with a small buffer takes a part; nothing is lost",
+        parts,
+        expected.to_vec(),
+    );
 }
 
 fn datagrams(stage: &mut Stage<'_>) {
@@ -81,8 +94,15 @@ fn datagrams(stage: &mut Stage<'_>) {
     }
     scene.run_for(secs(1));
     let came = scene.datagrams(server, receiver);
-    let texts: Vec<String> = came.iter().map(|d| String::from_utf8_lossy(&d.payload.to_vec()).into_owned()).collect();
-    scene.equal("three datagrams, each whole", texts.clone(), ["one", "", "three"].map(String::from).to_vec());
+    let texts: Vec<String> = came
+        .iter()
+        .map(|d| String::from_utf8_lossy(&d.payload.to_vec()).into_owned())
+        .collect();
+    scene.equal(
+        "three datagrams, each whole",
+        texts.clone(),
+        ["one", "", "three"].map(String::from).to_vec(),
+    );
     scene.correct(
         "W-65",
         "sending nothing blocks, since no octets are sent",
@@ -91,33 +111,51 @@ fn datagrams(stage: &mut Stage<'_>) {
         "the second of three was empty, and was read as such",
     );
     let frames = (scene.log.frames(client).len(), scene.log.frames(server).len());
-    scene.equal("no connection, no acknowledgment: three frames there, none back", frames, (3, 0));
+    scene.equal(
+        "no connection, no acknowledgment: three frames there, none back",
+        frames,
+        (3, 0),
+    );
     let source = came.first().map(|d| d.source);
-    scene.equal("each says where it comes from", source, Some(super::stage::address("10.0.0.1:7890")));
+    scene.equal(
+        "each says where it comes from",
+        source,
+        Some(super::stage::address("10.0.0.1:7890")),
+    );
     let _ = scene.send_to(client, sender, b"python", "10.0.0.2:8080");
     scene.run_for(secs(1));
     let mut small = [0; 3];
-    let copied = scene.recv_from(server, receiver).map(|d| d.payload.copy_to(&mut small));
+    let copied = scene
+        .recv_from(server, receiver)
+        .map(|d| d.payload.copy_to(&mut small));
     let next = scene.recv_from(server, receiver).map(|d| d.payload.len());
     scene.correct(
         "W-29",
         "what the application hands over is never cut",
         "a buffer that is too small cuts a datagram, and the rest is gone",
         copied == Ok(3) && &small == b"pyt" && next == Err(UdpError::WouldBlock),
-        format!("a read of 3 gave {:?}; the next read: {next:?}", String::from_utf8_lossy(&small)),
+        format!(
+            "a read of 3 gave {:?}; the next read: {next:?}",
+            String::from_utf8_lossy(&small)
+        ),
     );
     scene.world.edit(pair.link).forward().loss(1.0);
     let lost = scene.send_to(client, sender, b"lost", "10.0.0.2:8080");
     scene.run_for(secs(60));
     let nothing = scene.recv_from(server, receiver).map(|d| d.payload.len());
-    scene.equal("a lost datagram is told to nobody and is not repeated", (lost, nothing), (Ok(()), Err(UdpError::WouldBlock)));
+    scene.equal(
+        "a lost datagram is told to nobody and is not repeated",
+        (lost, nothing),
+        (Ok(()), Err(UdpError::WouldBlock)),
+    );
     scene.world.edit(pair.link).heal().forward().corrupt(1.0);
     for _ in 0..10 {
         let _ = scene.send_to(client, sender, b"spoilt on its way", "10.0.0.2:8080");
     }
     scene.run_for(secs(1));
     let delivered = scene.datagrams(server, receiver).len();
-    let by_checksum = scene.log.drops(server, DropReason::TransportChecksum) + scene.log.drops(server, DropReason::IpChecksum);
+    let by_checksum = scene.log.drops(server, DropReason::TransportChecksum)
+        + scene.log.drops(server, DropReason::IpChecksum);
     scene.correct(
         "W-27",
         "UDP guarantees nothing about the content",
@@ -183,22 +221,41 @@ fn sizes(stage: &mut Stage<'_>) {
     let (mut scene, pair) = stage.scene("UDP: how long a datagram can be", build);
     let (client, server) = (pair.client, pair.server);
     let mut seen = Vec::new();
-    for (own, to, limit) in [("10.0.0.1:7890", "10.0.0.2:8080", 65_507), ("[fd00::1]:7890", "[fd00::2]:8080", 65_527)] {
+    for (own, to, limit) in [
+        ("10.0.0.1:7890", "10.0.0.2:8080", 65_507),
+        ("[fd00::1]:7890", "[fd00::2]:8080", 65_527),
+    ] {
         let sender = scene.udp(client, own, UdpOptions::default());
         let receiver = scene.udp(server, to, UdpOptions::default());
         let longest = scene.send_to(client, sender, &vec![b'x'; limit], to);
         let longer = scene.send_to(client, sender, &vec![b'x'; limit + 1], to);
         scene.run_for(secs(1));
         let came = scene.datagrams(server, receiver).first().map(|d| d.payload.len());
-        let too_long = Err(UdpError::MessageTooLong { len: limit + 1, limit });
-        seen.push((came == Some(limit) && longest.is_ok() && longer == too_long, limit, came));
+        let too_long = Err(UdpError::MessageTooLong {
+            len: limit + 1,
+            limit,
+        });
+        seen.push((
+            came == Some(limit) && longest.is_ok() && longer == too_long,
+            limit,
+            came,
+        ));
     }
     scene.correct(
         "W-28",
         "a datagram is limited to 64 KB",
         "to 65507 octets over IPv4 and 65527 over IPv6; one more is refused at once (EMSGSIZE)",
         seen.iter().all(|(right, ..)| *right),
-        format!("limits and what was received: {:?}", seen.iter().map(|(_, limit, came)| (*limit, *came)).collect::<Vec<_>>()),
+        format!(
+            "limits and what was received: {:?}",
+            seen.iter()
+                .map(|(_, limit, came)| (*limit, *came))
+                .collect::<Vec<_>>()
+        ),
     );
-    scene.check("neither was cut or split for the application", seen.len() == 2, "one read each");
+    scene.check(
+        "neither was cut or split for the application",
+        seen.len() == 2,
+        "one read each",
+    );
 }

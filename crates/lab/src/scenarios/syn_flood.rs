@@ -35,13 +35,27 @@ struct Place {
 }
 
 fn build(world: &mut World, syn_cookies: SynCookies) -> Place {
-    let config = Config { syn_queue: QUEUE, syn_cookies, ..Config::default() };
+    let config = Config {
+        syn_queue: QUEUE,
+        syn_cookies,
+        ..Config::default()
+    };
     let client = world.host("client").ip("10.0.0.1/24").id();
-    let server = world.host("server").config(config).ip("10.0.0.2/24").interface().ip("192.0.2.1/24").id();
+    let server = world
+        .host("server")
+        .config(config)
+        .ip("10.0.0.2/24")
+        .interface()
+        .ip("192.0.2.1/24")
+        .id();
     let attacker = world.raw("attacker");
     world.link(client, server).delay(ms(10));
     world.link(server, attacker).delay(ms(10));
-    Place { client, server, attacker }
+    Place {
+        client,
+        server,
+        attacker,
+    }
 }
 
 /// SYNs from addresses where nobody answers.
@@ -61,27 +75,59 @@ fn without_cookies(stage: &mut Stage<'_>) {
     scene.listen(place.server, "0.0.0.0:8000", 128);
     flood(&mut scene, place);
     let half_open = scene.count(place.server, State::SynReceived);
-    scene.equal("the queue of half-open connections is full", half_open, QUEUE as usize);
+    scene.equal(
+        "the queue of half-open connections is full",
+        half_open,
+        QUEUE as usize,
+    );
     let dropped = scene.log.drops(place.server, DropReason::SynQueueFull);
-    scene.equal("further SYNs are dropped", dropped, usize::from(FLOOD) - QUEUE as usize);
+    scene.equal(
+        "further SYNs are dropped",
+        dropped,
+        usize::from(FLOOD) - QUEUE as usize,
+    );
     scene.note(place.client, "now an honest client comes");
     let id = scene.connect(place.client, "10.0.0.2:8000");
     scene.run_for(secs(20));
     let state = scene.state(place.client, id);
-    scene.equal("twenty seconds later the honest client still waits", state, State::SynSent);
+    scene.equal(
+        "twenty seconds later the honest client still waits",
+        state,
+        State::SynSent,
+    );
     let freed = scene.until("the half-open entries are given up", secs(600), |scene| {
         scene.state(place.client, id) == State::Established
     });
-    let repeats = scene.log.sent(place.server).iter().filter(|seg| seg.is_again()).count();
-    scene.check("it gets in when SYN,ACKs without an answer were repeated often enough", freed && repeats > 0, scene.now());
+    let repeats = scene
+        .log
+        .sent(place.server)
+        .iter()
+        .filter(|seg| seg.is_again())
+        .count();
+    scene.check(
+        "it gets in when SYN,ACKs without an answer were repeated often enough",
+        freed && repeats > 0,
+        scene.now(),
+    );
 }
 
 fn with_cookies(stage: &mut Stage<'_>) {
-    let (mut scene, place) = stage.scene("With SYN cookies (RFC 4987)", |world| build(world, SynCookies::WhenFull));
+    let (mut scene, place) = stage.scene("With SYN cookies (RFC 4987)", |world| {
+        build(world, SynCookies::WhenFull)
+    });
     let listener = scene.listen(place.server, "0.0.0.0:8000", 128);
     flood(&mut scene, place);
-    let cookies = scene.log.sent(place.server).iter().filter(|seg| seg.cause == Some(Cause::OpenCookie)).count();
-    scene.equal("beyond the queue SYN,ACKs carry cookies, and nothing is kept", cookies, usize::from(FLOOD) - QUEUE as usize);
+    let cookies = scene
+        .log
+        .sent(place.server)
+        .iter()
+        .filter(|seg| seg.cause == Some(Cause::OpenCookie))
+        .count();
+    scene.equal(
+        "beyond the queue SYN,ACKs carry cookies, and nothing is kept",
+        cookies,
+        usize::from(FLOOD) - QUEUE as usize,
+    );
     scene.note(place.client, "now an honest client comes");
     let began = scene.now();
     let id = scene.connect(place.client, "10.0.0.2:8000");
@@ -93,7 +139,11 @@ fn with_cookies(stage: &mut Stage<'_>) {
     let took = scene.now() - began;
     let half_open = scene.count(place.server, State::SynReceived);
     let full = half_open == QUEUE as usize;
-    scene.check("it gets in after one and a half round trips, with the queue still full", came && full && took < ms(50), format!("{took}, {half_open} half open"));
+    scene.check(
+        "it gets in after one and a half round trips, with the queue still full",
+        came && full && took < ms(50),
+        format!("{took}, {half_open} half open"),
+    );
     if let Some(s) = accepted {
         let _ = scene.send(place.client, id, b"python");
         scene.run_for(secs(1));
@@ -113,5 +163,9 @@ fn with_cookies(stage: &mut Stage<'_>) {
     scene.run_for(ms(100));
     let dropped = scene.log.drops(place.server, DropReason::BadCookie);
     let in_queue = scene.accept(place.server, listener);
-    scene.check("an ACK with a guessed cookie opens nothing", in_queue.is_none(), format!("{dropped} dropped as a bad cookie"));
+    scene.check(
+        "an ACK with a guessed cookie opens nothing",
+        in_queue.is_none(),
+        format!("{dropped} dropped as a bad cookie"),
+    );
 }

@@ -25,7 +25,10 @@ fn play(stage: &mut Stage<'_>) {
 
 /// A connection that the server closed first; its listener is gone too. Returns the client's socket, closed.
 fn closed_by_server(scene: &mut Scene<'_>, pair: Pair, reuse_address: bool) -> SocketId {
-    let options = TcpOptions { reuse_address, ..TcpOptions::default() };
+    let options = TcpOptions {
+        reuse_address,
+        ..TcpOptions::default()
+    };
     let listener = scene.listen_with(pair.server, SERVER, 5, options);
     let (c, s) = scene.open(pair.client, pair.server, listener, SERVER);
     scene.run_for(secs(1));
@@ -47,13 +50,30 @@ fn restart(stage: &mut Stage<'_>, before: bool, now: bool) {
     let (mut scene, pair) = stage.scene(title, pair);
     let (client, server) = (pair.client, pair.server);
     closed_by_server(&mut scene, pair, before);
-    let waiting = (scene.count(client, State::TimeWait), scene.count(server, State::TimeWait));
-    scene.equal("TIME-WAIT is at the server, since it closed first", waiting, (0, 1));
-    let id = scene.socket(server, TcpOptions { reuse_address: now, ..TcpOptions::default() });
+    let waiting = (
+        scene.count(client, State::TimeWait),
+        scene.count(server, State::TimeWait),
+    );
+    scene.equal(
+        "TIME-WAIT is at the server, since it closed first",
+        waiting,
+        (0, 1),
+    );
+    let id = scene.socket(
+        server,
+        TcpOptions {
+            reuse_address: now,
+            ..TcpOptions::default()
+        },
+    );
     let bound = scene.bind(server, id, SERVER);
     if !(before && now) {
         let in_use = Err(BindError::InUse(address(SERVER)));
-        scene.equal("bind fails with \"address already in use\" (EADDRINUSE)", bound, in_use);
+        scene.equal(
+            "bind fails with \"address already in use\" (EADDRINUSE)",
+            bound,
+            in_use,
+        );
         scene.run_for(secs(300));
         let later = scene.bind(server, id, SERVER);
         scene.equal("when TIME-WAIT is over bind succeeds", later, Ok(()));
@@ -92,7 +112,13 @@ fn same_port(stage: &mut Stage<'_>) {
     let listener = scene.listen(server, SERVER, 5);
     let mut ends = Vec::new();
     for _ in 0..2 {
-        let id = scene.socket(client, TcpOptions { reuse_address: true, ..TcpOptions::default() });
+        let id = scene.socket(
+            client,
+            TcpOptions {
+                reuse_address: true,
+                ..TcpOptions::default()
+            },
+        );
         let bound = scene.bind(client, id, "10.0.0.1:5000");
         scene.equal("the client binds port 5000", bound, Ok(()));
         scene.connect_socket(client, id, SERVER);
@@ -107,6 +133,15 @@ fn same_port(stage: &mut Stage<'_>) {
         scene.run_for(secs(1));
     }
     scene.equal("both connections came about", ends, vec![State::Established; 2]);
-    let reused = scene.log.changes(server).iter().filter(|(.., why)| *why == Transition::Reused).count();
-    scene.equal("the second SYN took over the entry in TIME-WAIT: its timestamp is newer", reused, 1);
+    let reused = scene
+        .log
+        .changes(server)
+        .iter()
+        .filter(|(.., why)| *why == Transition::Reused)
+        .count();
+    scene.equal(
+        "the second SYN took over the entry in TIME-WAIT: its timestamp is newer",
+        reused,
+        1,
+    );
 }
