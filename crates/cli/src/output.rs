@@ -76,7 +76,7 @@ pub struct Readers<W: Write> {
 }
 
 impl<W: Write> Readers<W> {
-    /// As the arguments ask. `files` are the capture's and the events', opened by [`Files::next`].
+    /// As the arguments ask. `files` are the capture's and the events', opened by [`Files::open_next`].
     pub fn new(
         output: W,
         cast: &Cast,
@@ -171,7 +171,7 @@ pub struct OpenFiles {
 }
 
 impl Files {
-    /// As the arguments ask. The first capture is made by [`Files::next`].
+    /// As the arguments ask. The first capture is made by [`Files::open_next`].
     ///
     /// # Errors
     /// If the events' file cannot be made.
@@ -191,7 +191,7 @@ impl Files {
     ///
     /// # Errors
     /// If one cannot be made.
-    pub fn next(&mut self) -> Result<OpenFiles, Failure> {
+    pub fn open_next(&mut self) -> Result<OpenFiles, Failure> {
         self.networks += 1;
         let pcap = match &self.pcap {
             None => None,

@@ -52,6 +52,14 @@ pub fn scenario<W: Write>(args: &RunArgs, output: W) -> Outcome {
         );
         return Err(Failure::new(Code::Usage, text));
     }
+    play(&chosen, args, output)
+}
+
+/// As [`scenario`], with these.
+///
+/// # Errors
+/// If a file or the output fails.
+pub fn play<W: Write>(chosen: &[&Scenario], args: &RunArgs, output: W) -> Outcome {
     let mut show = Show {
         out: Shared::new(output),
         style: args.view.style(),
@@ -61,7 +69,7 @@ pub fn scenario<W: Write>(args: &RunArgs, output: W) -> Outcome {
         failed: None,
     };
     let (mut claims, mut not_held) = (0, Vec::new());
-    for scenario in &chosen {
+    for scenario in chosen {
         show.heading(&format!("{}: {}", scenario.name, scenario.about));
         let checks = scenario.run(args.seed, &mut show);
         claims += checks.len();
@@ -138,7 +146,10 @@ fn bad() -> Style {
 
 /// The few characters that stand outside ASCII in claims.
 fn plain(text: &str) -> String {
-    text.replace('✓', "+").replace('✗', "x").replace('→', "->")
+    text.replace('✓', "+")
+        .replace('✗', "x")
+        .replace('→', "->")
+        .replace('·', "|")
 }
 
 impl<W: Write> Audience for Show<W> {
@@ -148,7 +159,7 @@ impl<W: Write> Audience for Show<W> {
         if self.failed.is_some() {
             return;
         }
-        let files = self.files.next();
+        let files = self.files.open_next();
         let readers =
             files.and_then(|files| Readers::new(self.out.clone(), cast, self.style, self.quiet, files));
         match readers {
@@ -175,7 +186,7 @@ impl<W: Write> Audience for Show<W> {
         };
         let seen = match check.seen.is_empty() {
             true => String::new(),
-            false => format!(": {}", check.seen),
+            false => format!(" · {}", check.seen),
         };
         match check.correction {
             None => self.line(style, &format!("  {mark} {}{seen}", check.claim)),

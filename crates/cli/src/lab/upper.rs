@@ -73,7 +73,7 @@ where
         &net.world.cast(),
         args.view.style(),
         args.view.quiet,
-        files.next()?,
+        files.open_next()?,
     )?;
     let needed = readers.is_needed();
     let readers = Shared::new(Some(readers));

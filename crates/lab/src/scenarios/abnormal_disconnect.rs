@@ -9,7 +9,7 @@ use crate::secs;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "abnormal-disconnect",
-    about: "a reset, a peer that stops reading, and a program that takes the end of the stream for a message",
+    about: "a client that breaks off, one that sends after the end, and a server that takes the end for a message",
     play,
 };
 

@@ -52,13 +52,13 @@ fn three_segments(stage: &mut Stage<'_>) {
     scene.check("3: ACK=1, seq=x+1, ack=y+1", right, seen);
     let walk = scene.log.walk(client);
     scene.check(
-        "the client: CLOSED, SYN-SENT, ESTABLISHED",
+        "the client passes SYN-SENT",
         walk == "CLOSED → SYN-SENT → ESTABLISHED",
         walk,
     );
     let walk = scene.log.walk(server);
     let right = walk.ends_with("SYN-RECEIVED → ESTABLISHED");
-    scene.check("the server: LISTEN, SYN-RECEIVED, ESTABLISHED", right, &walk);
+    scene.check("the server passes SYN-RECEIVED", right, &walk);
     let spelt = State::Established.to_string();
     scene.correct(
         "W-14",
@@ -207,7 +207,7 @@ fn by_hand(stage: &mut Stage<'_>) {
         "a SYN carries no data",
         "it may: the data is delivered when the connection is established, not before (RFC 9293 section 3.10.7.2)",
         before == 0 && text(5001) == "early",
-        format!("{taken} of 5 octets were acknowledged with the SYN; read afterwards: {:?}", text(5001)),
+        format!("{taken} of its 5 octets were acknowledged at once; read from the established connection: {:?}", text(5001)),
     );
     scene.correct(
         "W-12",

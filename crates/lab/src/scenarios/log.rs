@@ -181,7 +181,7 @@ pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
         .join(", ")
 }
 
-/// A cause in words.
-pub(super) fn words(cause: Option<Cause>) -> String {
-    cause.map_or("nothing".to_string(), |cause| cause.to_string())
+/// A value, or that there is none.
+pub(super) fn or_nothing<T: ToString>(value: Option<T>) -> String {
+    value.map_or("nothing".to_string(), |value| value.to_string())
 }

@@ -45,6 +45,10 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// A scenario of one's own.
+    pub const fn new(name: &'static str, about: &'static str, play: fn(&mut Stage<'_>)) -> Scenario {
+        Scenario { name, about, play }
+    }
     /// Plays it before `audience`; all chance comes from `seed`. Returns what it claimed, in order.
     pub fn run(&self, seed: u64, audience: &mut dyn Audience) -> Vec<Check> {
         let mut stage = Stage::new(seed, audience);

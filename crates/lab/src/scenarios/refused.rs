@@ -48,7 +48,7 @@ fn nobody_listens(stage: &mut Stage<'_>) {
     );
     let walk = scene.log.walk(client);
     scene.check(
-        "the client: SYN-SENT, CLOSED",
+        "the client passes SYN-SENT and is CLOSED again",
         walk == "CLOSED → SYN-SENT → CLOSED",
         walk,
     );

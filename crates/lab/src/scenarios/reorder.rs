@@ -1,6 +1,7 @@
 //! Segments overtake each other, and come twice.
 
 use sockeye_stack::RecvError;
+use sockeye_stack::tcp::TcpOptions;
 use sockeye_stack::trace::{AckCause, Cause, DropReason};
 
 use super::Scenario;
@@ -25,8 +26,10 @@ fn overtaking(stage: &mut Stage<'_>) {
     let (c, s) = scene.open(client, server, listener, "10.0.0.2:8000");
     scene.run_for(secs(1));
     let began = scene.log.sent(server).len();
-    let mut options = sockeye_stack::tcp::TcpOptions::default();
-    options.nodelay = true;
+    let options = TcpOptions {
+        nodelay: true,
+        ..TcpOptions::default()
+    };
     let now = scene.now();
     if let Ok(mut socket) = scene.world.stack(client).tcp(now, c) {
         socket.set_options(options);

@@ -6,7 +6,7 @@ use sockeye_stack::{ConnectionError, RecvError};
 use sockeye_view::LinkLoss;
 
 use super::Scenario;
-use super::log::{gaps, list, words};
+use super::log::{gaps, list, or_nothing};
 use super::stage::{Stage, pair};
 use crate::packet::Packet;
 use crate::{mbit, secs};
@@ -50,7 +50,7 @@ fn timeout(stage: &mut Stage<'_>) {
     scene.check(
         "it is sent twice, the second time because the RTO is over",
         right && data.len() == 2,
-        words(again),
+        or_nothing(again),
     );
     let waited = data.get(1).map(|seg| seg.at - data[0].at);
     scene.check(

@@ -28,7 +28,7 @@ fn play(stage: &mut Stage<'_>) {
         let walk = scene.log.walk(host);
         let right = walk.ends_with("ESTABLISHED → FIN-WAIT-1 → CLOSING → TIME-WAIT → CLOSED");
         scene.check(
-            &format!("{name}: FIN-WAIT-1, CLOSING, TIME-WAIT, CLOSED"),
+            &format!("{name} passes FIN-WAIT-1, CLOSING and TIME-WAIT"),
             right,
             walk,
         );

@@ -30,11 +30,7 @@ fn play(stage: &mut Stage<'_>) {
     for (host, name) in [(a, "the left end"), (b, "the right end")] {
         let walk = scene.log.walk(host);
         let right = walk == "CLOSED → SYN-SENT → SYN-RECEIVED → ESTABLISHED";
-        scene.check(
-            &format!("{name}: SYN-SENT, SYN-RECEIVED, ESTABLISHED"),
-            right,
-            walk,
-        );
+        scene.check(&format!("{name} passes SYN-SENT and SYN-RECEIVED"), right, walk);
         let sent = scene.log.sent(host);
         let right =
             sent.iter().filter(|s| s.is(Flags::SYN)).count() == 1 && sent.iter().any(|s| s.is(SYN_ACK));

@@ -117,7 +117,7 @@ impl Scene<'_> {
         self.checks.push(Check {
             claim: claim.into(),
             held,
-            seen: seen.to_string(),
+            seen: bare(&seen.to_string()),
             correction: None,
         });
     }
@@ -144,7 +144,7 @@ impl Scene<'_> {
         self.checks.push(Check {
             claim: right.into(),
             held,
-            seen: seen.to_string(),
+            seen: bare(&seen.to_string()),
             correction,
         });
     }
@@ -435,6 +435,31 @@ impl Drop for Scene<'_> {
     }
 }
 
+/// Text with values in it, without what only a programmer needs: `Some(Refused)` is `Refused`, `Ok(())` is `done`.
+fn bare(text: &str) -> String {
+    let start = ["Some(", "Ok(", "Err("]
+        .iter()
+        .filter_map(|open| Some((text.find(open)?, open.len())))
+        .min();
+    let Some((start, len)) = start else {
+        return if text == "()" {
+            String::new()
+        } else {
+            text.replace("()", "done")
+        };
+    };
+    let (before, inside) = (&text[..start], &text[start + len..]);
+    let mut depth = 1;
+    let end = inside.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    match end {
+        Some(end) => bare(&format!("{before}{}{}", &inside[..end], &inside[end + 1..])),
+        None => text.to_string(),
+    }
+}
+
 /// An address and port.
 ///
 /// # Panics
@@ -463,4 +488,26 @@ pub(super) struct Pair {
     pub(super) client: NodeId,
     pub(super) server: NodeId,
     pub(super) link: crate::world::LinkId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare;
+
+    #[test]
+    fn values_lose_their_wrappers() {
+        for (text, expected) in [
+            ("Ok(())", ""),
+            ("Some(Refused)", "Refused"),
+            (
+                "Err(Connection(Reset)), then Some(3)",
+                "Connection(Reset), then 3",
+            ),
+            ("(Ok(()), Err(WouldBlock))", "(done, WouldBlock)"),
+            ("seq=x+Some(9), ack=x+Some(10)", "seq=x+9, ack=x+10"),
+            ("broken Some(", "broken Some("),
+        ] {
+            assert_eq!(bare(text), expected);
+        }
+    }
 }
