@@ -48,8 +48,11 @@ fn the_same_seed_shows_the_same_bytes_and_another_shows_others() {
 #[test]
 fn a_claim_that_does_not_hold_is_told_and_counts() {
     fn wrong(stage: &mut Stage<'_>) {
-        let (mut scene, host) =
-            stage.scene("A lonely host", |world| world.host("host").ip("10.0.0.1/24").id());
+        let (mut scene, host) = stage.scene("A host and nobody", |world| {
+            let (host, nobody) = (world.host("host").ip("10.0.0.1/24").id(), world.raw("nobody"));
+            world.link(host, nobody);
+            host
+        });
         scene.equal("two and two", 2 + 2, 4);
         scene.correct("W-00", "it rains", "the sun shines", false, "clouds");
         let listener = scene.listen(host, "10.0.0.1:80", 5);
