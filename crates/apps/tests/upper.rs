@@ -150,6 +150,10 @@ fn a_conversation_ends_with_q_or_with_the_input() {
                 (expected, ending)
             );
         }
+        let served = serve(Settings::default()).await;
+        let client = Client::connect(&Net::os(), served.address).await.unwrap();
+        let gbk = talk(client, BufReader::new(&b"\xc4\xe3\xba\xc3\n"[..]), Vec::new()).await;
+        assert_eq!(gbk.unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(is_quit("Q") && is_quit(" q\r") && !is_quit("quit"));
     });
 }

@@ -77,6 +77,13 @@ impl Failure {
             _ => Failure::new(Code::Input, format!("cannot write the output: {error}")),
         }
     }
+    /// Standard input, or what stands for it, failed.
+    pub fn input(error: &io::Error) -> Failure {
+        Failure::new(
+            Code::Input,
+            format!("cannot read the input: {error}; send lines of text in UTF-8"),
+        )
+    }
     /// A connection failed.
     pub fn network(doing: &str, error: &io::Error) -> Failure {
         use io::ErrorKind as Kind;

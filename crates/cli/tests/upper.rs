@@ -192,6 +192,34 @@ fn a_closed_output_ends_quietly() {
 }
 
 #[test]
+fn errors_of_the_streams_are_not_the_network_s() {
+    let gbk = upper(
+        &args("--quiet"),
+        None,
+        Cursor::new(b"\xc4\xe3\xba\xc3\n"),
+        Page::default(),
+    )
+    .unwrap_err();
+    assert_eq!(gbk.code(), Code::Input);
+    assert!(gbk.text().unwrap().contains("UTF-8"), "{gbk:?}");
+    /// Takes what is the diagram's, and then fails as a full disk does.
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            match buf {
+                b"PYTHON" => Err(io::ErrorKind::StorageFull.into()),
+                _ => Ok(buf.len()),
+            }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let full = upper(&args(""), None, Cursor::new(TEXT), Full).unwrap_err();
+    assert_eq!(full.code(), Code::Input);
+}
+
+#[test]
 fn wrong_values_say_what_is_accepted() {
     for (words, accepted) in [
         ("--loss 5x", "5% or a fraction like 0.05"),

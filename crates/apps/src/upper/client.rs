@@ -111,20 +111,22 @@ pub fn is_quit(line: &str) -> bool {
 /// input; then the connection is closed in good order. Lines with nothing in them are not sent.
 ///
 /// # Errors
-/// What ended the connection, or what failed with input or output.
+/// `InvalidInput` for a line that is not UTF-8; what ended the connection, or what failed with input or output.
 pub async fn talk<R, W>(client: Client, mut input: R, mut output: W) -> io::Result<Ending>
 where
     R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let mut client = client;
-    let mut line = String::new();
+    let mut line = Vec::new();
     let ending = loop {
         line.clear();
-        if input.read_line(&mut line).await? == 0 {
+        if input.read_until(b'\n', &mut line).await? == 0 {
             break Ending::EndOfInput;
         }
-        let text = line.trim_end_matches(['\n', '\r']);
+        let text = std::str::from_utf8(&line)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a line of the input is not UTF-8"))?;
+        let text = text.trim_end_matches(['\n', '\r']);
         if is_quit(text) {
             break Ending::Quit;
         }

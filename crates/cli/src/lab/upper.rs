@@ -1,5 +1,6 @@
 //! `sockeye lab upper`: lines from a person to an upper-casing server, over a network of the person's choice.
 
+use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -206,11 +207,38 @@ async fn converse<R: BufRead + Send + Unpin, W: Write + Send + Unpin>(
     let connected =
         connected.map_err(|error| Failure::network("the client cannot connect to server:8000", &error))?;
     let ended = talk(connected, BufReader::new(input), answers).await;
-    ended.map(drop).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe if error.raw_os_error().is_none() => Failure::output(&error),
-        _ => Failure::network("the conversation with server:8000 failed", &error),
-    })
+    ended.map(drop).map_err(
+        |error| match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(Stream::Input(error)) => Failure::input(error),
+            Some(Stream::Output(error)) => Failure::output(error),
+            None if error.kind() == io::ErrorKind::InvalidInput => Failure::input(&error),
+            None => Failure::network("the conversation with server:8000 failed", &error),
+        },
+    )
 }
+
+/// An error of a standard stream, so that it is not taken for one of the network.
+#[derive(Debug)]
+enum Stream {
+    Input(io::Error),
+    Output(io::Error),
+}
+impl Stream {
+    fn input(error: io::Error) -> io::Error {
+        io::Error::other(Stream::Input(error))
+    }
+    fn output(error: io::Error) -> io::Error {
+        io::Error::other(Stream::Output(error))
+    }
+}
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stream::Input(error) | Stream::Output(error) => error.fmt(f),
+        }
+    }
+}
+impl std::error::Error for Stream {}
 
 /// Whether no connection is left here, in whatever state.
 fn is_quiet(world: &mut World, host: NodeId) -> bool {
@@ -270,10 +298,12 @@ impl<R: BufRead, W: Write> Lines<R, W> {
             readers.flush();
         }
         if let Some(prompt) = self.prompt {
-            self.out.write_all(prompt.as_bytes())?;
-            self.out.flush()?;
+            self.out.write_all(prompt.as_bytes()).map_err(Stream::output)?;
+            self.out.flush().map_err(Stream::output)?;
         }
-        self.input.read_until(b'\n', &mut self.rest)?;
+        self.input
+            .read_until(b'\n', &mut self.rest)
+            .map_err(Stream::input)?;
         if let Some(lab) = &self.told {
             let line = String::from_utf8_lossy(&self.rest);
             let line = line.trim_end_matches(['\n', '\r']);
@@ -314,10 +344,10 @@ impl<W: Write + Unpin> AsyncWrite for Answers<W> {
         if let Some(readers) = &mut *this.readers.lock() {
             readers.flush();
         }
-        Poll::Ready(this.out.write(text))
+        Poll::Ready(this.out.write(text).map_err(Stream::output))
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.get_mut().out.flush())
+        Poll::Ready(self.get_mut().out.flush().map_err(Stream::output))
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
