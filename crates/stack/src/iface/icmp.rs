@@ -12,7 +12,7 @@ use crate::InterfaceId;
 use crate::frame::{Frame, Payload};
 use crate::trace::{Cause, DropReason};
 use crate::wire::checksum::{Sum, sum};
-use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, protocol};
+use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, ipv6_extension, protocol};
 
 /// The packet that an error is to be about.
 pub(super) struct Offender<'a> {
@@ -39,6 +39,42 @@ impl<'a> Offender<'a> {
             at: facts.at,
         }
     }
+}
+
+impl Offender<'_> {
+    /// Whether it is an ICMP error itself, or a redirect (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e.1)).
+    fn is_icmp_error(&self) -> bool {
+        let packet = self.frame.front().get(self.network..).unwrap_or_default();
+        let upper = match self.source {
+            IpAddr::V4(_) => Some((self.protocol, self.at - self.network)),
+            IpAddr::V6(_) => upper_v6(packet),
+        };
+        let Some((protocol, at)) = upper else { return true };
+        let kind = packet.get(at).copied();
+        match protocol {
+            protocol::ICMPV4 => !matches!(kind, Some(0 | 8 | 9 | 10 | 13..=18)),
+            protocol::ICMPV6 => kind.is_none_or(|k| k < 128 || k == 137),
+            _ => false,
+        }
+    }
+}
+
+/// The upper protocol of an IPv6 packet whose extension headers may be what is wrong with it, and where it starts. `None`
+/// where it cannot be told: then nothing is answered.
+fn upper_v6(packet: &[u8]) -> Option<(u8, usize)> {
+    let (mut next, mut at) = (*packet.get(6)?, ipv6::HEADER_LEN);
+    for _ in 0..=ipv6_extension::MAX_HEADERS {
+        let len = match next {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+                (usize::from(*packet.get(at + 1)?) + 1) * 8
+            }
+            protocol::FRAGMENT => ipv6_extension::FRAGMENT_LEN,
+            _ => return Some((next, at)),
+        };
+        next = *packet.get(at)?;
+        at += len;
+    }
+    None
 }
 
 /// What is wrong with it.
@@ -96,13 +132,7 @@ impl IpLayer {
         if nobody || (about.to_many && !even_to_many) {
             return;
         }
-        let kind = about.frame.front().get(about.at).copied();
-        let is_error = match about.protocol {
-            protocol::ICMPV4 => !matches!(kind, Some(0 | 8 | 9 | 10 | 13..=18)),
-            protocol::ICMPV6 => kind.is_none_or(|k| k < 128 || k == 137),
-            _ => false,
-        };
-        if is_error {
+        if about.is_icmp_error() {
             return;
         }
         if !self

@@ -246,6 +246,14 @@ mod tests {
         assert_eq!(p.lookup(&with), Some(3));
         assert_eq!(p.lookup(&pair("192.0.2.1:9", from)), None);
         assert!(p.is_taken(9, &bound(5, "192.0.2.1")));
+        let wide = pair("192.0.2.5:10", "192.0.2.7:5");
+        p.bind(10, bound(8, "0.0.0.0"));
+        assert!(p.is_taken(10, &bound(5, "192.0.2.1")));
+        p.connect(8, wide);
+        assert!(!p.is_taken(10, &bound(5, "192.0.2.1")));
+        p.disconnect(8, wide, "0.0.0.0".parse().unwrap());
+        assert!(p.is_taken(10, &bound(5, "192.0.2.1")));
+        p.unbind(10, 8);
         p.disconnect(3, with, "192.0.2.1".parse().unwrap());
         assert_eq!(p.lookup(&pair("192.0.2.1:9", from)), Some(3));
         p.unbind(9, 3);

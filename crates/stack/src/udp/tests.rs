@@ -435,6 +435,12 @@ fn queues_are_bounded_and_say_so() {
         b.stack.drops().count(DropReason::ReceiveQueueFull),
         (sent - read) as u64
     );
+    // What was read makes room again.
+    for _ in 0..read {
+        a.send(client, &[0; 1000], "192.0.2.2:9").unwrap();
+    }
+    exchange(&mut a, &mut b);
+    assert_eq!(core::iter::from_fn(|| b.read(server)).count(), read);
 }
 
 #[test]

@@ -169,3 +169,42 @@ fn groups_decide_what_comes_in() {
         assert!(matches!(a.receive_on(InterfaceId::LOOPBACK, frame), Some(Inbound::Udp(p)) if p.to_many));
     }
 }
+
+/// RFC 3810 section 5.1: without a router alert, a query is no query.
+#[test]
+fn mld_wants_a_router_alert() {
+    for alert in [true, false] {
+        let mut h = ethernet_host();
+        let (s, d) = ("fe80::9".parse().unwrap(), mld::ALL_NODES);
+        let mut message = [0; 28];
+        mld::emit_query(core::net::Ipv6Addr::UNSPECIFIED, 1000, 2, 125, &mut message);
+        icmpv6::fill_checksum(s, d, &mut message);
+        let extra = if alert { 8 } else { 0 };
+        let mut out = vec![0; 54 + extra];
+        let link = ethernet::Header {
+            destination: ethernet::multicast_v6(d),
+            source: PEER_MAC,
+            ethertype: ethernet::IPV6,
+            vlan: None,
+        };
+        ethernet::emit(&link, &mut out);
+        let header = ipv6::Header {
+            hop_limit: 1,
+            ..ipv6::Header::new(s, d, if alert { 0 } else { 58 }, extra + 28)
+        };
+        ipv6::emit(&header, &mut out[14..]);
+        if alert {
+            ipv6_extension::emit_router_alert(58, &mut out[54..]);
+        }
+        out.extend(message);
+        h.receive(out);
+        h.pass(Duration::from_secs(2));
+        let sent = h.all_sent();
+        assert_eq!(sent.len(), usize::from(alert));
+        let group = "ff02::1:ff00:1".parse().unwrap();
+        assert!(
+            sent.iter()
+                .all(|s| records_v6(&s.0) == [(RecordKind::IsExclude, group)])
+        );
+    }
+}

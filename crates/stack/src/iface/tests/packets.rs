@@ -437,3 +437,54 @@ fn unknown_options_follow_their_action_bits() {
         assert_eq!(h.sent().is_some(), tells, "{kind:#x}");
     }
 }
+
+/// A device vouches for frames, so for fragments; nobody has seen the datagram's own checksum.
+#[test]
+fn a_reassembled_datagram_is_verified_though_its_frames_were() {
+    for to in ["192.0.2.1", "2001:db8::1"] {
+        let mut h = ip_host();
+        let mut peer = Host::new(
+            InterfaceConfig::ip("tun0", 1280)
+                .address(PEER, 24)
+                .address(IpAddr::from(v6(9)), 64),
+        );
+        peer.send_udp(to, 3000);
+        peer.send_udp(to, 30);
+        let seen = RxMeta {
+            checksum_verified: true,
+            gro_size: 0,
+        };
+        let mut got = Vec::new();
+        for (part, _) in peer.all_sent() {
+            got.extend(h.with(|l, env| l.receive(env, ETH, part.into(), seen)));
+        }
+        let verified: Vec<bool> = got.into_iter().map(|i| udp(Some(i)).checksum_verified).collect();
+        assert_eq!(verified, [false, true]);
+    }
+}
+
+/// RFC 4443 section 2.4 (e.1): not even where the options are wrong, or the rest does not come.
+#[test]
+fn errors_are_never_answered() {
+    for (kind, answered) in [(1, false), (128, true)] {
+        let mut h = ip_host();
+        let mut p = udp_v6(v6(9), v6(1), b"hello, hello");
+        // An unknown option that asks for an answer, in front of an ICMPv6 message.
+        p.splice(40..40, [58, 0, 0x9e, 0, 1, 2, 0, 0]);
+        p[6] = 60;
+        p[5] += 8;
+        p[48] = kind;
+        h.receive(p);
+        assert_eq!(h.sent().is_some(), answered);
+
+        let mut p = udp_v6(v6(9), v6(1), b"hello, hello....");
+        p.splice(40..40, [58, 0, 0, 1, 1, 2, 3, 4]);
+        p[6] = 44;
+        p[5] += 8;
+        p[48] = kind;
+        h.receive(p);
+        h.pass(Duration::from_secs(61));
+        assert_eq!(h.drops(DropReason::FragmentTimeout), 1);
+        assert_eq!(h.sent().is_some(), answered);
+    }
+}
