@@ -464,7 +464,10 @@ impl<'a> TcpSocket<'a> {
             Some(Slot::SynSent(opening)) => {
                 // The port is counted with the flag that it was taken with.
                 let reuse_address = opening.options.reuse_address;
-                opening.options = TcpOptions { reuse_address, ..options };
+                opening.options = TcpOptions {
+                    reuse_address,
+                    ..options
+                };
             }
             Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
             None => {}
