@@ -14,8 +14,8 @@ use crate::values;
 
 /// TCP and UDP that you can see through.
 ///
-/// A complete TCP/IP stack that runs in this process, on a virtual network and on virtual time, and says of every
-/// segment why it was sent.
+/// A complete TCP/IP stack that runs in this process, on a virtual network and on virtual time, and says of
+/// every segment why it was sent.
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100, args_override_self = true)]
 pub struct Args {
@@ -76,7 +76,8 @@ pub struct UpperArgs {
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub rate: Option<u64>,
     /// Largest IP packet in octets.
-    #[arg(long, value_name = "OCTETS", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(68..=65535))]
+    #[arg(long, value_name = "OCTETS", default_value_t = 1500)]
+    #[arg(value_parser = clap::value_parser!(u32).range(68..=65535))]
     pub mtu: u32,
     /// All chance comes from this number: the same seed gives the same run, to the byte.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -116,8 +117,8 @@ pub struct ViewArgs {
     /// No diagram: answers or verdicts only.
     #[arg(long, short)]
     pub quiet: bool,
-    /// Write a capture for Wireshark, with the cause of each frame as its comment. Further networks of one scenario go
-    /// to files with -2, -3 ... in their names.
+    /// Write a capture for Wireshark, with the cause of each frame as its comment. Further networks of one
+    /// scenario go to files with -2, -3 ... in their names.
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Write all events as lines of JSON.
@@ -136,7 +137,8 @@ pub struct ViewArgs {
     #[arg(long)]
     pub ascii: bool,
     /// Columns of the diagram.
-    #[arg(long, value_name = "COLUMNS", default_value_t = 110, value_parser = clap::value_parser!(u16).range(60..=400))]
+    #[arg(long, value_name = "COLUMNS", default_value_t = 110)]
+    #[arg(value_parser = clap::value_parser!(u16).range(60..=400))]
     pub width: u16,
 }
 

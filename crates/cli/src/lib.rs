@@ -1,7 +1,7 @@
 //! The `sockeye` command as a library, so that tests call what the command calls.
 //!
-//! Answers, diagrams and verdicts go to standard output, errors to standard error as `sockeye: what, where, what to do`.
-//! Exit codes are [`exit::Code`]'s.
+//! Answers, diagrams and verdicts go to standard output, errors to standard error as `sockeye: what, where,
+//! what to do`. Exit codes are [`exit::Code`]'s.
 #![forbid(unsafe_code)]
 
 pub mod args;

@@ -65,8 +65,8 @@ impl<W: Write> Write for Shared<W> {
     }
 }
 
-/// The readers of one network's records. An error is kept for [`Readers::finish`]: those who tell records cannot wait
-/// for one to be mended.
+/// The readers of one network's records. An error is kept for [`Readers::finish`]: those who tell records
+/// cannot wait for one to be mended.
 #[derive(Debug)]
 pub struct Readers<W: Write> {
     ladder: Option<Ladder<W>>,

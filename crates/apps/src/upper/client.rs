@@ -24,7 +24,8 @@ impl Client {
     /// `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, or that the name is unknown.
     pub async fn connect(net: &Net, server: impl ToSocketAddrs) -> io::Result<Client> {
         let stream = TcpStream::connect(net, server).await?;
-        // A line is asked and its answer awaited: there is nothing to gather, and Nagle's rule would only wait.
+        // A line is asked and its answer awaited: there is nothing to gather, and Nagle's rule would only
+        // wait.
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         Ok(Client {
@@ -39,14 +40,15 @@ impl Client {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.write.local_addr()
     }
-    /// Sends a line and waits for its answer. Its newline goes with it, so that even an empty line has something to
-    /// send and to answer, and nobody waits for ever.
+    /// Sends a line and waits for its answer. Its newline goes with it, so that even an empty line has
+    /// something to send and to answer, and nobody waits for ever.
     ///
-    /// Sending and receiving go on together: an answer longer than all buffers on the way would otherwise stop both.
+    /// Sending and receiving go on together: an answer longer than all buffers on the way would otherwise
+    /// stop both.
     ///
     /// # Errors
-    /// `InvalidInput` for a line with a newline in it, `UnexpectedEof` if the server closed, `InvalidData` if what
-    /// comes cannot be the answer, and what ended the connection.
+    /// `InvalidInput` for a line with a newline in it, `UnexpectedEof` if the server closed, `InvalidData` if
+    /// what comes cannot be the answer, and what ended the connection.
     pub async fn ask(&mut self, line: &str) -> io::Result<String> {
         if line.contains('\n') {
             return Err(io::Error::new(
@@ -107,11 +109,12 @@ pub fn is_quit(line: &str) -> bool {
     line.trim().eq_ignore_ascii_case("q")
 }
 
-/// A conversation: each line of `input` is asked, each answer written to `output` as a line, until `Q` or the end of the
-/// input; then the connection is closed in good order. Lines with nothing in them are not sent.
+/// A conversation: each line of `input` is asked, each answer written to `output` as a line, until `Q` or the
+/// end of the input; then the connection is closed in good order. Lines with nothing in them are not sent.
 ///
 /// # Errors
-/// `InvalidInput` for a line that is not UTF-8; what ended the connection, or what failed with input or output.
+/// `InvalidInput` for a line that is not UTF-8; what ended the connection, or what failed with input or
+/// output.
 pub async fn talk<R, W>(client: Client, mut input: R, mut output: W) -> io::Result<Ending>
 where
     R: AsyncBufRead + Unpin,

@@ -1,8 +1,8 @@
 //! Upper-casing: text goes to the server and comes back in capitals.
 //!
-//! TCP carries octets without boundaries, so two things are agreed on. Text is UTF-8, and a character that comes in two
-//! reads is kept whole. A line ends with a newline; the server need not know, since capitals neither make nor lose one,
-//! and the client knows by it that its answer is complete.
+//! TCP carries octets without boundaries, so two things are agreed on. Text is UTF-8, and a character that
+//! comes in two reads is kept whole. A line ends with a newline; the server need not know, since capitals
+//! neither make nor lose one, and the client knows by it that its answer is complete.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {

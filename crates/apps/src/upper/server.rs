@@ -18,7 +18,8 @@ use super::Uppercase;
 pub struct Settings {
     /// Complete connections that may wait: the argument of `listen`.
     pub backlog: u32,
-    /// Clients served at once. The others wait in the accept queue, and are served in the order in which they came.
+    /// Clients served at once. The others wait in the accept queue, and are served in the order in which they
+    /// came.
     pub clients: usize,
     /// Octets of one read.
     pub buffer: usize,
@@ -77,8 +78,8 @@ fn tell(to: &Tell, event: Event) {
 }
 
 impl Server {
-    /// Listens at the first address of `address` that can be bound, with address reuse set, so that it can be started
-    /// again at once.
+    /// Listens at the first address of `address` that can be bound, with address reuse set, so that it can be
+    /// started again at once.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, or that the name is unknown.
@@ -99,8 +100,8 @@ impl Server {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
-    /// Serves until the listener itself fails. What becomes of one client is told and never ends the server: neither a
-    /// close in good order, nor a reset.
+    /// Serves until the listener itself fails. What becomes of one client is told and never ends the server:
+    /// neither a close in good order, nor a reset.
     ///
     /// # Errors
     /// Those of the operating system's `accept` that do not concern a single connection.
@@ -143,8 +144,8 @@ fn listen(net: &Net, address: SocketAddr, backlog: u32) -> io::Result<TcpListene
     socket.listen(backlog)
 }
 
-/// One client, until it closes. An empty read is the end of the stream and nothing else: who takes it for an empty
-/// message and goes on reading never stops.
+/// One client, until it closes. An empty read is the end of the stream and nothing else: who takes it for an
+/// empty message and goes on reading never stops.
 async fn serve(mut stream: TcpStream, peer: SocketAddr, buffer: usize, to: &Tell) -> io::Result<()> {
     let mut upper = Uppercase::new();
     let (mut octets, mut answer) = (vec![0; buffer.max(1)], Vec::new());

@@ -2,8 +2,8 @@
 
 use std::str;
 
-/// Puts a stream of UTF-8 into capitals, piece by piece. A character cut in two by the end of a piece waits for its
-/// rest, which is three octets at most. Octets that are no UTF-8 pass as they are.
+/// Puts a stream of UTF-8 into capitals, piece by piece. A character cut in two by the end of a piece waits
+/// for its rest, which is three octets at most. Octets that are no UTF-8 pass as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Uppercase {
     /// The beginning of a character, from the end of the last piece.

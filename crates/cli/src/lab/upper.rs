@@ -44,8 +44,9 @@ pub struct Summary {
     pub end: Instant,
 }
 
-/// Client and server on one link; each line of `input` is asked, each answer written to `output`, with the diagram
-/// around them unless it is to be quiet. Reads of `input` may block: the world stands still meanwhile.
+/// Client and server on one link; each line of `input` is asked, each answer written to `output`, with the
+/// diagram around them unless it is to be quiet. Reads of `input` may block: the world stands still
+/// meanwhile.
 ///
 /// # Errors
 /// The first thing that failed: the connection, a file, the output.

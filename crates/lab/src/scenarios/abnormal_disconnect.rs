@@ -9,7 +9,7 @@ use crate::secs;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "abnormal-disconnect",
-    about: "a client that breaks off, one that sends after the end, and a server that takes the end for a message",
+    about: "clients that break off or send after the end, and a server that takes the end for a message",
     play,
 };
 
@@ -132,7 +132,7 @@ fn end_is_no_message(stage: &mut Stage<'_>) {
     scene.correct(
         "W-59",
         "\"except Exception: break\" survives every way in which a client goes",
-        "a close in good order raises nothing: read and write of nothing succeed for ever; test for the empty read",
+        "a close in good order raises nothing: reads and writes of nothing succeed for ever; test for it",
         empty == 1000 && failed == 0 && scene.now() == before,
         format!("{empty} of 1000 reads were empty, {failed} of 1000 writes failed, and no time passed"),
     );

@@ -5,7 +5,7 @@ use sockeye_stack::tcp::{Flags, State};
 
 use super::Scenario;
 use super::log::list;
-use super::stage::{Stage, pair};
+use super::stage::{Pair, Scene, Stage, pair};
 use crate::{ms, secs};
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -35,7 +35,7 @@ fn play(stage: &mut Stage<'_>) {
     scene.correct(
         "W-43",
         "with listen(5) one client is served and five can queue",
-        "Linux asks whether the queue is over its limit, so it admits backlog+1: six complete before any accept()",
+        "the queue is full when it is *over* its limit, as on Linux: backlog+1 complete before any accept()",
         complete == 6 && established == 6,
         format!("{complete} of 10 complete at the server, {established} at the client"),
     );
@@ -47,7 +47,12 @@ fn play(stage: &mut Stage<'_>) {
         complete == 6 && half_open <= 4,
         format!("{complete} complete with n = 5, and {half_open} half open"),
     );
+    serve(&mut scene, pair, listener, &ids);
+}
 
+/// All clients in turn; `ids` are their sockets.
+fn serve(scene: &mut Scene<'_>, pair: Pair, listener: SocketId, ids: &[SocketId]) {
+    let (client, server) = (pair.client, pair.server);
     scene.note(
         server,
         "the server begins to accept, and serves one client at a time",

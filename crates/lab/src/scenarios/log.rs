@@ -87,6 +87,13 @@ impl Log {
         });
         received.collect()
     }
+    /// The segments that a host sent for this reason.
+    pub fn caused(&self, host: NodeId, cause: Cause) -> Vec<Seg> {
+        self.sent(host)
+            .into_iter()
+            .filter(|seg| seg.cause == Some(cause))
+            .collect()
+    }
     /// The changes of state at a host, of all its connections.
     pub fn changes(&self, host: NodeId) -> Vec<(Instant, State, State, Transition)> {
         let changes = self.of(host).filter_map(|(at, kind)| match kind {

@@ -1,7 +1,7 @@
 //! Scenarios: what TCP, UDP and IP do, shown on a small network and checked while it is shown.
 //!
-//! Each scenario builds its networks, lets things happen, and makes claims about what was observed. Where a well-known
-//! tutorial says otherwise, the claim is a correction: what the tutorial says, and what is right.
+//! Each scenario builds its networks, lets things happen, and makes claims about what was observed. Where a
+//! well-known tutorial says otherwise, the claim is a correction: what the tutorial says, and what is right.
 //!
 //! ```
 //! use sockeye_lab::scenarios;

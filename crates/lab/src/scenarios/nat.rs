@@ -4,7 +4,7 @@ use sockeye_stack::tcp::{State, TcpOptions};
 use sockeye_stack::udp::UdpOptions;
 
 use super::Scenario;
-use super::stage::{Stage, address};
+use super::stage::{Scene, Stage, address};
 use crate::nat::NatConfig;
 use crate::world::{NodeId, World};
 use crate::{ms, secs};
@@ -43,7 +43,15 @@ fn build(world: &mut World) -> Place {
 }
 
 fn play(stage: &mut Stage<'_>) {
-    let (mut scene, Place { inside, server }) = stage.scene("Two private networks behind one NAT", build);
+    let (mut scene, place) = stage.scene("Two private networks behind one NAT", build);
+    from_inside(&mut scene, &place);
+    from_outside(&mut scene, &place);
+    datagrams(&mut scene, &place);
+}
+
+/// Both hosts connect, from the same port.
+fn from_inside(scene: &mut Scene<'_>, place: &Place) {
+    let (inside, server) = (place.inside, place.server);
     let listener = scene.listen(server, "203.0.113.9:80", 5);
     let mut seen = Vec::new();
     let mut served = Vec::new();
@@ -87,7 +95,11 @@ fn play(stage: &mut Stage<'_>) {
         right,
         format!("{texts:?}"),
     );
+}
 
+/// The server tries to connect to the inside.
+fn from_outside(scene: &mut Scene<'_>, place: &Place) {
+    let (inside, server) = (place.inside, place.server);
     scene.note(
         server,
         "the outside begins: a port that nobody inside has used towards this one",
@@ -123,7 +135,11 @@ fn play(stage: &mut Stage<'_>) {
         state == State::Established,
         format!("{from:?}"),
     );
+}
 
+/// A question and its answer.
+fn datagrams(scene: &mut Scene<'_>, place: &Place) {
+    let (inside, server) = (place.inside, place.server);
     let question = scene.udp(inside[1], "192.168.2.2:7000", UdpOptions::default());
     let answerer = scene.udp(server, "203.0.113.9:53", UdpOptions::default());
     let _ = scene.send_to(inside[1], question, b"who am I?", "203.0.113.9:53");

@@ -238,8 +238,11 @@ fn giving_up(stage: &mut Stage<'_>) {
     scene.correct(
         "W-01",
         "a connection occupies the line between two computers",
-        "no line is taken: a connection is state at its two ends, and lives on at one of them with the cable cut",
+        "no line is taken: a connection is state at its two ends, and lives on at one with the cable cut",
         other == State::Established && scene.world.in_flight() == 0,
-        format!("{} frames on the link; the server still ESTABLISHED", scene.world.in_flight()),
+        format!(
+            "{} frames on the link; the server still ESTABLISHED",
+            scene.world.in_flight()
+        ),
     );
 }

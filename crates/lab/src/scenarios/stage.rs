@@ -93,8 +93,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// A network with somebody watching. Calls of applications take place at the present time; what they owe leaves as soon
-/// as time passes, if only by [`Scene::settle`].
+/// A network with somebody watching. Calls of applications take place at the present time; what they owe
+/// leaves as soon as time passes, if only by [`Scene::settle`].
 pub struct Scene<'s> {
     /// The network.
     pub world: World,
@@ -435,7 +435,8 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// Text with values in it, without what only a programmer needs: `Some(Refused)` is `Refused`, `Ok(())` is `done`.
+/// Text with values in it, without what only a programmer needs: `Some(Refused)` is `Refused`, `Ok(())` is
+/// `done`.
 fn bare(text: &str) -> String {
     let start = ["Some(", "Ok(", "Err("]
         .iter()

@@ -1,12 +1,12 @@
 //! A receiver that does not read.
 
-use sockeye_stack::SendError;
 use sockeye_stack::tcp::TcpOptions;
 use sockeye_stack::trace::{AckCause, Cause};
+use sockeye_stack::{Instant, SendError};
 
 use super::Scenario;
 use super::log::{gaps, list};
-use super::stage::{Stage, pair};
+use super::stage::{Pair, Scene, Stage, pair};
 use crate::secs;
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -64,42 +64,7 @@ fn play(stage: &mut Stage<'_>) {
             && blocked == Err(SendError::WouldBlock),
         format!("took {taken} of {}, then {then:?}", bytes.len()),
     );
-    let windows: Vec<u16> = scene
-        .log
-        .received(client)
-        .iter()
-        .map(|seg| seg.segment.window)
-        .collect();
-    scene.check(
-        "the server's window closes to 0",
-        windows.last() == Some(&0),
-        list(windows.iter().rev().take(3)),
-    );
-    let probes: Vec<_> = scene
-        .log
-        .sent(client)
-        .into_iter()
-        .filter(|seg| matches!(seg.cause, Some(Cause::WindowProbe(_))))
-        .collect();
-    let spans = gaps(&probes.iter().map(|seg| seg.at).collect::<Vec<_>>());
-    scene.check(
-        "the client probes the closed window (MUST-36)",
-        probes.len() >= 3,
-        format!("{} probes", probes.len()),
-    );
-    let growing = spans.windows(2).all(|pair| pair[1] >= pair[0]) && spans.last() > spans.first();
-    scene.check("further and further apart (SHLD-30)", growing, list(&spans));
-    let answers = scene
-        .log
-        .sent(server)
-        .iter()
-        .filter(|seg| seg.cause == Some(Cause::Ack(AckCause::ProbeReply)))
-        .count();
-    scene.check(
-        "each probe is answered; the connection may stay so for ever (MUST-37)",
-        answers >= 3,
-        answers,
-    );
+    closed(&mut scene, pair);
 
     scene.note(server, "the server reads");
     let mut received = Vec::new();
@@ -112,12 +77,7 @@ fn play(stage: &mut Stage<'_>) {
         }
         received.len() == bytes.len()
     });
-    let updates = scene
-        .log
-        .sent(server)
-        .iter()
-        .filter(|seg| seg.cause == Some(Cause::Ack(AckCause::WindowUpdate)))
-        .count();
+    let updates = scene.log.caused(server, Cause::Ack(AckCause::WindowUpdate)).len();
     scene.check("a window update lets the sender go on", updates >= 1, updates);
     scene.check(
         "all octets arrive, in order, once",
@@ -131,4 +91,36 @@ fn play(stage: &mut Stage<'_>) {
         taken > 8192 && came && received == bytes,
         format!("one call took {taken} octets into a buffer of 16384"),
     );
+}
+
+/// The window is closed, and the sender asks again and again whether it has opened.
+fn closed(scene: &mut Scene<'_>, pair: Pair) {
+    let received = scene.log.received(pair.client);
+    let windows: Vec<u16> = received.iter().map(|seg| seg.segment.window).collect();
+    let seen = list(windows.iter().rev().take(3));
+    scene.check(
+        "the server's window closes to 0",
+        windows.last() == Some(&0),
+        seen,
+    );
+    let sent = scene.log.sent(pair.client);
+    let probes = sent
+        .iter()
+        .filter(|seg| matches!(seg.cause, Some(Cause::WindowProbe(_))));
+    let times: Vec<Instant> = probes.map(|seg| seg.at).collect();
+    let seen = format!("{} probes", times.len());
+    scene.check(
+        "the client probes the closed window (MUST-36)",
+        times.len() >= 3,
+        seen,
+    );
+    let spans = gaps(&times);
+    let growing = spans.windows(2).all(|pair| pair[1] >= pair[0]) && spans.last() > spans.first();
+    scene.check("further and further apart (SHLD-30)", growing, list(&spans));
+    let answers = scene
+        .log
+        .caused(pair.server, Cause::Ack(AckCause::ProbeReply))
+        .len();
+    let claim = "each probe is answered; the connection may stay so for ever (MUST-37)";
+    scene.check(claim, answers == times.len(), format!("{answers} answers"));
 }
