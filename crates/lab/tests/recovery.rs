@@ -8,7 +8,6 @@ use sockeye_view::What;
 /// segments behind it. RFC 6675 section 2 counts an ACK with new SACK data as a duplicate even if it advances, and by
 /// section 4 (IsLost) the gap is lost: recovery begins at once, not after the RTO.
 #[test]
-#[ignore = "the sender waits for its RTO"]
 fn one_ack_that_advances_and_reports_a_gap_begins_recovery() {
     let mut world = World::new(1);
     let client = world.host("client").ip("10.0.0.1/24").id();

@@ -472,7 +472,7 @@ impl Tcp {
     ) {
         let found = self.bindings.listener_for(tuple);
         let Some(id) = found else {
-            return self.refuse(cx, tuple, seg, ResetCause::NoConnection);
+            return self.refuse(cx, tuple, seg, DropReason::NoSocket, ResetCause::NoConnection);
         };
         // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
         if seg.has(Flags::RST) {
@@ -488,8 +488,15 @@ impl Tcp {
         self.syn_arrives(cx, tuple, id, seg, beyond);
     }
 
-    fn refuse(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, seg: &Segment, cause: ResetCause) {
-        self.dropped(cx.env, tuple, DropReason::NoSocket);
+    fn refuse(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        reason: DropReason,
+        cause: ResetCause,
+    ) {
+        self.dropped(cx.env, tuple, reason);
         let Some(segment) = reset_for(seg) else { return };
         if self.may_reset(cx.env) {
             self.reply(Reply {
@@ -605,10 +612,8 @@ impl Tcp {
             None
         };
         let Some(mss) = cookie else {
-            if expected {
-                self.dropped(cx.env, tuple, DropReason::BadCookie);
-            }
-            return self.refuse(cx, tuple, seg, ResetCause::BadAck);
+            let reason = if expected { DropReason::BadCookie } else { DropReason::NoSocket };
+            return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
         };
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);

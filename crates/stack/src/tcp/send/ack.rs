@@ -24,6 +24,10 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     update_window(tcb, cx, seg);
     if advanced {
         after_advance(tcb, cx, seg, acked, flight);
+        if news == News::Sacked && tcb.recovery == Recovery::Open {
+            // RFC 6675 section 2: blocks with news make a duplicate of any ACK, whether it moves SND.UNA or not.
+            duplicate(tcb, cx, news, tcb.flight());
+        }
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
         duplicate(tcb, cx, news);
     }
