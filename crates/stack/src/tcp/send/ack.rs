@@ -26,7 +26,7 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
         after_advance(tcb, cx, seg, acked, flight);
         if news == News::Sacked && tcb.recovery == Recovery::Open {
             // RFC 6675 section 2: blocks with news make a duplicate of any ACK, whether it moves SND.UNA or not.
-            duplicate(tcb, cx, news, tcb.flight());
+            duplicate(tcb, cx, news);
         }
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
         duplicate(tcb, cx, news);
