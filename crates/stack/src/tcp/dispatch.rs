@@ -33,10 +33,10 @@ impl Tcp {
     pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, packet: Packet<'_>) {
         let bytes = packet.frame.front().get(packet.at..).unwrap_or(&[]);
         let transport_len = packet.frame.len() - packet.at;
-        let header = match wire::tcp::parse(bytes, transport_len) {
-            Ok(header) => header,
-            Err(error) => return cx.env.dropped(error.into()),
-        };
+        let mut header = wire::tcp::Header::default();
+        if let Err(error) = wire::tcp::parse_into(bytes, transport_len, &mut header) {
+            return cx.env.dropped(error.into());
+        }
         let tuple = FourTuple {
             local: packet.destination,
             local_port: header.destination_port,
