@@ -264,7 +264,15 @@ impl Tcp {
         seg: &Segment,
         text: Text<'_>,
     ) {
-        let window = cx.env.config.receive_buffer.min(0xffff);
+        let Some(listener) = self.tables.half_open.at(place).map(|h| h.listener) else {
+            return;
+        };
+        let config = cx.env.config;
+        let (buffer, buffer_max) = match self.listener(listener) {
+            Some(listener) => open::receive_buffer(&listener.options, config),
+            None => (config.receive_buffer, config.receive_buffer_max),
+        };
+        let window = buffer.min(0xffff);
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
@@ -275,7 +283,7 @@ impl Tcp {
                     seq: half.iss + 1,
                     ack: half.rcv_nxt(),
                     flags: Flags::ACK,
-                    window: window as u16,
+                    window: open::told_window(buffer, buffer_max, half.peer.window_scale.is_some()),
                     ..Segment::default()
                 };
                 if self.may_challenge(cx.env) {
