@@ -18,9 +18,13 @@
 //! ```
 //!
 //! A stack lives in a [`Host`], together with the wakers of the tasks that wait for its sockets. Whoever moves the
-//! host's frames is its driver: see [`Host`] for what a driver does.
-#![forbid(unsafe_code)]
+//! host's frames is its driver: see [`Host`] for what a driver does. [`Net::tun`] starts one on a TUN device.
+#![deny(unsafe_code)] // one ioctl in `device::tun` is the exception
 
+#[cfg(target_os = "linux")]
+pub mod device;
+#[cfg(target_os = "linux")]
+pub mod driver;
 pub mod error;
 mod names;
 mod net;
@@ -31,6 +35,6 @@ mod udp;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
-pub use shared::{Clock, Host, HostGuard};
+pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;

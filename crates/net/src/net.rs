@@ -25,6 +25,22 @@ impl Net {
     pub fn stack(host: &Host) -> Net {
         Net(Place::Stack(host.clone()))
     }
+    /// Sockets of a new stack on a TUN device of Linux, by which it talks with the kernel and what lies behind it. The
+    /// device and its addresses are gone when the last handle is: this one, its clones, and every socket.
+    ///
+    /// # Errors
+    /// See [`TunError`](crate::device::TunError).
+    #[cfg(target_os = "linux")]
+    pub fn tun(config: &crate::device::TunConfig) -> Result<Net, crate::device::TunError> {
+        let device = crate::device::Tun::open(config)?;
+        crate::driver::Driver::new(&config.name, sockeye_stack::Config::new(config.profile))
+            .device(device, config.interface())
+            .start()
+            .map_err(|source| crate::device::TunError::Io {
+                what: "start the driver of the TUN device",
+                source,
+            })
+    }
     /// The host behind it, where sockets live on a stack.
     pub fn host(&self) -> Option<&Host> {
         match &self.0 {

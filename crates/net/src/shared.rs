@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use sockeye_stack::{Event, Instant, InterfaceConfig, InterfaceId, Readiness, SocketId, Stack};
@@ -13,9 +13,12 @@ use sockeye_stack::{Event, Instant, InterfaceConfig, InterfaceId, Readiness, Soc
 use crate::names::Names;
 use crate::net::Net;
 
-/// What a host's time is: set by hand, or running with tokio's clock (which may be paused, and then is virtual too).
+/// What a host's time is: the machine's, or set by hand, or running with tokio's clock (which may be paused, and then is
+/// virtual too).
 #[derive(Debug, Default)]
 pub struct Clock {
+    /// When a clock of the machine's started.
+    real: Option<std::time::Instant>,
     base: AtomicU64,
     running: Mutex<Option<tokio::time::Instant>>,
 }
@@ -25,8 +28,22 @@ impl Clock {
     pub fn new() -> Clock {
         Clock::default()
     }
+    /// The machine's monotonic clock, from zero now on. It cannot be set or stopped.
+    pub fn real() -> Clock {
+        Clock {
+            real: Some(std::time::Instant::now()),
+            ..Clock::default()
+        }
+    }
+    /// Whether it is the machine's, so that a thread may wait by it.
+    pub fn is_real(&self) -> bool {
+        self.real.is_some()
+    }
     /// The time.
     pub fn now(&self) -> Instant {
+        if let Some(since) = self.real {
+            return Instant::from_nanos(since.elapsed().as_nanos() as u64);
+        }
         let base = self.base.load(Ordering::Relaxed);
         let running = *self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let run = running.map_or(0, |since| since.elapsed().as_nanos() as u64);
@@ -152,7 +169,16 @@ impl Host {
         let place = inner.interfaces.iter().position(|own| own.contains(&address))?;
         Some(InterfaceId(place as u16))
     }
-    /// The stack, for its driver (and for tests). The driver is not kicked.
+    /// Whether its time is the machine's, so that a thread may wait for its sockets.
+    pub fn is_real_time(&self) -> bool {
+        self.0.clock.is_real()
+    }
+    /// A handle that does not keep it alive, for a driver that ends with the last application.
+    pub fn downgrade(&self) -> WeakHost {
+        WeakHost(Arc::downgrade(&self.0))
+    }
+    /// The stack, for its driver (and for tests). The driver is not kicked. Take the time under the lock: it must never
+    /// be earlier than that of a call before.
     pub fn lock(&self) -> HostGuard<'_> {
         HostGuard(self.inner())
     }
@@ -163,15 +189,16 @@ impl Host {
     }
     /// A call of an application: what it owes goes out after a kick.
     pub(crate) fn call<R>(&self, f: impl FnOnce(&mut Stack, Instant) -> R) -> R {
-        let now = self.now();
-        let result = f(&mut self.inner().stack, now);
+        let mut inner = self.inner();
+        let result = f(&mut inner.stack, self.now());
+        drop(inner);
         (self.0.kick)();
         result
     }
     /// A look by an application that changes nothing.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Stack, Instant) -> R) -> R {
-        let now = self.now();
-        f(&mut self.inner().stack, now)
+        let mut inner = self.inner();
+        f(&mut inner.stack, self.now())
     }
     /// A call that may have to wait: `f` runs under the lock, and the task is registered under the same lock if it
     /// returns `Pending`, so that no event between the two is missed.
@@ -182,9 +209,8 @@ impl Host {
         cx: &mut Context<'_>,
         f: impl FnOnce(&mut Stack, Instant) -> Poll<R>,
     ) -> Poll<R> {
-        let now = self.now();
         let mut inner = self.inner();
-        let result = f(&mut inner.stack, now);
+        let result = f(&mut inner.stack, self.now());
         if result.is_pending() {
             let waiters = inner.waiters.entry(id).or_default();
             let list = match side {
@@ -202,13 +228,35 @@ impl Host {
     }
     /// The last call for a socket: `f` closes it, and whoever waits for it is forgotten.
     pub(crate) fn close(&self, id: SocketId, f: impl FnOnce(&mut Stack, Instant)) {
-        let now = self.now();
         let mut inner = self.inner();
-        f(&mut inner.stack, now);
+        f(&mut inner.stack, self.now());
         let waiters = inner.waiters.remove(&id);
         drop(inner);
         drop(waiters); // a waker's destructor may run a task's: not under the lock
         (self.0.kick)();
+    }
+}
+
+impl Drop for Shared {
+    /// The driver looks up, and finds nobody left to work for.
+    fn drop(&mut self) {
+        (self.kick)();
+    }
+}
+
+/// A [`Host`] that may be gone.
+#[derive(Clone)]
+pub struct WeakHost(Weak<Shared>);
+
+impl WeakHost {
+    /// The host, if some application still has it.
+    pub fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
+    }
+}
+impl fmt::Debug for WeakHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakHost")
     }
 }
 

@@ -33,10 +33,10 @@ impl Tcp {
     pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, packet: Packet<'_>) {
         let bytes = packet.frame.front().get(packet.at..).unwrap_or(&[]);
         let transport_len = packet.frame.len() - packet.at;
-        let header = match wire::tcp::parse(bytes, transport_len) {
-            Ok(header) => header,
-            Err(error) => return cx.env.dropped(error.into()),
-        };
+        let mut header = wire::tcp::Header::default();
+        if let Err(error) = wire::tcp::parse_into(bytes, transport_len, &mut header) {
+            return cx.env.dropped(error.into());
+        }
         let tuple = FourTuple {
             local: packet.destination,
             local_port: header.destination_port,
@@ -480,7 +480,7 @@ impl Tcp {
     ) {
         let found = self.bindings.listener_for(tuple);
         let Some(id) = found else {
-            return self.refuse(cx, tuple, seg, ResetCause::NoConnection);
+            return self.refuse(cx, tuple, seg, DropReason::NoSocket, ResetCause::NoConnection);
         };
         // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
         if seg.has(Flags::RST) {
@@ -496,8 +496,15 @@ impl Tcp {
         self.syn_arrives(cx, tuple, id, seg, beyond);
     }
 
-    fn refuse(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, seg: &Segment, cause: ResetCause) {
-        self.dropped(cx.env, tuple, DropReason::NoSocket);
+    fn refuse(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        reason: DropReason,
+        cause: ResetCause,
+    ) {
+        self.dropped(cx.env, tuple, reason);
         let Some(segment) = reset_for(seg) else { return };
         if self.may_reset(cx.env) {
             self.reply(Reply {
@@ -613,10 +620,8 @@ impl Tcp {
             None
         };
         let Some(mss) = cookie else {
-            if expected {
-                self.dropped(cx.env, tuple, DropReason::BadCookie);
-            }
-            return self.refuse(cx, tuple, seg, ResetCause::BadAck);
+            let reason = if expected { DropReason::BadCookie } else { DropReason::NoSocket };
+            return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
         };
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);

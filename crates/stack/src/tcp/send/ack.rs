@@ -24,6 +24,10 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     update_window(tcb, cx, seg);
     if advanced {
         after_advance(tcb, cx, seg, acked, flight);
+        if news == News::Sacked && tcb.recovery == Recovery::Open {
+            // RFC 6675 section 2: blocks with news make a duplicate of any ACK, whether it moves SND.UNA or not.
+            duplicate(tcb, cx, news);
+        }
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
         duplicate(tcb, cx, news);
     }
@@ -95,9 +99,6 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
-    }
-    if tcb.send.is_none() {
-        tcb.pending |= Readiness::DRAINED;
     }
     acked
 }

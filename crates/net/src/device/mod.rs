@@ -1,0 +1,43 @@
+//! Devices: where frames come from and go to.
+
+mod netlink;
+mod tun;
+mod wire;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use sockeye_stack::{Capabilities, Frame, Medium, RxMeta, TxFrame, TxMeta};
+
+pub use tun::{Tun, TunConfig, TunError};
+pub use wire::{Wire, wire};
+
+/// A device with one queue. It never blocks; its [driver](crate::driver) waits for its descriptor.
+pub trait Device: Send + 'static {
+    /// Appends frames that have come, at most `limit`. None means that there are no more for now.
+    ///
+    /// # Errors
+    /// The device is gone or broken: the driver asks it no more.
+    fn receive(&mut self, into: &mut Vec<(Frame, RxMeta)>, limit: usize) -> io::Result<()>;
+
+    /// Sends a frame; it may take its content.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it is full: the frame is untouched, and is offered again when the descriptor is writable. With
+    /// any other error the frame is lost, as frames are; the device goes on.
+    fn send(&mut self, frame: &mut TxFrame, meta: &TxMeta) -> io::Result<()>;
+
+    /// What polls readable when frames have come, and writable when one can be sent.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Whether frames carry link headers.
+    fn medium(&self) -> Medium;
+
+    /// The largest IP packet in octets.
+    fn mtu(&self) -> u32;
+
+    /// What it does for the stack.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+}
