@@ -620,7 +620,11 @@ impl Tcp {
             None
         };
         let Some(mss) = cookie else {
-            let reason = if expected { DropReason::BadCookie } else { DropReason::NoSocket };
+            let reason = if expected {
+                DropReason::BadCookie
+            } else {
+                DropReason::NoSocket
+            };
             return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
         };
         if full {

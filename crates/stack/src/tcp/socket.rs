@@ -211,7 +211,9 @@ impl<'a> TcpSocket<'a> {
         let room = self.sendable()?;
         let n = data.len().min(room);
         if n > 0 {
-            let Tcp { tables, pool, ready, .. } = &mut self.stack.tcp;
+            let Tcp {
+                tables, pool, ready, ..
+            } = &mut self.stack.tcp;
             if let Some(Slot::Open(tcb)) = tables.sockets.at_mut(self.id.slot) {
                 let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
                 buffer.append(pool, &data[..n]);
