@@ -739,7 +739,7 @@ impl Tcp {
                 recover: tcb.snd_nxt,
                 next: tcb.snd_una,
             };
-            tcb.timing = None;
+            tcb.facts.remove(Fact::TIMED);
             tcb.rexmt_at = scope.now + tcb.rto(scope.config);
             tcb.facts.insert(Fact::PATH_SHRUNK);
         }

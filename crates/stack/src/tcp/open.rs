@@ -385,7 +385,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
             0,
         ),
         rtt,
-        timing: None,
+        timing: (h.iss, 0),
         first_again: 0,
         irs: h.peer.irs,
         rcv_nxt,
@@ -400,7 +400,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rcv_buf_max,
         receive: None,
         reassembly: None,
-        fin_ahead: None,
+        fin_ahead: rcv_nxt,
         dsack: None,
         tune: Default::default(),
         ts_recent: h.peer.timestamp.unwrap_or(0),
@@ -419,6 +419,9 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         urgent: None,
         pending: Readiness::empty(),
         stats: Stats::default(),
+        segments_out: 0,
+        segments_in: 0,
+        retransmits: 0,
     });
     tcb.set_mss();
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.
