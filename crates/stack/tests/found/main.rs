@@ -70,6 +70,33 @@ fn a_parked_segment_keeps_its_checksum_to_complete() {
     assert_eq!(checksum.map(|c| (c.start, c.offset)), Some((14 + 20, 16)));
 }
 
+/// No datagram leaves with a time to live of zero (RFC 1122 section 3.2.1.7), whatever an application asks for.
+#[test]
+fn a_hop_limit_of_zero_is_the_stacks() {
+    let now = Instant::from_secs(1);
+    let mut stack = Stack::new(Config::default(), [1; 32]);
+    stack.add_interface(now, InterfaceConfig::ip("ip0", 1500).address([10, 0, 0, 1], 24));
+    let id = stack.tcp_socket(TcpOptions {
+        hop_limit: Some(0),
+        ..TcpOptions::default()
+    });
+    stack.tcp_connect(now, id, addr(B, 80)).unwrap();
+    let id = stack.udp_socket(sockeye_stack::udp::UdpOptions {
+        hop_limit: Some(0),
+        ..Default::default()
+    });
+    stack.udp(now, id).unwrap().send_to(b"x", addr(B, 7)).unwrap();
+    let mut frame = Frame::new();
+    let mut count = 0;
+    while stack.poll_transmit(now, &mut frame).is_some() {
+        let packet = frame.to_vec();
+        let header = ipv4::parse(&packet, packet.len(), sockeye_stack::wire::Check::Verify).unwrap();
+        assert_eq!(header.hop_limit, 64);
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
 /// A connection made from a SYN cookie has the options that were agreed (RFC 4987 section 3.6): both sides mean the same
 /// by a window, on every tuple.
 #[test]
