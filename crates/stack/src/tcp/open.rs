@@ -256,7 +256,7 @@ impl SynSent {
         if over {
             return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
         }
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1); // a user timeout of hours allows more than can be counted
         if self.tries == config.r1 {
             self.pending |= Readiness::SOFT_ERROR;
         }

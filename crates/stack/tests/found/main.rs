@@ -6,7 +6,7 @@ mod pair;
 
 use pair::{A, B, Pair, addr};
 use sockeye_stack::config::SynCookies;
-use sockeye_stack::tcp::TcpOptions;
+use sockeye_stack::tcp::{State, TcpOptions};
 use sockeye_stack::wire::{arp, ethernet, ipv4};
 use sockeye_stack::{
     Capabilities, Config, Duration, Frame, Instant, InterfaceConfig, InterfaceId, Profile, RxMeta, Stack,
@@ -158,6 +158,24 @@ fn segments_that_grow_beyond_the_congestion_window_still_leave() {
     p.send(A, client, &[7; 5000]);
     p.run_for(Duration::from_secs(10));
     assert_eq!(p.recv_all(B, server), [7; 5000]);
+}
+
+/// A user timeout of hours allows more SYNs than an octet counts (MUST-21).
+#[test]
+fn an_opening_may_last_for_hours() {
+    let mut p = Pair::new(Config::new(Profile::Rfc));
+    p.drop_if = Box::new(|_, _| true);
+    let hours = Duration::from_secs(8 * 3600);
+    let patient = TcpOptions {
+        user_timeout: Some(hours),
+        ..TcpOptions::default()
+    };
+    let client = p.connect(A, 80, patient);
+    p.run_for(hours - Duration::from_secs(60));
+    assert_eq!(p.state(A, client), State::SynSent);
+    assert!(p.seen.len() > 256);
+    p.run_for(Duration::from_secs(120));
+    assert_eq!(p.state(A, client), State::Closed);
 }
 
 /// An urgent mark that was passed over unread is no mark any longer.
