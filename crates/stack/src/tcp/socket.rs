@@ -19,9 +19,9 @@ use crate::trace::Tuple;
 /// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keepalive {
-    /// Idle time before the first probe.
+    /// Idle time before the first probe; at least 1 s, as on Linux.
     pub idle: Duration,
-    /// Time between probes.
+    /// Time between probes; at least 1 s.
     pub interval: Duration,
     /// Probes without answer before the connection ends.
     pub count: u8,

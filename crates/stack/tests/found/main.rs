@@ -6,7 +6,7 @@ mod pair;
 
 use pair::{A, B, Pair, addr};
 use sockeye_stack::config::SynCookies;
-use sockeye_stack::tcp::{State, TcpOptions};
+use sockeye_stack::tcp::{Keepalive, State, TcpOptions};
 use sockeye_stack::wire::{arp, ethernet, ipv4};
 use sockeye_stack::{
     Capabilities, Config, Duration, Frame, Instant, InterfaceConfig, InterfaceId, Profile, RxMeta, Stack,
@@ -195,3 +195,27 @@ fn a_mark_behind_the_reader_is_forgotten() {
 }
 
 /// A receive buffer without room, or smaller than a unit of the window scale, would close the window for good; a larger
+/// Keepalive without any wait would have a probe and its answer chase each other: over loopback, without an end.
+#[test]
+fn keepalive_takes_its_time() {
+    let now = Instant::from_secs(1);
+    let mut stack = Stack::new(Config::default(), [1; 32]);
+    let local = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+    let listener = stack.tcp_socket(TcpOptions::default());
+    stack.tcp_bind(listener, local).unwrap();
+    stack.tcp_listen(listener, 1).unwrap();
+    let id = stack.tcp_socket(TcpOptions {
+        keepalive: Some(Keepalive {
+            idle: Duration::ZERO,
+            interval: Duration::ZERO,
+            count: 3,
+        }),
+        ..TcpOptions::default()
+    });
+    stack.tcp_connect(now, id, local).unwrap();
+    let mut frame = Frame::new();
+    assert!(stack.poll_transmit(now, &mut frame).is_none());
+    assert_eq!(stack.tcp(now, id).unwrap().state(), State::Established);
+    let (at, _) = stack.next_timeout().expect("a probe is due");
+    assert!(at >= now + Duration::from_secs(1));
+}
