@@ -283,7 +283,8 @@ impl SynSent {
 /// The receive buffer at the start, and its limit, as options and settings have it.
 pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32) {
     match options.receive_buffer {
-        Some(fixed) => (fixed, fixed),
+        // Without any room the peer's data could never come.
+        Some(fixed) => (fixed.max(1), fixed.max(1)),
         None => (config.receive_buffer, config.receive_buffer_max),
     }
 }

@@ -481,7 +481,12 @@ impl<'a> TcpSocket<'a> {
                     ..options
                 };
             }
-            Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
+            Some(Slot::Open(tcb)) => {
+                tcb.set_options(&options, &config);
+                if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
+                    tcb.facts.insert(Fact::UPDATE_OWED); // a larger buffer is news for the peer
+                }
+            }
             None => {}
         }
         self.kick();

@@ -195,6 +195,47 @@ fn a_mark_behind_the_reader_is_forgotten() {
 }
 
 /// A receive buffer without room, or smaller than a unit of the window scale, would close the window for good; a larger
+/// one afterwards is told to the peer.
+#[test]
+fn a_tiny_receive_buffer_does_not_stop_the_connection() {
+    let with_buffer = |octets| TcpOptions {
+        receive_buffer: octets,
+        ..TcpOptions::default()
+    };
+    let mut p = Pair::new(Config::new(Profile::Rfc));
+    let (client, server) = p.connected_with(TcpOptions::default(), with_buffer(Some(0)));
+    p.send(A, client, b"ab");
+    let mut got = Vec::new();
+    for _ in 0..10 {
+        p.run_for(Duration::from_secs(1));
+        got.extend(p.recv_all(B, server));
+    }
+    assert_eq!(got, b"ab");
+
+    let (client, server) = {
+        p = Pair::new(Config::new(Profile::Rfc));
+        p.connected()
+    };
+    let now = p.now;
+    p.stacks[B].tcp(now, server).unwrap().set_options(with_buffer(Some(1)));
+    let data = vec![7; 300_000];
+    assert_eq!(p.send(A, client, &data), data.len());
+    let mut got = Vec::new();
+    for _ in 0..2000 {
+        p.run_for(Duration::from_millis(20));
+        got.extend(p.recv_all(B, server));
+    }
+    let slowly = got.len();
+    assert!(slowly > 80_000, "beyond the first window: {slowly}");
+    let now = p.now;
+    p.stacks[B].tcp(now, server).unwrap().set_options(with_buffer(None));
+    for _ in 0..100 {
+        p.run_for(Duration::from_millis(100));
+        got.extend(p.recv_all(B, server));
+    }
+    assert_eq!(got.len(), data.len());
+}
+
 /// Keepalive without any wait would have a probe and its answer chase each other: over loopback, without an end.
 #[test]
 fn keepalive_takes_its_time() {
