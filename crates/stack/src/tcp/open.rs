@@ -241,6 +241,9 @@ impl SynSent {
             timestamps: segment.options.timestamps,
             ..Options::default()
         };
+        let (buffer, buffer_max) = receive_buffer(&self.options, config);
+        let scaled = self.peer.is_some_and(|p| p.window_scale.is_some());
+        segment.window = told_window(buffer, buffer_max, scaled);
         segment
     }
 
@@ -298,6 +301,13 @@ pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
     {
         tcb.ts_recent = ts.value;
     }
+}
+
+/// The window field of an ACK before the connection is established: what the SYN told, which was not scaled (RFC 7323
+/// section 2.2), in the units of segments without SYN.
+pub(crate) fn told_window(buffer: u32, buffer_max: u32, scaled: bool) -> u16 {
+    let shift = if scaled { scale_for(buffer_max) } else { 0 };
+    (buffer.min(0xffff) >> shift) as u16
 }
 
 /// What a finished handshake knows.

@@ -211,17 +211,6 @@ impl Pair {
             })
             .collect()
     }
-    /// The states that a host's connections went through, with what moved them.
-    pub fn states(&self, host: usize) -> Vec<(State, State)> {
-        self.trace
-            .iter()
-            .filter(|(h, _)| *h == host)
-            .filter_map(|(_, e)| match e.kind {
-                TraceKind::State { from, to, .. } => Some((from, to)),
-                _ => None,
-            })
-            .collect()
-    }
 }
 
 fn parse(packet: &[u8]) -> Option<Segment> {
@@ -231,8 +220,4 @@ fn parse(packet: &[u8]) -> Option<Segment> {
     }
     let tcp = &packet[header_len..];
     Some(sockeye_stack::wire::tcp::parse(tcp, tcp.len()).ok()?.segment)
-}
-
-pub fn flags(s: &Seen) -> Flags {
-    s.segment.flags
 }

@@ -100,9 +100,6 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
     }
-    if tcb.send.is_none() {
-        tcb.pending |= Readiness::DRAINED;
-    }
     acked
 }
 
