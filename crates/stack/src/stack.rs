@@ -204,7 +204,7 @@ impl Stack {
     }
 
     /// A frame has come.
-    pub fn handle_frame(&mut self, now: Instant, on: InterfaceId, frame: Frame, meta: RxMeta) {
+    pub fn handle_frame(&mut self, now: Instant, on: InterfaceId, mut frame: Frame, meta: RxMeta) {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
             self.trace_frame(now, on, &frame, None);
         }
@@ -223,7 +223,7 @@ impl Stack {
             trace,
             rng,
         };
-        match ip.receive(&mut env, on, frame, meta) {
+        match ip.receive(&mut env, on, &mut frame, meta) {
             None => {}
             Some(Inbound::Tcp(packet)) => tcp.handle_packet(
                 &mut Around {

@@ -18,7 +18,7 @@ impl IpLayer {
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        mut frame: Frame,
+        frame: &mut Frame,
     ) -> Result<(), DropReason> {
         frame.pull_up(rx.network + arp::PACKET_LEN);
         let packet = arp::parse(&frame.front()[rx.network..])?;

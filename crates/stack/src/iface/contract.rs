@@ -118,17 +118,17 @@ pub(crate) struct NotAGroup;
 
 /// What came for a layer above.
 #[derive(Debug)]
-pub(crate) enum Inbound {
-    Tcp(Packet),
-    Udp(Packet),
+pub(crate) enum Inbound<'f> {
+    Tcp(Packet<'f>),
+    Udp(Packet<'f>),
     Error(IcmpNotice),
 }
 
 /// A transport packet.
 #[derive(Debug)]
-pub(crate) struct Packet {
+pub(crate) struct Packet<'f> {
     /// Link padding is cut off; the transport header is contiguous in `frame.front()[at..]`.
-    pub(crate) frame: Frame,
+    pub(crate) frame: &'f mut Frame,
     /// Where the transport header starts.
     pub(crate) at: usize,
     /// Where the IP header starts: ICMP errors quote from there.

@@ -110,7 +110,7 @@ impl IpLayer {
             destination: packet.destination,
             protocol: 0,
             to_many: packet.to_many,
-            frame: &packet.frame,
+            frame: packet.frame,
             network: packet.network,
             at: packet.at,
         };
@@ -256,7 +256,13 @@ impl IpLayer {
         self.complain(env, offender, Complaint::ReassemblyTime);
     }
 
-    pub(super) fn icmp_v4(&mut self, env: &mut Env<'_>, rx: Rx, mut frame: Frame, facts: Facts) -> Received {
+    pub(super) fn icmp_v4(
+        &mut self,
+        env: &mut Env<'_>,
+        rx: Rx,
+        frame: &mut Frame,
+        facts: Facts,
+    ) -> Received<'static> {
         if !rx.verified && !sum_from(&frame, facts.at).verify() {
             return Err(DropReason::TransportChecksum);
         }
@@ -293,7 +299,13 @@ impl IpLayer {
         }
     }
 
-    pub(super) fn icmp_v6(&mut self, env: &mut Env<'_>, rx: Rx, mut frame: Frame, facts: Facts) -> Received {
+    pub(super) fn icmp_v6(
+        &mut self,
+        env: &mut Env<'_>,
+        rx: Rx,
+        frame: &mut Frame,
+        facts: Facts,
+    ) -> Received<'static> {
         let (IpAddr::V6(source), IpAddr::V6(destination)) = (facts.source, facts.destination) else {
             return Err(DropReason::Malformed);
         };
@@ -339,9 +351,9 @@ impl IpLayer {
     }
 
     /// Answers a ping with its own data, from the address that was asked.
-    fn echo(&mut self, env: &mut Env<'_>, rx: Rx, frame: Frame, facts: Facts, header: [u8; 8]) {
+    fn echo(&mut self, env: &mut Env<'_>, rx: Rx, frame: &mut Frame, facts: Facts, header: [u8; 8]) {
         let source = Some(facts.destination).filter(|_| !facts.ip_to_many);
-        let payload = frame.into_payload(facts.at + icmpv4::HEADER_LEN);
+        let payload = frame.take_payload(facts.at + icmpv4::HEADER_LEN);
         self.send_icmp(
             env,
             facts.source,
@@ -361,7 +373,7 @@ impl IpLayer {
         (ours, theirs): (IpAddr, IpAddr),
         transport: &[u8],
         error: IcmpError,
-    ) -> Received {
+    ) -> Received<'static> {
         if rx.link_to_many || !self.is_local(ours) {
             return Err(DropReason::IcmpMismatch);
         }

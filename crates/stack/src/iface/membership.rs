@@ -199,9 +199,9 @@ impl IpLayer {
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        mut frame: Frame,
+        frame: &mut Frame,
         facts: Facts,
-    ) -> Received {
+    ) -> Received<'static> {
         frame.pull_up(frame.len());
         let message = igmp::parse(frame.front().get(facts.at..).unwrap_or_default())?;
         let Some(i) = self.interface_mut(rx.on) else {
@@ -233,9 +233,9 @@ impl IpLayer {
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        mut frame: Frame,
+        frame: &mut Frame,
         facts: Facts,
-    ) -> Received {
+    ) -> Received<'static> {
         let IpAddr::V6(source) = facts.source else {
             return Err(DropReason::Malformed);
         };

@@ -18,9 +18,9 @@ impl IpLayer {
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        mut frame: Frame,
+        frame: &mut Frame,
         facts: Facts,
-    ) -> Received {
+    ) -> Received<'static> {
         let (IpAddr::V6(source), IpAddr::V6(destination)) = (facts.source, facts.destination) else {
             return Err(DropReason::Malformed);
         };
@@ -74,7 +74,7 @@ impl IpLayer {
         source: Ipv6Addr,
         target: Ipv6Addr,
         source_link: Option<ethernet::Address>,
-    ) -> Received {
+    ) -> Received<'static> {
         let local = self
             .addresses
             .find(target.into(), rx.on)
@@ -114,7 +114,7 @@ impl IpLayer {
         Ok(None)
     }
 
-    fn advertised(&mut self, env: &mut Env<'_>, rx: Rx, target: Ipv6Addr, told: Told) -> Received {
+    fn advertised(&mut self, env: &mut Env<'_>, rx: Rx, target: Ipv6Addr, told: Told) -> Received<'static> {
         if let Some(local) = self.addresses.find(target.into(), rx.on) {
             if local.state == AddressState::Tentative {
                 self.duplicate_found(env, rx.on, target);

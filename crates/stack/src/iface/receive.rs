@@ -44,18 +44,18 @@ pub(super) struct Facts {
 }
 
 /// Dealt with, or dropped for a reason.
-pub(super) type Received = Result<Option<Inbound>, DropReason>;
+pub(super) type Received<'f> = Result<Option<Inbound<'f>>, DropReason>;
 
 impl IpLayer {
     /// Takes a frame. Link header, IP header, reassembly, ICMP, ARP, NDP and membership queries are dealt with here; what
     /// is for a transport protocol comes back.
-    pub(crate) fn receive(
+    pub(crate) fn receive<'f>(
         &mut self,
         env: &mut Env<'_>,
         on: InterfaceId,
-        frame: Frame,
+        frame: &'f mut Frame,
         meta: RxMeta,
-    ) -> Option<Inbound> {
+    ) -> Option<Inbound<'f>> {
         match self.receive_link(env, on, frame, meta) {
             Ok(inbound) => inbound,
             Err(reason) => {
@@ -65,13 +65,13 @@ impl IpLayer {
         }
     }
 
-    fn receive_link(
+    fn receive_link<'f>(
         &mut self,
         env: &mut Env<'_>,
         on: InterfaceId,
-        mut frame: Frame,
+        frame: &'f mut Frame,
         meta: RxMeta,
-    ) -> Received {
+    ) -> Received<'f> {
         let interface = self.interface(on).ok_or(DropReason::NoInterface)?;
         let trusted = interface.capabilities.no_checksums;
         let mut rx = Rx {
@@ -111,7 +111,7 @@ impl IpLayer {
         }
     }
 
-    fn receive_v4(&mut self, env: &mut Env<'_>, rx: Rx, mut frame: Frame) -> Received {
+    fn receive_v4<'f>(&mut self, env: &mut Env<'_>, rx: Rx, frame: &'f mut Frame) -> Received<'f> {
         let at = rx.network;
         if frame.front().len() < at + ipv4::HEADER_LEN {
             frame.pull_up(at + ipv4::MAX_HEADER_LEN);
@@ -173,14 +173,14 @@ impl IpLayer {
         Err(DropReason::NotForUs)
     }
 
-    fn fragment_v4(
+    fn fragment_v4<'f>(
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        frame: Frame,
+        frame: &'f mut Frame,
         header: &ipv4::Header,
         mut facts: Facts,
-    ) -> Received {
+    ) -> Received<'f> {
         let quote = frame.front()[rx.network..facts.at].to_vec();
         let key = Key {
             source: facts.source,
@@ -196,7 +196,7 @@ impl IpLayer {
             keep: quote.len(),
             patch: None,
             ecn: header.traffic_class & 3,
-            payload: frame.into_payload(facts.at),
+            payload: frame.take_payload(facts.at),
         };
         let Some((mut packet, headers, ecn)) = self.reassemble(env, key, fragment)? else {
             return Ok(None);
@@ -216,10 +216,11 @@ impl IpLayer {
             verified: rx.trusted,
             ..rx
         };
-        self.deliver(env, rx, Frame::from(packet), facts)
+        *frame = Frame::from(packet);
+        self.deliver(env, rx, frame, facts)
     }
 
-    fn receive_v6(&mut self, env: &mut Env<'_>, rx: Rx, mut frame: Frame) -> Received {
+    fn receive_v6<'f>(&mut self, env: &mut Env<'_>, rx: Rx, frame: &'f mut Frame) -> Received<'f> {
         let at = rx.network;
         frame.pull_up(at + ipv6::HEADER_LEN);
         let front = frame.front().get(at..).ok_or(DropReason::Truncated)?;
@@ -263,14 +264,14 @@ impl IpLayer {
     }
 
     /// Walks the extension headers and delivers what is behind them. Also the way of a reassembled datagram.
-    fn extensions_v6(
+    fn extensions_v6<'f>(
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        mut frame: Frame,
+        frame: &'f mut Frame,
         header: &ipv6::Header,
         ip_to_many: bool,
-    ) -> Received {
+    ) -> Received<'f> {
         if is_extension(header.next_header) {
             frame.pull_up(frame.len());
         }
@@ -290,7 +291,7 @@ impl IpLayer {
             Ok(upper) => upper,
             Err(refused) => {
                 if let Some(problem) = refused.reply {
-                    let offender = Offender::new(rx, &facts, &frame);
+                    let offender = Offender::new(rx, &facts, frame);
                     let complaint = Complaint::Parameter {
                         code: problem.code,
                         pointer: problem.pointer,
@@ -315,19 +316,19 @@ impl IpLayer {
         }
     }
 
-    fn fragment_v6(
+    fn fragment_v6<'f>(
         &mut self,
         env: &mut Env<'_>,
         rx: Rx,
-        frame: Frame,
+        frame: &'f mut Frame,
         header: &ipv6::Header,
         facts: Facts,
         (upper, f): (ipv6_extension::Upper, ipv6_extension::Fragment),
-    ) -> Received {
+    ) -> Received<'f> {
         let quote = frame.front()[rx.network..facts.at].to_vec();
         if f.offset == 0 && !has_whole_chain(upper.protocol, &frame.front()[facts.at..]) {
             // RFC 7112 section 5: the first fragment must hold all headers.
-            let offender = Offender::new(rx, &facts, &frame);
+            let offender = Offender::new(rx, &facts, frame);
             let complaint = Complaint::Parameter {
                 code: 3,
                 pointer: 0,
@@ -350,7 +351,7 @@ impl IpLayer {
             keep: f.header_at,
             patch: Some((f.named_at, upper.protocol)),
             ecn: header.traffic_class & 3,
-            payload: frame.into_payload(facts.at),
+            payload: frame.take_payload(facts.at),
         };
         let Some((mut packet, _, ecn)) = self.reassemble(env, key, fragment)? else {
             return Ok(None);
@@ -371,7 +372,8 @@ impl IpLayer {
         if upper.fragment.is_some() {
             return Err(DropReason::BadFragment);
         }
-        self.extensions_v6(env, rx, Frame::from(packet), &whole, facts.ip_to_many)
+        *frame = Frame::from(packet);
+        self.extensions_v6(env, rx, frame, &whole, facts.ip_to_many)
     }
 
     /// Gives a fragment to the store; the whole datagram, where it was the last that lacked.
@@ -393,10 +395,10 @@ impl IpLayer {
     }
 
     /// Gives a whole datagram to its protocol.
-    fn deliver(&mut self, env: &mut Env<'_>, rx: Rx, mut frame: Frame, facts: Facts) -> Received {
+    fn deliver<'f>(&mut self, env: &mut Env<'_>, rx: Rx, frame: &'f mut Frame, facts: Facts) -> Received<'f> {
         match facts.protocol {
             protocol::TCP => {
-                pull_up_tcp(&mut frame, facts.at);
+                pull_up_tcp(frame, facts.at);
                 Ok(Some(Inbound::Tcp(packet(rx, frame, facts))))
             }
             protocol::UDP => {
@@ -407,7 +409,7 @@ impl IpLayer {
             protocol::IGMP if facts.source.is_ipv4() => self.receive_igmp(env, rx, frame, facts),
             protocol::ICMPV6 if facts.source.is_ipv6() => self.icmp_v6(env, rx, frame, facts),
             _ => {
-                let offender = Offender::new(rx, &facts, &frame);
+                let offender = Offender::new(rx, &facts, frame);
                 let pointer = facts.named_at as u32;
                 self.complain(env, offender, Complaint::Protocol { pointer });
                 Err(DropReason::UnknownProtocol)
@@ -416,7 +418,7 @@ impl IpLayer {
     }
 }
 
-fn packet(rx: Rx, frame: Frame, facts: Facts) -> Packet {
+fn packet(rx: Rx, frame: &mut Frame, facts: Facts) -> Packet<'_> {
     Packet {
         frame,
         at: facts.at,

@@ -30,7 +30,7 @@ pub(crate) struct Around<'a, 'e> {
 
 impl Tcp {
     /// Takes a TCP packet: parses and checks it, and runs the state it meets.
-    pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, mut packet: Packet) {
+    pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, packet: Packet<'_>) {
         let bytes = packet.frame.front().get(packet.at..).unwrap_or(&[]);
         let transport_len = packet.frame.len() - packet.at;
         let header = match wire::tcp::parse(bytes, transport_len) {
@@ -542,7 +542,10 @@ impl Tcp {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
         let offset = self.isn.timestamp_offset(tuple);
-        let ts_value = self.cookies.timestamp(now, peer.window_scale, peer.sack).wrapping_add(offset);
+        let ts_value = self
+            .cookies
+            .timestamp(now, peer.window_scale, peer.sack)
+            .wrapping_add(offset);
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
         let options = listener.options.clone();
@@ -746,7 +749,7 @@ pub(crate) fn state_moved(
         });
 }
 
-fn checksum_holds(packet: &Packet, transport_len: usize) -> bool {
+fn checksum_holds(packet: &Packet<'_>, transport_len: usize) -> bool {
     let frame = &packet.frame;
     let pseudo = checksum::pseudo(
         packet.source,

@@ -372,6 +372,13 @@ impl<'a> TcpSocket<'a> {
     pub fn urgent_ahead(&self) -> Option<u32> {
         self.block().and_then(urgent::before_mark).map(|n| n + 1)
     }
+    /// Finished connections that wait on a listener to be accepted.
+    pub fn acceptable(&self) -> usize {
+        match self.slot() {
+            Some(Slot::Listener(listener)) => listener.accept.len(),
+            _ => 0,
+        }
+    }
     /// Octets that can be read.
     pub fn readable(&self) -> usize {
         self.block().map_or(0, Tcb::readable)
@@ -464,7 +471,10 @@ impl<'a> TcpSocket<'a> {
             Some(Slot::SynSent(opening)) => {
                 // The port is counted with the flag that it was taken with.
                 let reuse_address = opening.options.reuse_address;
-                opening.options = TcpOptions { reuse_address, ..options };
+                opening.options = TcpOptions {
+                    reuse_address,
+                    ..options
+                };
             }
             Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
             None => {}

@@ -265,7 +265,7 @@ impl Udp {
         env: &mut Env<'_>,
         ip: &mut IpLayer,
         events: &mut Events,
-        mut packet: Packet,
+        mut packet: Packet<'_>,
     ) {
         let header = match check(&mut packet) {
             Ok(header) => header,
@@ -312,7 +312,7 @@ impl Udp {
 
     /// Whether a socket whose place fits gets what is for many: everybody hears broadcasts and the groups of all hosts,
     /// members hear their groups.
-    fn hears_many(&self, owner: u32, packet: &Packet) -> bool {
+    fn hears_many(&self, owner: u32, packet: &Packet<'_>) -> bool {
         let to = packet.destination;
         let all = [
             IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)),
@@ -435,7 +435,7 @@ impl Udp {
 }
 
 /// Checks the header and the checksum, and cuts off what is no part of the datagram.
-fn check(packet: &mut Packet) -> Result<udp::Header, DropReason> {
+fn check(packet: &mut Packet<'_>) -> Result<udp::Header, DropReason> {
     let len = packet.frame.len() - packet.at;
     let header = udp::parse(packet.frame.front().get(packet.at..).unwrap_or_default(), len)?;
     packet.frame.truncate(packet.at + header.length);

@@ -48,12 +48,17 @@ impl Host {
         };
         f(&mut self.layer, &mut env)
     }
-    pub(crate) fn receive(&mut self, frame: impl Into<Frame>) -> Option<Inbound> {
+    pub(crate) fn receive(&mut self, frame: impl Into<Frame>) -> Option<Inbound<'static>> {
         self.receive_on(ETH, frame)
     }
-    pub(crate) fn receive_on(&mut self, on: InterfaceId, frame: impl Into<Frame>) -> Option<Inbound> {
+    pub(crate) fn receive_on(
+        &mut self,
+        on: InterfaceId,
+        frame: impl Into<Frame>,
+    ) -> Option<Inbound<'static>> {
         let frame = frame.into();
-        self.with(|l, env| l.receive(env, on, frame, RxMeta::default()))
+        let kept = std::boxed::Box::leak(std::boxed::Box::new(frame)); // lives as long as what came of it
+        self.with(|l, env| l.receive(env, on, kept, RxMeta::default()))
     }
     /// The next frame that the layer sends.
     pub(crate) fn sent(&mut self) -> Option<(Vec<u8>, TxMeta)> {
@@ -171,7 +176,7 @@ pub(crate) fn neighbor_host() -> Host {
 }
 
 /// Carries frames between two hosts until both are quiet; what came for transports, first host's first.
-pub(crate) fn exchange(a: &mut Host, b: &mut Host) -> [Vec<Inbound>; 2] {
+pub(crate) fn exchange(a: &mut Host, b: &mut Host) -> [Vec<Inbound<'static>>; 2] {
     let mut got = [Vec::new(), Vec::new()];
     loop {
         let (from_a, from_b) = (a.all_sent(), b.all_sent());

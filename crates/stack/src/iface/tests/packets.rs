@@ -42,7 +42,7 @@ fn fix(mut packet: Vec<u8>) -> Vec<u8> {
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
     packet
 }
-fn udp(inbound: Option<Inbound>) -> crate::iface::Packet {
+fn udp(inbound: Option<Inbound<'static>>) -> crate::iface::Packet<'static> {
     match inbound {
         Some(Inbound::Udp(p)) => p,
         other => panic!("expected a datagram, got {other:?}"),
