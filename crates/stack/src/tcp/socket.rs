@@ -390,6 +390,13 @@ impl<'a> TcpSocket<'a> {
     pub fn urgent_ahead(&self) -> Option<u32> {
         self.block().and_then(urgent::before_mark).map(|n| n + 1)
     }
+    /// Finished connections that wait on a listener to be accepted.
+    pub fn acceptable(&self) -> usize {
+        match self.slot() {
+            Some(Slot::Listener(listener)) => listener.accept.len(),
+            _ => 0,
+        }
+    }
     /// Octets that can be read.
     pub fn readable(&self) -> usize {
         self.block().map_or(0, Tcb::readable)
