@@ -1,1 +1,4 @@
-//! Sockeye apps.
+//! Programs, written once against `sockeye-net`.
+#![forbid(unsafe_code)]
+
+pub mod tftp;
