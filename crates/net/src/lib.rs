@@ -28,9 +28,11 @@ mod options;
 mod shared;
 pub mod tcp;
 mod udp;
+mod udp_batch;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
 pub use shared::{Clock, Host, HostGuard};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
+pub use udp_batch::{Batch, Parts, Received};

@@ -313,10 +313,7 @@ impl Options {
                 }
                 "timeout" => options.timeout.replace(in_range(1, 255)? as u8).is_some(),
                 "tsize" => options.tsize.replace(value).is_some(),
-                _ => options
-                    .windowsize
-                    .replace(in_range(1, 65_535)? as u16)
-                    .is_some(),
+                _ => options.windowsize.replace(in_range(1, 65_535)? as u16).is_some(),
             };
             if before {
                 return Err(bad);
@@ -442,10 +439,7 @@ mod tests {
         assert!(Packet::parse(b"\0\x01file\0octet\0\0\0\0").is_ok());
         // So is the NUL that is missing at the end of an ERROR.
         let code = ErrorCode::NOT_FOUND;
-        let error = Packet::Error {
-            code,
-            message: b"no",
-        };
+        let error = Packet::Error { code, message: b"no" };
         assert_eq!(Packet::parse(b"\0\x05\0\x01no"), Ok(error));
         assert_eq!(Packet::parse(b"\0\x05\0\x01no\0"), Ok(error));
     }

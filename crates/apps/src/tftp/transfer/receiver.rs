@@ -171,7 +171,11 @@ impl Receiver {
         self.complete = octets < self.blksize;
         self.owed = self.complete || self.next - 1 - self.acked >= self.window;
         self.deadline = (!self.owed).then(|| now + self.wait());
-        if self.complete { DataOutcome::Last } else { DataOutcome::Next }
+        if self.complete {
+            DataOutcome::Last
+        } else {
+            DataOutcome::Next
+        }
     }
     /// The sender repeats itself. If it repeats the newest block, it may wait for an ACK that was lost; unless the block
     /// or its ACK is of just now: then the network doubled it, or an Apprentice on the other side.

@@ -117,7 +117,11 @@ impl Sender {
 
     /// One after the last block that may be sent now.
     fn end(&self) -> u64 {
-        let end = if self.base == 0 { 1 } else { self.base + self.window };
+        let end = if self.base == 0 {
+            1
+        } else {
+            self.base + self.window
+        };
         self.last.map_or(end, |last| end.min(last + 1))
     }
     /// The next blocks to send, at most `max`. Call it until it returns `None`; less is fine when the socket is full.
@@ -213,7 +217,10 @@ impl Sender {
         if !others_in_flight || self.next <= self.base {
             return;
         }
-        if self.sent_at(self.base).is_some_and(|at| !self.timer.is_fresh(at, now)) {
+        if self
+            .sent_at(self.base)
+            .is_some_and(|at| !self.timer.is_fresh(at, now))
+        {
             self.go_back(self.base);
         }
     }

@@ -97,7 +97,10 @@ fn run(seed: u64, case: Case) -> Outcome {
     };
     let (mut now, mut receiver_done) = (start, false);
     loop {
-        while let Some(burst) = (!outcome.sender_done).then(|| sender.poll_transmit(now, 7)).flatten() {
+        while let Some(burst) = (!outcome.sender_done)
+            .then(|| sender.poll_transmit(now, 7))
+            .flatten()
+        {
             for block in burst.first..burst.first + u64::from(burst.count) {
                 assert!(block <= case.blocks && block >= sender.base());
                 outcome.data_sent += 1;
@@ -130,13 +133,15 @@ fn run(seed: u64, case: Case) -> Outcome {
             let (_, (to_receiver, packet)) = link.queue.pop_first().unwrap();
             match packet {
                 Wire::Handshake if to_receiver => receiver.handle_option_ack(now),
-                Wire::Data(wire, len, block) if !receiver_done => match receiver.handle_data(now, wire, len) {
-                    DataOutcome::Next | DataOutcome::Last => {
-                        assert_eq!(block, outcome.received + 1, "in order, each once");
-                        outcome.received = block;
+                Wire::Data(wire, len, block) if !receiver_done => {
+                    match receiver.handle_data(now, wire, len) {
+                        DataOutcome::Next | DataOutcome::Last => {
+                            assert_eq!(block, outcome.received + 1, "in order, each once");
+                            outcome.received = block;
+                        }
+                        _ => {}
                     }
-                    _ => {}
-                },
+                }
                 Wire::Ack(wire) if !outcome.sender_done => {
                     if sender.handle_ack(now, wire) == AckOutcome::Finished {
                         outcome.sender_done = true;
@@ -247,7 +252,10 @@ fn rollover_under_loss() {
                 ..CLEAN
             };
             let outcome = run(7, case);
-            assert!(outcome.sender_done && outcome.received == case.blocks, "{outcome:?}");
+            assert!(
+                outcome.sender_done && outcome.received == case.blocks,
+                "{outcome:?}"
+            );
         }
     }
 }
