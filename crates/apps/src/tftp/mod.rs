@@ -2,4 +2,9 @@
 
 pub mod netascii;
 pub mod packet;
+pub mod root;
+mod sink;
+mod source;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
