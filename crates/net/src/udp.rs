@@ -101,19 +101,24 @@ impl UdpSocket {
             Place::Stack(host) => {
                 let mut last = io::Error::from(io::ErrorKind::InvalidInput);
                 for local in addresses {
-                    let id = host.look(|stack, _| stack.udp_socket(UdpOptions::default()));
-                    let sock = Sock {
-                        host: host.clone(),
-                        id,
-                    };
-                    match host.call(|stack, _| stack.udp_bind(id, local)) {
-                        Ok(()) => return Ok(UdpSocket(Inner::Stack(sock))),
-                        Err(error) => last = io_error(error),
+                    match UdpSocket::bind_stack(host, local) {
+                        Ok(socket) => return Ok(socket),
+                        Err(error) => last = error,
                     }
                 }
                 Err(last)
             }
         }
+    }
+    pub(crate) fn bind_stack(host: &Host, local: SocketAddr) -> io::Result<UdpSocket> {
+        let id = host.look(|stack, _| stack.udp_socket(UdpOptions::default()));
+        let sock = Sock {
+            host: host.clone(),
+            id,
+        };
+        host.call(|stack, _| stack.udp_bind(id, local))
+            .map_err(io_error)?;
+        Ok(UdpSocket(Inner::Stack(sock)))
     }
     /// Sets the peer: only its datagrams are received, and [`UdpSocket::send`] goes to it. Nothing is sent.
     ///

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::net::{Net, Place};
 use crate::udp::{Inner, UdpSocket, receive};
 
 /// A datagram's receipt.
@@ -75,6 +76,20 @@ impl Batch {
 }
 
 impl UdpSocket {
+    /// As [`UdpSocket::bind`], for an address that needs no looking up.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind_now(net: &Net, addr: SocketAddr) -> io::Result<UdpSocket> {
+        match &net.0 {
+            Place::Os => {
+                let socket = std::net::UdpSocket::bind(addr)?;
+                socket.set_nonblocking(true)?;
+                Ok(UdpSocket(Inner::Os(tokio::net::UdpSocket::from_std(socket)?)))
+            }
+            Place::Stack(host) => UdpSocket::bind_stack(host, addr),
+        }
+    }
     /// Asks for room for `octets` of received datagrams (SO_RCVBUF); returns what it now is, in the system's own
     /// count (Linux doubles it, and counts its own structures too). A stack's queue stays as it is.
     ///
@@ -321,7 +336,6 @@ mod os {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Net;
 
     #[tokio::test]
     async fn a_batch_arrives_as_single_datagrams() {

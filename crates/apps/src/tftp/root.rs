@@ -272,7 +272,13 @@ impl Upload {
             rustix::fs::renameat(&self.dir, &*self.temporary, &self.dir, &*self.target)?;
         } else {
             // A link fails if the name is taken, on every file system that has links.
-            match rustix::fs::linkat(&self.dir, &*self.temporary, &self.dir, &*self.target, AtFlags::empty()) {
+            match rustix::fs::linkat(
+                &self.dir,
+                &*self.temporary,
+                &self.dir,
+                &*self.target,
+                AtFlags::empty(),
+            ) {
                 Ok(()) => return Ok(()), // the drop removes the other name
                 Err(Errno::EXIST) => return Err(Refused::Exists),
                 Err(_) => self.rename_if_free()?,
@@ -293,7 +299,12 @@ impl Upload {
         }
         match rustix::fs::statat(&self.dir, &*self.target, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Err(Refused::Exists),
-            Err(_) => Ok(rustix::fs::renameat(&self.dir, &*self.temporary, &self.dir, &*self.target)?),
+            Err(_) => Ok(rustix::fs::renameat(
+                &self.dir,
+                &*self.temporary,
+                &self.dir,
+                &*self.target,
+            )?),
         }
     }
 }
@@ -348,13 +359,30 @@ mod tests {
     fn names_stay_inside() {
         let (_dir, roots) = roots();
         for root in &roots {
-            for name in ["file.txt", "/file.txt", "//file.txt", "./sub/inner.txt", "/sub//inner.txt"] {
+            for name in [
+                "file.txt",
+                "/file.txt",
+                "//file.txt",
+                "./sub/inner.txt",
+                "/sub//inner.txt",
+            ] {
                 assert!(root.read(name.as_bytes()).is_ok(), "{name}");
             }
             // W-55 of the inventory: a name with .. is an access violation.
             let access = [
-                "../outside.txt", "/../outside.txt", "sub/../../outside.txt", "sub/../file.txt", "..", "out", "abs",
-                "updir/outside.txt", "updir/root/file.txt", "sub", "/", ".", "fifo",
+                "../outside.txt",
+                "/../outside.txt",
+                "sub/../../outside.txt",
+                "sub/../file.txt",
+                "..",
+                "out",
+                "abs",
+                "updir/outside.txt",
+                "updir/root/file.txt",
+                "sub",
+                "/",
+                ".",
+                "fifo",
             ];
             for name in access {
                 let got = code(root.read(name.as_bytes()));
@@ -363,7 +391,11 @@ mod tests {
                 assert!(got == Some(ErrorCode::ACCESS) || hidden, "{name}: {got:?}");
             }
             for name in ["nothing", "nothing/file.txt", "file.txt/below"] {
-                assert_eq!(code(root.read(name.as_bytes())), Some(ErrorCode::NOT_FOUND), "{name}");
+                assert_eq!(
+                    code(root.read(name.as_bytes())),
+                    Some(ErrorCode::NOT_FOUND),
+                    "{name}"
+                );
             }
             assert_eq!(
                 code(root.read(&[b'x'; 4000])),
@@ -372,7 +404,10 @@ mod tests {
             );
         }
         if roots[0].beneath {
-            assert!(roots[0].read(b"in").is_ok(), "a symlink may point to another place inside");
+            assert!(
+                roots[0].read(b"in").is_ok(),
+                "a symlink may point to another place inside"
+            );
         }
         assert_eq!(code(roots[1].read(b"in")), Some(ErrorCode::ACCESS));
     }
@@ -409,7 +444,10 @@ mod tests {
             fs::write(sub.join("race"), "first").unwrap();
             assert_eq!(upload.commit().unwrap_err().code(), ErrorCode::EXISTS);
             assert_eq!(fs::read(sub.join("race")).unwrap(), b"first");
-            root.create(b"sub/new", Uploads::Overwrite).unwrap().commit().unwrap();
+            root.create(b"sub/new", Uploads::Overwrite)
+                .unwrap()
+                .commit()
+                .unwrap();
             assert_eq!(fs::read(sub.join("new")).unwrap(), b"");
             fs::remove_file(sub.join("new")).unwrap();
             fs::remove_file(sub.join("race")).unwrap();
@@ -421,7 +459,10 @@ mod tests {
         let (dir, roots) = roots();
         for root in &roots {
             for name in ["../new", "updir/new", "/../new", "sub", "fifo"] {
-                assert!(root.create(name.as_bytes(), Uploads::Overwrite).is_err(), "{name}");
+                assert!(
+                    root.create(name.as_bytes(), Uploads::Overwrite).is_err(),
+                    "{name}"
+                );
             }
             // A symlink to a file outside is replaced, and the file stays as it was.
             root.create(b"out", Uploads::Overwrite).unwrap().commit().unwrap();

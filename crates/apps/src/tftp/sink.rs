@@ -62,7 +62,11 @@ impl Sink {
         if self.taken > self.limit {
             return Err(Refused::DiskFull);
         }
-        if self.buffer.len() >= CHUNK { self.write().await } else { Ok(()) }
+        if self.buffer.len() >= CHUNK {
+            self.write().await
+        } else {
+            Ok(())
+        }
     }
     async fn write(&mut self) -> Result<(), Refused> {
         let Place::File { upload, written } = &mut self.place else {

@@ -128,7 +128,8 @@ impl Source {
                     while block.len() < self.blksize && (*encoded < self.input.size || encoder.is_pending()) {
                         let to = (*encoded + blksize).min(self.input.size);
                         self.input.load(*encoded, to, *encoded > 0).await?;
-                        *encoded += encoder.encode(self.input.octets(*encoded, to), &mut block, self.blksize) as u64;
+                        *encoded +=
+                            encoder.encode(self.input.octets(*encoded, to), &mut block, self.blksize) as u64;
                     }
                     blocks.push_back(block);
                 }
@@ -168,7 +169,11 @@ impl Input {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
         let needed = (to - from) as usize;
-        let chunk = if under_way { CHUNK / needed.max(1) * needed } else { 0 };
+        let chunk = if under_way {
+            CHUNK / needed.max(1) * needed
+        } else {
+            0
+        };
         let wanted = (chunk.max(needed) as u64).min(self.size - from) as usize;
         if self.window.len() < wanted {
             self.window.resize(wanted, 0);
@@ -183,7 +188,9 @@ impl Input {
                 let done = fill(&reader, &mut window[filled..wanted], from + filled as u64);
                 (done, window)
             };
-            let (done, window) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?;
+            let (done, window) = tokio::task::spawn_blocking(read)
+                .await
+                .map_err(io::Error::other)?;
             self.window = window;
             self.filled = filled + done?;
         }
@@ -196,7 +203,10 @@ impl Input {
         }
         if self.filled < needed {
             // It was longer when the transfer began.
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter",
+            ));
         }
         Ok(())
     }
@@ -238,7 +248,9 @@ mod tests {
         let (mut octets, mut first) = (Vec::new(), 1);
         loop {
             let last = source.ready(first, first, window).await.unwrap();
-            let end = last.map_or(first + u64::from(window), |l| (l + 1).min(first + u64::from(window)));
+            let end = last.map_or(first + u64::from(window), |l| {
+                (l + 1).min(first + u64::from(window))
+            });
             for block in first..end {
                 octets.extend_from_slice(source.block(block));
             }
