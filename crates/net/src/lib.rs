@@ -35,4 +35,4 @@ pub use net::Net;
 pub use shared::{Clock, Host, HostGuard};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
-pub use udp_batch::{Batch, Parts, Received};
+pub use udp_batch::{Batch, BatchSocket, Parts, Received};

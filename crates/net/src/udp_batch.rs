@@ -46,7 +46,7 @@ impl Batch {
     /// `WouldBlock` if none could be sent now; otherwise as [`UdpSocket::send_to`].
     pub fn try_send(
         &mut self,
-        socket: &UdpSocket,
+        socket: &BatchSocket,
         datagrams: &[Parts<'_>],
         to: SocketAddr,
         from: Option<IpAddr>,
@@ -75,36 +75,56 @@ impl Batch {
     }
 }
 
-impl UdpSocket {
-    /// As [`UdpSocket::bind`], for an address that needs no looking up.
+/// A UDP socket for servers. On the operating system it waits for reading only: to be told of room for writing after each
+/// datagram, as [`UdpSocket`] is, wakes a server that answers each datagram with one twice as often as it needs.
+#[derive(Debug)]
+pub struct BatchSocket(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Os(os::Socket),
+    Net(UdpSocket),
+}
+
+/// How long to wait for room to send, where the system does not tell.
+const ROOM: std::time::Duration = std::time::Duration::from_millis(1);
+
+impl BatchSocket {
+    /// Binds to `addr`. Port 0 chooses one.
     ///
     /// # Errors
-    /// As there.
-    pub fn bind_now(net: &Net, addr: SocketAddr) -> io::Result<UdpSocket> {
-        match &net.0 {
-            Place::Os => {
-                let socket = std::net::UdpSocket::bind(addr)?;
-                socket.set_nonblocking(true)?;
-                Ok(UdpSocket(Inner::Os(tokio::net::UdpSocket::from_std(socket)?)))
-            }
-            Place::Stack(host) => UdpSocket::bind_stack(host, addr),
+    /// `AddrInUse`, `AddrNotAvailable`.
+    pub fn bind(net: &Net, addr: SocketAddr) -> io::Result<BatchSocket> {
+        Ok(BatchSocket(match &net.0 {
+            Place::Os => Kind::Os(os::bind(addr)?),
+            Place::Stack(host) => Kind::Net(UdpSocket::bind_stack(host, addr)?),
+        }))
+    }
+    /// The local address.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Kind::Os(os) => os.get_ref().local_addr(),
+            Kind::Net(socket) => socket.local_addr(),
         }
     }
-    /// Asks for room for `octets` of received datagrams (SO_RCVBUF); returns what it now is, in the system's own
+    /// Asks for room for at least `octets` of received datagrams (SO_RCVBUF); returns what it now is, in the system's own
     /// count (Linux doubles it, and counts its own structures too). A stack's queue stays as it is.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn set_recv_buffer_size(&self, octets: usize) -> io::Result<usize> {
         match &self.0 {
-            Inner::Os(os) => {
-                let socket = socket2::SockRef::from(os);
+            Kind::Os(os) => {
+                let socket = socket2::SockRef::from(os.get_ref());
                 if socket.recv_buffer_size()? < octets {
                     socket.set_recv_buffer_size(octets)?;
                 }
                 socket.recv_buffer_size()
             }
-            Inner::Stack(_) => Ok(octets),
+            Kind::Net(_) => Ok(octets),
         }
     }
     /// Reports ICMP errors also to a socket without a peer (Linux: IP_RECVERR): receiving then fails with
@@ -114,28 +134,93 @@ impl UdpSocket {
     /// Those of the operating system.
     pub fn set_report_errors(&self, on: bool) -> io::Result<()> {
         match &self.0 {
-            Inner::Os(os) => os::set_report_errors(os, on),
-            Inner::Stack(_) => Ok(()),
+            Kind::Os(os) => os::set_report_errors(os.get_ref(), on),
+            Kind::Net(_) => Ok(()),
         }
     }
-    /// Tells with each datagram where it was sent to (Linux: IP_PKTINFO): see [`UdpSocket::try_recv_msg`].
+    /// Tells with each datagram where it was sent to (Linux: IP_PKTINFO): see [`BatchSocket::try_recv_msg`].
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn set_receive_destination(&self, on: bool) -> io::Result<()> {
         match &self.0 {
-            Inner::Os(os) => os::set_receive_destination(os, on),
-            Inner::Stack(_) => Ok(()),
+            Kind::Os(os) => os::set_receive_destination(os.get_ref(), on),
+            Kind::Net(_) => Ok(()),
         }
     }
-    /// As [`UdpSocket::try_recv_from`], and says where it was sent to.
+    /// Receives a datagram, without waiting, and says where it was sent to.
     ///
     /// # Errors
     /// `WouldBlock` if none is there.
     pub fn try_recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
         match &self.0 {
-            Inner::Os(os) => os::try_recv_msg(os, buf),
-            Inner::Stack(sock) => sock.call(|socket| receive(socket, buf)),
+            Kind::Os(os) => os::try_recv_msg(os.get_ref(), buf),
+            Kind::Net(socket) => match &socket.0 {
+                Inner::Stack(sock) => sock.call(|socket| receive(socket, buf)),
+                Inner::Os(_) => socket
+                    .try_recv_from(buf)
+                    .map(|(len, from)| Received { len, from, to: None }),
+            },
+        }
+    }
+    /// As [`UdpSocket::try_recv_from`].
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is there.
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match &self.0 {
+            Kind::Os(os) => os.get_ref().recv_from(buf),
+            Kind::Net(socket) => socket.try_recv_from(buf),
+        }
+    }
+    /// As [`UdpSocket::recv_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match &self.0 {
+            Kind::Os(os) => os::async_read(os, |socket| socket.recv_from(buf)).await,
+            Kind::Net(socket) => socket.recv_from(buf).await,
+        }
+    }
+    /// As [`BatchSocket::try_recv_msg`], waiting until one is there.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
+        match &self.0 {
+            Kind::Os(os) => os::async_read(os, |socket| os::try_recv_msg(socket, buf)).await,
+            Kind::Net(socket) => loop {
+                match self.try_recv_msg(buf) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.readable().await?,
+                    result => return result,
+                }
+            },
+        }
+    }
+    /// As [`UdpSocket::try_send_to`].
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room.
+    pub fn try_send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Os(os) => os.get_ref().send_to(buf, to),
+            Kind::Net(socket) => socket.try_send_to(buf, to),
+        }
+    }
+    /// As [`UdpSocket::send_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Os(os) => loop {
+                match os.get_ref().send_to(buf, to) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(ROOM).await,
+                    result => return result,
+                }
+            },
+            Kind::Net(socket) => socket.send_to(buf, to).await,
         }
     }
     fn try_send_parts(
@@ -147,9 +232,10 @@ impl UdpSocket {
         const SMALL: usize = 2048;
         let len = head.len() + body.len();
         match &self.0 {
-            Inner::Os(os) if len > SMALL || from.is_some() => {
-                os::try_send(os, &[(head, body)], None, to, from)
+            Kind::Os(os) if len > SMALL || from.is_some() => {
+                os::try_send(os.get_ref(), &[(head, body)], None, to, from)
             }
+            _ if body.is_empty() => self.try_send_to(head, to).map(|_| ()),
             _ if len <= SMALL => {
                 let mut whole = [0; SMALL];
                 whole[..head.len()].copy_from_slice(head);
@@ -167,7 +253,7 @@ impl UdpSocket {
         from: Option<IpAddr>,
     ) -> io::Result<()> {
         match (&self.0, u16::try_from(length)) {
-            (Inner::Os(os), Ok(length)) => os::try_send(os, datagrams, Some(length), to, from),
+            (Kind::Os(os), Ok(length)) => os::try_send(os.get_ref(), datagrams, Some(length), to, from),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -176,7 +262,7 @@ impl UdpSocket {
 #[cfg(target_os = "linux")]
 mod os {
     use std::io::{self, IoSlice, IoSliceMut};
-    use std::net::{IpAddr, SocketAddr};
+    use std::net::{IpAddr, SocketAddr, UdpSocket};
     use std::os::fd::AsRawFd;
 
     use nix::libc;
@@ -184,10 +270,31 @@ mod os {
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
     };
     use tokio::io::Interest;
-    use tokio::net::UdpSocket;
+    use tokio::io::unix::AsyncFd;
 
     use super::{MOST_SEGMENTS, Parts, Received};
 
+    pub(super) type Socket = AsyncFd<UdpSocket>;
+
+    /// A datagram, or an error that came for an earlier one.
+    const READ: Interest = Interest::READABLE.add(Interest::ERROR);
+
+    // The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
+    #[expect(
+        deprecated,
+        reason = "sound for std's sockets; the successor is an unsafe function"
+    )]
+    pub(super) fn bind(addr: SocketAddr) -> io::Result<Socket> {
+        let socket = UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        AsyncFd::with_interest(socket, READ)
+    }
+    pub(super) async fn async_read<R>(
+        socket: &Socket,
+        mut read: impl FnMut(&UdpSocket) -> io::Result<R>,
+    ) -> io::Result<R> {
+        socket.async_io(READ, |socket| read(socket)).await
+    }
     pub(super) fn set_report_errors(socket: &UdpSocket, on: bool) -> io::Result<()> {
         if socket.local_addr()?.is_ipv6() {
             setsockopt(socket, sockopt::Ipv6RecvErr, &on)?;
@@ -207,7 +314,7 @@ mod os {
         Ok(())
     }
     pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
-        socket.try_io(Interest::READABLE, || {
+        {
             let mut room = nix::cmsg_space!(libc::in6_pktinfo);
             let mut parts = [IoSliceMut::new(buf)];
             let message = recvmsg::<SockaddrStorage>(
@@ -234,7 +341,7 @@ mod os {
                 from: from.ok_or_else(|| io::Error::other("a datagram without a sender"))?,
                 to,
             })
-        })
+        }
     }
     fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
         match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
@@ -285,28 +392,48 @@ mod os {
             controls.push(ControlMessage::UdpGsoSegments(segment));
         }
         let to = SockaddrStorage::from(to);
-        socket.try_io(Interest::WRITABLE, || {
-            sendmsg(
-                socket.as_raw_fd(),
-                &slices[..used],
-                &controls,
-                MsgFlags::empty(),
-                Some(&to),
-            )?;
-            Ok(())
-        })
+        sendmsg(
+            socket.as_raw_fd(),
+            &slices[..used],
+            &controls,
+            MsgFlags::empty(),
+            Some(&to),
+        )?;
+        Ok(())
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod os {
     use std::io;
-    use std::net::{IpAddr, SocketAddr};
+    use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-    use tokio::net::UdpSocket;
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
 
     use super::{Parts, Received};
 
+    pub(super) type Socket = AsyncFd<UdpSocket>;
+
+    /// A datagram, or an error that came for an earlier one.
+    const READ: Interest = Interest::READABLE.add(Interest::ERROR);
+
+    // The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
+    #[expect(
+        deprecated,
+        reason = "sound for std's sockets; the successor is an unsafe function"
+    )]
+    pub(super) fn bind(addr: SocketAddr) -> io::Result<Socket> {
+        let socket = UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        AsyncFd::with_interest(socket, READ)
+    }
+    pub(super) async fn async_read<R>(
+        socket: &Socket,
+        mut read: impl FnMut(&UdpSocket) -> io::Result<R>,
+    ) -> io::Result<R> {
+        socket.async_io(READ, |socket| read(socket)).await
+    }
     pub(super) fn set_report_errors(_: &UdpSocket, _: bool) -> io::Result<()> {
         Ok(())
     }
@@ -314,7 +441,7 @@ mod os {
         Ok(())
     }
     pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
-        let (len, from) = socket.try_recv_from(buf)?;
+        let (len, from) = socket.recv_from(buf)?;
         Ok(Received { len, from, to: None })
     }
     pub(super) fn try_send(
@@ -325,9 +452,7 @@ mod os {
         _from: Option<IpAddr>,
     ) -> io::Result<()> {
         match datagrams {
-            [(head, body)] if segment.is_none() => {
-                socket.try_send_to(&[*head, *body].concat(), to).map(|_| ())
-            }
+            [(head, body)] if segment.is_none() => socket.send_to(&[*head, *body].concat(), to).map(|_| ()),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -341,10 +466,10 @@ mod tests {
     async fn a_batch_arrives_as_single_datagrams() {
         let net = Net::os();
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            let to = UdpSocket::bind(&net, address).await.unwrap();
+            let to = BatchSocket::bind(&net, address.parse().unwrap()).unwrap();
             to.set_receive_destination(true).unwrap();
             assert!(to.set_recv_buffer_size(100_000).unwrap() >= 100_000);
-            let from = UdpSocket::bind(&net, address).await.unwrap();
+            let from = BatchSocket::bind(&net, address.parse().unwrap()).unwrap();
             let target = to.local_addr().unwrap();
             let bodies: Vec<Vec<u8>> = (0..100u8)
                 .map(|n| vec![n; if n == 99 { 3 } else { 1400 }])
@@ -354,14 +479,10 @@ mod tests {
             let mut read = 0;
             while read < bodies.len() {
                 if sent < bodies.len() {
-                    from.writable().await.unwrap();
                     sent += batch.try_send(&from, &datagrams[sent..], target, None).unwrap();
                 }
                 while read < sent {
-                    to.readable().await.unwrap();
-                    let Ok(got) = to.try_recv_msg(&mut buf) else {
-                        continue;
-                    };
+                    let got = to.recv_msg(&mut buf).await.unwrap();
                     assert_eq!(&buf[..got.len], [b"head", &bodies[read][..]].concat());
                     assert_eq!(got.from, from.local_addr().unwrap());
                     assert_eq!(got.to, Some(target.ip()));
@@ -375,10 +496,10 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_is_reported_without_a_peer() {
         let net = Net::os();
-        let gone = UdpSocket::bind(&net, "127.0.0.1:0").await.unwrap();
+        let gone = BatchSocket::bind(&net, "127.0.0.1:0".parse().unwrap()).unwrap();
         let target = gone.local_addr().unwrap();
         drop(gone);
-        let socket = UdpSocket::bind(&net, "127.0.0.1:0").await.unwrap();
+        let socket = BatchSocket::bind(&net, "127.0.0.1:0".parse().unwrap()).unwrap();
         socket.set_report_errors(true).unwrap();
         socket.send_to(b"anybody?", target).await.unwrap();
         let error = socket.recv_from(&mut [0; 16]).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sockeye_net::{Batch, Parts, UdpSocket};
+use sockeye_net::{Batch, BatchSocket, Parts};
 use sockeye_stack::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -31,10 +31,10 @@ impl Clock {
 #[derive(Debug)]
 pub(super) enum Line {
     /// A socket of its own: its port is the transfer's TID.
-    Own(UdpSocket),
+    Own(BatchSocket),
     /// The server's: the peer's datagrams come by the inbox, and others never.
     Shared {
-        socket: Arc<UdpSocket>,
+        socket: Arc<BatchSocket>,
         inbox: mpsc::Receiver<Box<[u8]>>,
         /// The address that was asked, from which answers go.
         from: Option<IpAddr>,
@@ -75,7 +75,7 @@ impl Port {
     pub(super) fn set_peer(&mut self, peer: SocketAddr) {
         self.peer = peer;
     }
-    pub(super) fn socket(&self) -> &UdpSocket {
+    pub(super) fn socket(&self) -> &BatchSocket {
         match &self.line {
             Line::Own(socket) => socket,
             Line::Shared { socket, .. } => socket,
@@ -104,18 +104,9 @@ impl Port {
         };
         for _ in 0..*copies {
             let mut rest = datagrams;
-            let mut full = 0;
             while let Some((head, body)) = rest.first() {
                 match batch.try_send(socket, rest, *peer, from) {
-                    Ok(sent) => {
-                        rest = &rest[sent..];
-                        full = 0;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && full < 3 => {
-                        full += 1;
-                        socket.writable().await?;
-                    }
-                    // Not every socket tells by `writable` when there is room: let it wait by itself.
+                    Ok(sent) => rest = &rest[sent..],
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         let _ = socket.send_to(&[*head, *body].concat(), *peer).await;
                         rest = &rest[1..];

@@ -14,7 +14,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Arc, Mutex};
 
-use sockeye_net::{Net, UdpSocket};
+use sockeye_net::{BatchSocket, Net, Received, lookup_host};
 use sockeye_stack::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -42,7 +42,7 @@ const LONGEST: usize = HEADER + packet::BLKSIZE_MAX as usize + 1;
 /// A server that has its port.
 pub struct Server {
     net: Net,
-    socket: Arc<UdpSocket>,
+    socket: Arc<BatchSocket>,
     local: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -55,7 +55,7 @@ impl Server {
     pub async fn bind(net: &Net, options: Options, log: Log) -> io::Result<Server> {
         let said = |what: String| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
         let root = Root::open(&options.root).map_err(said(options.root.display().to_string()))?;
-        let socket = UdpSocket::bind(net, &options.listen[..])
+        let socket = listen(net, &options.listen)
             .await
             .map_err(said(options.listen.clone()))?;
         let local = socket.local_addr()?;
@@ -101,9 +101,11 @@ impl Server {
             tokio::select! {
                 () = &mut stop, if !stopping => stopping = true,
                 _ = tasks.join_next(), if !tasks.is_empty() => {}
-                ready = self.socket.readable() => {
-                    ready?;
-                    self.receive(&mut buf, &mut tasks, stopping);
+                received = self.socket.recv_msg(&mut buf) => {
+                    // An error is an ICMP message about something sent before.
+                    if let Ok(received) = received {
+                        self.handle(&buf[..received.len], &received, &mut tasks, stopping);
+                    }
                 }
             }
             if stopping && tasks.is_empty() {
@@ -112,54 +114,36 @@ impl Server {
         }
     }
 
-    /// Takes what has come to the listening port.
-    fn receive(&self, buf: &mut [u8], tasks: &mut JoinSet<()>, stopping: bool) {
-        // Then others have their turn.
-        for _ in 0..256 {
-            let received = match self.socket.try_recv_msg(buf) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An ICMP error for something sent before: nothing to do with what comes next.
-                Err(_) => continue,
-            };
-            let datagram = &buf[..received.len];
-            let asked = received.to.filter(|ip| !ip.is_multicast());
-            let why = match Packet::parse(datagram) {
-                Ok(Packet::Request(_)) if stopping => Drop::Busy,
-                Ok(Packet::Request(request)) => {
-                    match self.handle_request(&request, datagram, received.from, asked, tasks) {
-                        Ok(()) => continue,
-                        Err(why) => why,
-                    }
-                }
-                Ok(other) if self.shared.options.single_port => {
-                    match self.shared.table().deliver(received.from, datagram) {
-                        Ok(()) => continue,
-                        Err(Drop::Stray) if !matches!(other, Packet::Error { .. }) => {
-                            self.send_error(
-                                received.from,
-                                asked,
-                                ErrorCode::UNKNOWN_TID,
-                                "unknown transfer ID",
-                            );
-                            Drop::Stray
-                        }
-                        Err(why) => why,
-                    }
-                }
-                Ok(Packet::Error { .. }) => Drop::Stray,
-                Ok(_) => {
+    /// Takes a datagram that has come to the listening port.
+    fn handle(&self, datagram: &[u8], received: &Received, tasks: &mut JoinSet<()>, stopping: bool) {
+        let asked = received.to.filter(|ip| !ip.is_multicast());
+        let stranger = || {
+            self.send_error(
+                received.from,
+                asked,
+                ErrorCode::UNKNOWN_TID,
+                "unknown transfer ID",
+            )
+        };
+        let result = match Packet::parse(datagram) {
+            Ok(Packet::Request(_)) if stopping => Err(Drop::Busy),
+            Ok(Packet::Request(request)) => {
+                self.handle_request(&request, datagram, received.from, asked, tasks)
+            }
+            Ok(other) => {
+                let result = match self.shared.options.single_port {
+                    true => self.shared.table().deliver(received.from, datagram),
                     // W-51: an ACK belongs to the port that the DATA came from.
-                    self.send_error(
-                        received.from,
-                        asked,
-                        ErrorCode::UNKNOWN_TID,
-                        "unknown transfer ID",
-                    );
-                    Drop::Stray
+                    false => Err(Drop::Stray),
+                };
+                if result == Err(Drop::Stray) && !matches!(other, Packet::Error { .. }) {
+                    stranger();
                 }
-                Err(_) => Drop::Malformed,
-            };
+                result
+            }
+            Err(_) => Err(Drop::Malformed),
+        };
+        if let Err(why) = result {
             self.shared.metrics.dropped(why);
         }
     }
@@ -371,7 +355,7 @@ impl Server {
                 }
                 _ => SocketAddr::new(ip, port),
             };
-            UdpSocket::bind_now(&self.net, address)
+            BatchSocket::bind(&self.net, address)
         };
         let socket = match options.ports {
             None => bind(0),
@@ -396,6 +380,18 @@ impl Server {
         }
         Ok((Port::new(Line::Own(socket), peer, options.duplicates), None))
     }
+}
+
+/// Binds to the first address of a name that can be had.
+async fn listen(net: &Net, address: &str) -> io::Result<BatchSocket> {
+    let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in lookup_host(net, address).await? {
+        result = BatchSocket::bind(net, address);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 /// No more descriptors (EMFILE, ENFILE), memory or ports.

@@ -115,7 +115,8 @@ pub(super) fn grant(
     answer.tsize = match kind {
         // With netascii the size on the wire is not known before the file is read.
         Kind::Read if mode == Mode::Netascii => None,
-        Kind::Read => asked.tsize.map(|_| size),
+        // curl takes a size of 0 for an error; without the option all clients get their empty file.
+        Kind::Read => asked.tsize.map(|_| size).filter(|&size| size > 0),
         Kind::Write => asked.tsize,
     };
     let timing = match asked.timeout {
