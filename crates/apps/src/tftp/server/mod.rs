@@ -296,7 +296,7 @@ impl Server {
             super::transfer::Rollover::None => Some(options.rollover),
             _ => None,
         };
-        let mut receiver = Receiver::new(now, granted.timing, numbers, true, dally);
+        let mut receiver = Receiver::new(now, granted.timing, numbers, true, Some(dally));
         receiver.configure(granted.blksize, granted.window, granted.timing);
         let handshake = match granted.answer.is_empty() {
             true => packet::ack(0).to_vec(),

@@ -50,7 +50,7 @@ pub struct Receiver {
     /// The highest block ahead of a gap since the gap was told. One that is not higher belongs to another sending.
     gap: Option<u64>,
     complete: bool,
-    dally: Duration,
+    dally: Option<Duration>,
     timer: Timer,
     /// When the reply went out, if once: the next block is a measurement (Karn).
     sample: Option<Instant>,
@@ -62,13 +62,13 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver that begins by sending the handshake, or else ACK 0. `numbers` may be `None` for whatever the sender
     /// does: in lockstep that is seen from block 65,536 on; in a window, where 1 may also mean that 0 was lost, 0 is expected.
-    /// `dally` is how long to wait after the last ACK, in case it is lost.
+    /// `dally` is how long to wait after the last ACK, in case it is lost; `None` is twice the timer.
     pub fn new(
         now: Instant,
         timing: Timing,
         numbers: Option<Rollover>,
         handshake: bool,
-        dally: Duration,
+        dally: Option<Duration>,
     ) -> Receiver {
         Receiver {
             numbers,
@@ -199,7 +199,13 @@ impl Receiver {
         self.counts.retransmissions += u64::from(again);
         self.acked = newest;
         self.replied = Some(now);
-        self.deadline = Some(now + if self.complete { self.dally } else { self.wait() });
+        self.deadline = Some(
+            now + match (self.complete, self.dally) {
+                (false, _) => self.wait(),
+                (true, Some(dally)) => dally,
+                (true, None) => self.timer.rto() * 2,
+            },
+        );
         if self.handshake {
             return Some(Reply::Handshake);
         }
@@ -254,7 +260,7 @@ mod tests {
     const DALLY: Duration = Duration::from_millis(100);
 
     fn receiver(window: u16) -> Receiver {
-        let mut r = Receiver::new(AT(0), Timing::default(), None, false, DALLY);
+        let mut r = Receiver::new(AT(0), Timing::default(), None, false, Some(DALLY));
         r.configure(512, window, Timing::default());
         assert_eq!(r.poll_transmit(AT(0)), Some(Reply::Ack(0)));
         r
@@ -309,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_client_s_request_becomes_ack_0() {
-        let mut r = Receiver::new(AT(0), Timing::default(), None, true, DALLY);
+        let mut r = Receiver::new(AT(0), Timing::default(), None, true, Some(DALLY));
         assert_eq!(r.poll_transmit(AT(0)), Some(Reply::Handshake));
         assert_eq!(r.handle_timeout(AT(300)), TimeoutOutcome::Resend);
         assert_eq!(r.poll_transmit(AT(300)), Some(Reply::Handshake));

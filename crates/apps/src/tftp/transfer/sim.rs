@@ -84,7 +84,7 @@ fn run(seed: u64, case: Case) -> Outcome {
     let mut sender = Sender::new(start, timing, case.numbers, case.window, case.handshake);
     sender.set_last(case.blocks);
     let dally = Duration::from_secs(60);
-    let mut receiver = Receiver::new(start, timing, Some(case.numbers), true, dally);
+    let mut receiver = Receiver::new(start, timing, Some(case.numbers), true, Some(dally));
     receiver.configure(blksize as u16, case.window, timing);
     // The client's request has just arrived.
     assert_eq!(receiver.poll_transmit(start), Some(Reply::Handshake));
