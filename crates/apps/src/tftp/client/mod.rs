@@ -190,7 +190,9 @@ async fn download(
     let clock = session.clock;
     let mut sleeper = pin!(tokio::time::sleep(std::time::Duration::ZERO));
     let mut receiver = Receiver::new(clock.now(), options.timing, options.rollover, true, options.dally);
-    let mut buf = vec![0; HEADER + usize::from(session.asked.blksize.unwrap_or(BLKSIZE_DEFAULT)) + 1];
+    // One octet more than the longest block, so that a longer one is seen; and room for any OACK.
+    let longest = session.asked.blksize.unwrap_or(BLKSIZE_DEFAULT).max(BLKSIZE_DEFAULT);
+    let mut buf = vec![0; HEADER + usize::from(longest) + 1];
     let mut sink = Some(sink);
     let mut done = Done {
         content: Vec::new(),
