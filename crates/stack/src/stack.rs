@@ -65,8 +65,6 @@ bitflags! {
         const URGENT = 0x40;
         /// A soft error came: ICMP, or R1 reached (MUST-47, SHLD-9).
         const SOFT_ERROR = 0x80;
-        /// All that was sent is acknowledged.
-        const DRAINED = 0x100;
         /// The socket stands in the event queue. Never seen in an [`Event`].
         #[doc(hidden)]
         const QUEUED = 0x8000;
@@ -287,6 +285,9 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         loop {
             out.clear();
+            if self.tcp.is_quiet() && self.ip.is_quiet() && self.udp.is_quiet() {
+                return None;
+            }
             let Stack {
                 config,
                 rng,

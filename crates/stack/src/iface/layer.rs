@@ -396,6 +396,12 @@ impl IpLayer {
         }
     }
 
+    /// Whether the layer owes no frame.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Takes a frame that the layer owes into `out`. Frames whose interface is [`InterfaceId::LOOPBACK`] are for `receive`.
     pub(crate) fn poll_transmit(&mut self, env: &mut Env<'_>, out: &mut Frame) -> Option<TxMeta> {
         let _ = env;

@@ -33,10 +33,10 @@ impl Tcp {
     pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, packet: Packet<'_>) {
         let bytes = packet.frame.front().get(packet.at..).unwrap_or(&[]);
         let transport_len = packet.frame.len() - packet.at;
-        let header = match wire::tcp::parse(bytes, transport_len) {
-            Ok(header) => header,
-            Err(error) => return cx.env.dropped(error.into()),
-        };
+        let mut header = wire::tcp::Header::default();
+        if let Err(error) = wire::tcp::parse_into(bytes, transport_len, &mut header) {
+            return cx.env.dropped(error.into());
+        }
         let tuple = FourTuple {
             local: packet.destination,
             local_port: header.destination_port,
@@ -264,7 +264,15 @@ impl Tcp {
         seg: &Segment,
         text: Text<'_>,
     ) {
-        let window = cx.env.config.receive_buffer.min(0xffff);
+        let Some(listener) = self.tables.half_open.at(place).map(|h| h.listener) else {
+            return;
+        };
+        let config = cx.env.config;
+        let (buffer, buffer_max) = match self.listener(listener) {
+            Some(listener) => open::receive_buffer(&listener.options, config),
+            None => (config.receive_buffer, config.receive_buffer_max),
+        };
+        let window = buffer.min(0xffff);
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
@@ -275,7 +283,7 @@ impl Tcp {
                     seq: half.iss + 1,
                     ack: half.rcv_nxt(),
                     flags: Flags::ACK,
-                    window: window as u16,
+                    window: open::told_window(buffer, buffer_max, half.peer.window_scale.is_some()),
                     ..Segment::default()
                 };
                 if self.may_challenge(cx.env) {
@@ -612,7 +620,11 @@ impl Tcp {
             None
         };
         let Some(mss) = cookie else {
-            let reason = if expected { DropReason::BadCookie } else { DropReason::NoSocket };
+            let reason = if expected {
+                DropReason::BadCookie
+            } else {
+                DropReason::NoSocket
+            };
             return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
         };
         if full {
@@ -727,7 +739,7 @@ impl Tcp {
                 recover: tcb.snd_nxt,
                 next: tcb.snd_una,
             };
-            tcb.timing = None;
+            tcb.facts.remove(Fact::TIMED);
             tcb.rexmt_at = scope.now + tcb.rto(scope.config);
             tcb.facts.insert(Fact::PATH_SHRUNK);
         }

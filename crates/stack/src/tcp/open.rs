@@ -241,6 +241,9 @@ impl SynSent {
             timestamps: segment.options.timestamps,
             ..Options::default()
         };
+        let (buffer, buffer_max) = receive_buffer(&self.options, config);
+        let scaled = self.peer.is_some_and(|p| p.window_scale.is_some());
+        segment.window = told_window(buffer, buffer_max, scaled);
         segment
     }
 
@@ -297,6 +300,13 @@ pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
     {
         tcb.ts_recent = ts.value;
     }
+}
+
+/// The window field of an ACK before the connection is established: what the SYN told, which was not scaled (RFC 7323
+/// section 2.2), in the units of segments without SYN.
+pub(crate) fn told_window(buffer: u32, buffer_max: u32, scaled: bool) -> u16 {
+    let shift = if scaled { scale_for(buffer_max) } else { 0 };
+    (buffer.min(0xffff) >> shift) as u16
 }
 
 /// What a finished handshake knows.
@@ -375,7 +385,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
             0,
         ),
         rtt,
-        timing: None,
+        timing: (h.iss, 0),
         first_again: 0,
         irs: h.peer.irs,
         rcv_nxt,
@@ -390,7 +400,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rcv_buf_max,
         receive: None,
         reassembly: None,
-        fin_ahead: None,
+        fin_ahead: rcv_nxt,
         dsack: None,
         tune: Default::default(),
         ts_recent: h.peer.timestamp.unwrap_or(0),
@@ -409,6 +419,9 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         urgent: None,
         pending: Readiness::empty(),
         stats: Stats::default(),
+        segments_out: 0,
+        segments_in: 0,
+        retransmits: 0,
     });
     tcb.set_mss();
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.

@@ -211,12 +211,18 @@ impl<'a> TcpSocket<'a> {
         let room = self.sendable()?;
         let n = data.len().min(room);
         if n > 0 {
-            if let Some((tcb, pool)) = self.block_mut() {
+            let Tcp {
+                tables, pool, ready, ..
+            } = &mut self.stack.tcp;
+            if let Some(Slot::Open(tcb)) = tables.sockets.at_mut(self.id.slot) {
                 let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
                 buffer.append(pool, &data[..n]);
                 tcb.facts.set(Fact::WANTS_ROOM, n < data.len());
+                if !tcb.facts.contains(Fact::QUEUED) {
+                    tcb.facts.insert(Fact::QUEUED);
+                    ready.push_back(Entry::new(Kind::Connection, self.id.slot));
+                }
             }
-            self.kick();
         }
         Ok(n)
     }

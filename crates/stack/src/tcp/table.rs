@@ -151,6 +151,12 @@ impl Tcp {
         Some((tcb, scope))
     }
 
+    /// Whether nothing waits to be sent or looked at.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.sending && self.ready.is_empty() && self.replies.is_empty()
+    }
+
     /// Finds the entry for these addresses.
     pub(crate) fn find(&self, tuple: &FourTuple) -> Option<Entry> {
         let tables = &self.tables;

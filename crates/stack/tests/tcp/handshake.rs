@@ -323,3 +323,28 @@ fn close_in_syn_received_ends_with_the_retries() {
     assert!(p.stack.snapshot().sockets.is_empty());
     p.ignore();
 }
+
+/// RFC 7323 section 2.2: an ACK in SYN-RECEIVED has no SYN bit, so its window is scaled; it tells what the SYN did.
+#[test]
+fn acks_in_syn_received_scale_their_window() {
+    let setup = || Setup {
+        window_scale: Some(3),
+        ..Setup::default()
+    };
+    let mut p = Peer::new(setup());
+    p.listen();
+    p.send(p.syn());
+    let syn_ack = p.expect("SYN,ACK 0 ack 1");
+    let shift = syn_ack.segment.options.window_scale.unwrap();
+    p.send(rst(100));
+    let challenge = p.expect("ACK 1 ack 1");
+    assert_eq!(challenge.segment.window, syn_ack.segment.window >> shift);
+    let mut p = Peer::new(setup());
+    p.connect();
+    p.expect("SYN 0");
+    p.send(p.syn());
+    let syn_ack = p.expect("SYN,ACK 0 ack 1");
+    p.send(rst(100));
+    let challenge = p.expect("ACK 1 ack 1");
+    assert_eq!(challenge.segment.window, syn_ack.segment.window >> shift);
+}

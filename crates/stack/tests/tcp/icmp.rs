@@ -49,7 +49,7 @@ fn in_flight() -> Peer {
 
 /// Unreachable 0, 1, 5, time exceeded and parameter problem are told and end nothing.
 ///
-/// Proves: MUST-54, MUST-56, MUST-47, SHLD-25.
+/// Proves: MUST-54, MUST-56, MUST-47, SHLD-25, U-1.
 #[test]
 fn soft_errors_are_told_and_abort_nothing() {
     let soft = [

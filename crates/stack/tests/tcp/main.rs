@@ -10,6 +10,7 @@ mod addresses;
 mod close;
 mod congestion;
 mod handshake;
+mod heals;
 mod icmp;
 mod keepalive;
 mod listener;

@@ -155,6 +155,10 @@ struct World {
     snd_nxt: i64,
     batch: bool,
     cookies: bool,
+    /// What the stack's SYN said its windows are shifted by.
+    shift: u32,
+    /// The acknowledgment and the right edge that it told last.
+    told: Option<(i64, i64)>,
     /// The application gave up its reading side, or the peer sent what does not belong to its stream.
     deaf: bool,
 }
@@ -190,6 +194,8 @@ impl World {
             snd_nxt: 1,
             batch: false,
             cookies: start.cookies,
+            shift: 0,
+            told: None,
             deaf: false,
         };
         world.look();
@@ -200,19 +206,41 @@ impl World {
     fn forget(&mut self) {
         (self.written, self.read, self.rcv_nxt, self.edge, self.snd_nxt) = (0, 0, 1, 0, 1);
         self.deaf = false;
+        self.told = None;
     }
 
     /// What the stack has sent is in order.
     fn look(&mut self) {
+        // Once a connection is over, what follows may belong to another one.
+        let lives = self.held() && self.p.sock().state() != State::Closed;
+        self.told = self.told.filter(|_| lives);
         self.p.drain();
         for sent in self.p.take_all() {
             let s = &sent.segment;
             if s.flags.contains(Flags::RST) {
+                self.told = None;
                 continue;
             }
             if s.flags.contains(Flags::SYN) {
+                let agreed = s
+                    .options
+                    .window_scale
+                    .filter(|_| self.p.setup.window_scale.is_some());
+                self.shift = agreed.map_or(0, u32::from);
+                self.told = None;
                 continue;
             }
+            // SHLD-14, and acknowledgments that never go back.
+            let edge = sent.ack + (i64::from(s.window) << self.shift);
+            if let Some((last_ack, last_edge)) = self.told.filter(|_| !self.cookies) {
+                let unit = 1 << self.shift;
+                assert!(sent.ack >= last_ack, "{sent} after {last_ack}");
+                assert!(
+                    edge + unit > last_edge,
+                    "{sent} tells {edge} after {last_edge}, unit {unit}"
+                );
+            }
+            self.told = lives.then_some((sent.ack, edge));
             // With cookies, an ACK of something else may open a connection whose first number lies a little further.
             if !sent.data.is_empty() && !self.cookies {
                 assert_eq!(

@@ -137,7 +137,7 @@ fn new_data_does_not_put_the_timer_off() {
 
 /// R1 is told (at least 3 retransmissions), R2 ends the connection (at least 100 s).
 ///
-/// Proves: MUST-20, SHLD-9, SHLD-10, SHLD-11.
+/// Proves: MUST-20, SHLD-9, SHLD-10, SHLD-11, U-1.
 #[test]
 fn r1_is_told_and_r2_closes() {
     let mut p = Peer::established(Setup::default());

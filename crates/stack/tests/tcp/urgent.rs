@@ -98,7 +98,7 @@ fn a_closed_window_does_not_hide_the_pointer() {
     );
 }
 
-/// Proves: MUST-32, MUST-33.
+/// Proves: MUST-32, MUST-33, U-1.
 #[test]
 fn the_application_is_told_when_the_pointer_appears_and_advances() {
     let mut p = Peer::established(Setup::default());
