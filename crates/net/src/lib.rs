@@ -19,7 +19,7 @@
 //!
 //! A stack lives in a [`Host`], together with the wakers of the tasks that wait for its sockets. Whoever moves the
 //! host's frames is its driver: see [`Host`] for what a driver does. [`Net::tun`] starts one on a TUN device.
-#![deny(unsafe_code)] // one ioctl in `device::tun` is the exception
+#![deny(unsafe_code)] // two calls in `device` are the exception
 
 #[cfg(target_os = "linux")]
 pub mod device;
@@ -30,6 +30,8 @@ mod names;
 mod net;
 mod options;
 mod shared;
+#[cfg(target_os = "linux")]
+pub mod socket;
 pub mod tcp;
 mod udp;
 

@@ -21,6 +21,7 @@
 use alloc::boxed::Box;
 
 use super::congestion::Congestion;
+use super::open::receive_buffer;
 use super::recv::queue::ReceiveQueue;
 use super::recv::reassembly::Reassembly;
 use super::rtt::RttEstimator;
@@ -541,6 +542,7 @@ impl Tcb {
     }
     /// Changes options of a connection.
     pub(crate) fn set_options(&mut self, options: &TcpOptions, config: &Config) {
+        let before = self.options();
         self.switches = Switches {
             reuse: self.switches.reuse,
             ..Switches::from_options(options)
@@ -556,9 +558,12 @@ impl Tcb {
             self.set_end(end_at);
         }
         self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
-        if let Some(fixed) = options.receive_buffer {
-            self.rcv_buf = fixed;
-            self.rcv_buf_max = fixed;
+        // Less than one unit of the agreed scale could never be told as a window.
+        let least = 1 << self.rcv_wscale;
+        let was_fixed = before.receive_buffer.is_some();
+        if options.receive_buffer.is_some() || was_fixed {
+            let (now, most) = receive_buffer(options, config);
+            (self.rcv_buf, self.rcv_buf_max) = (now.max(least), most.max(least));
         }
         self.set_mss();
     }

@@ -353,16 +353,15 @@ impl Tcp {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
         let offset = self.isn.timestamp_offset(tuple);
-        let agreed = seg
-            .options
-            .timestamps
-            .map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
+        let stamps = seg.options.timestamps.filter(|_| config.timestamps);
+        let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
         let peer = PeerOffer {
             irs,
             mss,
-            window_scale: agreed.and_then(|a| a.window_scale),
-            sack: agreed.is_some_and(|a| a.sack),
-            timestamp: seg.options.timestamps.map(|t| t.value),
+            // What was switched off was not in our SYN,ACK, whatever the peer says.
+            window_scale: agreed.and_then(|a| a.window_scale).filter(|_| config.window_scaling),
+            sack: agreed.is_some_and(|a| a.sack) && config.sack,
+            timestamp: stamps.map(|t| t.value),
         };
         let done = Finished {
             tuple: *tuple,

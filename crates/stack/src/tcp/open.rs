@@ -259,7 +259,7 @@ impl SynSent {
         if over {
             return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
         }
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1); // a user timeout of hours allows more than can be counted
         if self.tries == config.r1 {
             self.pending |= Readiness::SOFT_ERROR;
         }
@@ -286,7 +286,8 @@ impl SynSent {
 /// The receive buffer at the start, and its limit, as options and settings have it.
 pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32) {
     match options.receive_buffer {
-        Some(fixed) => (fixed, fixed),
+        // Without any room the peer's data could never come.
+        Some(fixed) => (fixed.max(1), fixed.max(1)),
         None => (config.receive_buffer, config.receive_buffer_max),
     }
 }

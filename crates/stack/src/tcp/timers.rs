@@ -183,6 +183,9 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     Look::Fired
 }
 
+/// The shortest times of keepalive, as on Linux: with none, a probe and its answer would chase each other without end.
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
+
 /// Keepalive (MUST-24..29): only on request, only when nothing is outstanding and nothing was heard for the idle time.
 fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
     let extra = tcb
@@ -196,9 +199,9 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
         return Look::Quiet(clock.next());
     }
     let quiet_since = if tcb.probes == 0 {
-        tcb.last_heard + settings.idle
+        tcb.last_heard + settings.idle.max(LEAST_KEEPALIVE)
     } else {
-        probed_at + settings.interval
+        probed_at + settings.interval.max(LEAST_KEEPALIVE)
     };
     if !clock.expired(quiet_since) {
         return Look::Quiet(clock.next());

@@ -153,7 +153,7 @@ impl Tcp {
             };
             let hop_limit = opening
                 .options
-                .hop_limit
+                .hops()
                 .unwrap_or_else(|| opening.route.hop_limit_or(config));
             self.burst.bare(
                 Some(id),
@@ -202,7 +202,7 @@ impl Tcp {
         let mss = self.mss_towards(cx.ip, &tuple, &options)?;
         let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
         let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
-        let hop_limit = options.hop_limit.unwrap_or_else(|| route.hop_limit_or(config));
+        let hop_limit = options.hops().unwrap_or_else(|| route.hop_limit_or(config));
         self.burst.bare(
             None,
             &Reply {
