@@ -16,7 +16,9 @@ pub fn run(name: &str, entry: fn(&[u8])) {
         let input: Vec<u8> = (0..hex.len() / 2).map(|i| octet(2 * i)).collect();
         return try_one(entry, &input);
     }
-    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>().expect("a number"));
+    let mut arguments = std::env::args()
+        .skip(1)
+        .map(|a| a.parse::<u64>().expect("a number"));
     let runs = arguments.next().unwrap_or(1_000_000);
     let mut random = Random(arguments.next().unwrap_or(1) | 1);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
@@ -25,7 +27,10 @@ pub fn run(name: &str, entry: fn(&[u8])) {
         .map(|f| f.expect("a file").path())
         .collect();
     files.sort();
-    let corpus: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).expect("a readable file")).collect();
+    let corpus: Vec<Vec<u8>> = files
+        .iter()
+        .map(|f| std::fs::read(f).expect("a readable file"))
+        .collect();
     assert!(!corpus.is_empty(), "an empty corpus");
     for input in &corpus {
         try_one(entry, input);
@@ -35,7 +40,10 @@ pub fn run(name: &str, entry: fn(&[u8])) {
         random.mutate(&mut input, &corpus);
         try_one(entry, &input);
     }
-    println!("{name}: {} inputs of the corpus and {runs} mutations", corpus.len());
+    println!(
+        "{name}: {} inputs of the corpus and {runs} mutations",
+        corpus.len()
+    );
 }
 
 fn try_one(entry: fn(&[u8]), input: &[u8]) {

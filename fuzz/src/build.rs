@@ -69,7 +69,13 @@ pub fn tcp(source: SocketAddr, destination: SocketAddr, segment: &Segment, data:
     let mut packet = vec![0; wire::tcp::header_len(segment)];
     wire::tcp::emit(segment, source.port(), destination.port(), &mut packet);
     packet.extend_from_slice(data);
-    complete(source.ip(), destination.ip(), 6, &mut packet, wire::tcp::CHECKSUM_OFFSET);
+    complete(
+        source.ip(),
+        destination.ip(),
+        6,
+        &mut packet,
+        wire::tcp::CHECKSUM_OFFSET,
+    );
     ip(source.ip(), destination.ip(), 6, 64, &packet)
 }
 
@@ -81,7 +87,13 @@ pub fn udp(source: SocketAddr, destination: SocketAddr, data: &[u8]) -> Vec<u8> 
     packet.extend(((8 + data.len()) as u16).to_be_bytes());
     packet.extend([0, 0]);
     packet.extend_from_slice(data);
-    complete(source.ip(), destination.ip(), 17, &mut packet, wire::udp::CHECKSUM_OFFSET);
+    complete(
+        source.ip(),
+        destination.ip(),
+        17,
+        &mut packet,
+        wire::udp::CHECKSUM_OFFSET,
+    );
     ip(source.ip(), destination.ip(), 17, 64, &packet)
 }
 
@@ -159,7 +171,8 @@ pub fn fragments(packet: &[u8], at: usize, identification: u16) -> Vec<Vec<u8>> 
             piece[4..6].copy_from_slice(&(rest.len() as u16).to_be_bytes());
             piece.extend(rest);
         } else {
-            let word = field / 8 | if more { 0x2000 } else { 0 };
+            let more = if more { 0x2000 } else { 0 };
+            let word = more | (field / 8);
             piece[2..4].copy_from_slice(&((head + to - from) as u16).to_be_bytes());
             piece[4..6].copy_from_slice(&identification.to_be_bytes());
             piece[6..8].copy_from_slice(&word.to_be_bytes());
@@ -175,24 +188,30 @@ pub fn fragments(packet: &[u8], at: usize, identification: u16) -> Vec<Vec<u8>> 
 
 /// Makes the checksums of a bent packet right again, as far as its headers can be found, so that it gets past them.
 pub fn repair(packet: &mut [u8]) {
-    let (head, protocol, source, destination): (usize, u8, IpAddr, IpAddr) = match packet.first().map(|b| b >> 4) {
-        Some(4) if packet.len() >= 20 => {
-            let head = usize::from(packet[0] & 15) * 4;
-            if head < 20 || head > packet.len() {
-                return;
+    let (head, protocol, source, destination): (usize, u8, IpAddr, IpAddr) =
+        match packet.first().map(|b| b >> 4) {
+            Some(4) if packet.len() >= 20 => {
+                let head = usize::from(packet[0] & 15) * 4;
+                if head < 20 || head > packet.len() {
+                    return;
+                }
+                packet[10..12].fill(0);
+                let value = !sum(&[&packet[..head]]);
+                packet[10..12].copy_from_slice(&value.to_be_bytes());
+                let of = |at: usize| <[u8; 4]>::try_from(&packet[at..at + 4]).expect("four octets");
+                (head, packet[9], of(12).into(), of(16).into())
             }
-            packet[10..12].fill(0);
-            let value = !sum(&[&packet[..head]]);
-            packet[10..12].copy_from_slice(&value.to_be_bytes());
-            let of = |at: usize| <[u8; 4]>::try_from(&packet[at..at + 4]).expect("four octets");
-            (head, packet[9], of(12).into(), of(16).into())
-        }
-        Some(6) if packet.len() >= 40 => {
-            let of = |at: usize| <[u8; 16]>::try_from(&packet[at..at + 16]).expect("sixteen octets");
-            (40, packet[6], Ipv6Addr::from(of(8)).into(), Ipv6Addr::from(of(24)).into())
-        }
-        _ => return,
-    };
+            Some(6) if packet.len() >= 40 => {
+                let of = |at: usize| <[u8; 16]>::try_from(&packet[at..at + 16]).expect("sixteen octets");
+                (
+                    40,
+                    packet[6],
+                    Ipv6Addr::from(of(8)).into(),
+                    Ipv6Addr::from(of(24)).into(),
+                )
+            }
+            _ => return,
+        };
     let transport = &mut packet[head..];
     let (offset, pseudo) = match protocol {
         6 => (16, true),

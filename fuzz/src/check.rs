@@ -93,10 +93,17 @@ pub fn frame(medium: Medium, mtu: usize, mut bytes: Vec<u8>, meta: &TxMeta) -> S
 
 fn v4(packet: &[u8]) -> Content {
     let header = ipv4::parse(packet, packet.len(), Check::Verify).expect("an IPv4 header");
-    assert_eq!(sum(&[&packet[..header.header_len]]), 0xffff, "IPv4 header checksum");
+    assert_eq!(
+        sum(&[&packet[..header.header_len]]),
+        0xffff,
+        "IPv4 header checksum"
+    );
     assert_eq!(header.total_len, packet.len(), "IPv4 total length");
     assert!(header.hop_limit > 0, "a packet that dies at once");
-    assert!(!header.source.is_loopback() && !header.destination.is_loopback(), "loopback on the wire");
+    assert!(
+        !header.source.is_loopback() && !header.destination.is_loopback(),
+        "loopback on the wire"
+    );
     if header.is_fragment() {
         assert!(!header.dont_fragment || header.fragment_offset == 0 && !header.more_fragments);
         return Content::Other;
@@ -117,14 +124,22 @@ fn v6(packet: &[u8]) -> Content {
     assert_eq!(header.total_len(), packet.len(), "IPv6 payload length");
     assert!(header.hop_limit > 0, "a packet that dies at once");
     assert!(!header.source.is_multicast(), "a group as source");
-    assert!(!header.source.is_loopback() && !header.destination.is_loopback(), "loopback on the wire");
+    assert!(
+        !header.source.is_loopback() && !header.destination.is_loopback(),
+        "loopback on the wire"
+    );
     let upper = ipv6_extension::walk(&header, packet).expect("extension headers that can be walked");
     if upper.fragment.is_some() {
         return Content::Other;
     }
     let payload = &packet[upper.offset..];
     if upper.protocol != 58 {
-        return transport(header.source.into(), header.destination.into(), upper.protocol, payload);
+        return transport(
+            header.source.into(),
+            header.destination.into(),
+            upper.protocol,
+            payload,
+        );
     }
     let pseudo = pseudo_header(header.source.into(), header.destination.into(), 58, payload.len());
     assert_eq!(sum(&[&pseudo, payload]), 0xffff, "ICMPv6 checksum");
@@ -151,7 +166,6 @@ fn transport(source: IpAddr, destination: IpAddr, protocol: u8, packet: &[u8]) -
             assert!(!destination.is_multicast(), "TCP to a group");
             assert!(!source.is_unspecified(), "TCP from nobody");
             let header = tcp::parse(packet, packet.len()).expect("a TCP header");
-            assert!(header.source_port != 0 && header.destination_port != 0, "TCP port 0");
             Content::Tcp {
                 source: SocketAddr::new(source, header.source_port),
                 destination: SocketAddr::new(destination, header.destination_port),
@@ -163,7 +177,7 @@ fn transport(source: IpAddr, destination: IpAddr, protocol: u8, packet: &[u8]) -
             let header = udp::parse(packet, packet.len()).expect("a UDP header");
             assert_ne!(header.checksum, 0, "UDP without checksum");
             assert_eq!(sum(&[&pseudo, packet]), 0xffff, "UDP checksum");
-            assert_eq!(usize::from(header.length), packet.len(), "UDP length");
+            assert_eq!(header.length, packet.len(), "UDP length");
             Content::Udp {
                 source: SocketAddr::new(source, header.source_port),
                 destination: SocketAddr::new(destination, header.destination_port),

@@ -241,7 +241,15 @@ impl Flow {
             _ => 100,
         };
         let seq = near(u, &[self.snd_nxt, self.snd_una, self.edge, self.snd_max]);
-        let ack = near(u, &[self.rcv_nxt, self.rcv_nxt, self.starts.last().copied().unwrap_or(0), 0]);
+        let ack = near(
+            u,
+            &[
+                self.rcv_nxt,
+                self.rcv_nxt,
+                self.starts.last().copied().unwrap_or(0),
+                0,
+            ],
+        );
         let window = u.pick(&[65_535, 65_535, 0, 1, 100, 1460, 5000, 0x8000]);
         let mut options = Options::default();
         let kind = u.byte();

@@ -22,7 +22,10 @@ pub fn run(data: &[u8]) {
     world.polite = u.flag();
     for port in [7, 80] {
         let id = world.host.stack.udp_socket(Default::default());
-        let _ = world.host.stack.udp_bind(id, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
+        let _ = world
+            .host
+            .stack
+            .udp_bind(id, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
         world.apps.udp.push(id);
     }
     let mut steps = 0;
@@ -54,7 +57,11 @@ pub fn run(data: &[u8]) {
 
 fn address(world: &World, u: &mut Input<'_>, v6_wanted: bool, ours: bool) -> IpAddr {
     let at = usize::from(v6_wanted);
-    let usual = if ours { world.places.ours[at] } else { world.places.theirs[at] };
+    let usual = if ours {
+        world.places.ours[at]
+    } else {
+        world.places.theirs[at]
+    };
     let strange: IpAddr = match (u.below(12), v6_wanted) {
         (0, false) => Ipv4Addr::BROADCAST.into(),
         (1, false) => Ipv4Addr::new(10, 0, 0, 255).into(),
@@ -93,7 +100,11 @@ pub fn frame_op(world: &mut World, u: &mut Input<'_>) {
         4 => {
             let port = u.pick(&[7, 80, 9, 0]);
             let len = u.pick(&[0, 1, 100, 1472, 9000]);
-            build::udp(SocketAddr::new(from, 1000), SocketAddr::new(to, port), &stream(0, len))
+            build::udp(
+                SocketAddr::new(from, 1000),
+                SocketAddr::new(to, port),
+                &stream(0, len),
+            )
         }
         5 | 6 => icmp_error(world, u, from, to),
         7 => {
@@ -106,7 +117,9 @@ pub fn frame_op(world: &mut World, u: &mut Input<'_>) {
             return;
         }
         10 => {
-            let Some(packet) = world.material.last().cloned() else { return };
+            let Some(packet) = world.material.last().cloned() else {
+                return;
+            };
             let kind = u.pick(&[0, 60, 43, 44, 51, 59, 135]);
             let len = u.below(24);
             build::extended(&packet, kind, u.take(len))
@@ -131,7 +144,13 @@ pub fn frame_op(world: &mut World, u: &mut Input<'_>) {
     if u.below(8) == 0
         && let Medium::Ethernet { .. } = world.host.medium
     {
-        let destination = u.pick(&[[0xff; 6], link(3), [0x33, 0x33, 0, 0, 0, 1], [1, 0, 0x5e, 0, 0, 1], link(1)]);
+        let destination = u.pick(&[
+            [0xff; 6],
+            link(3),
+            [0x33, 0x33, 0, 0, 0, 1],
+            [1, 0, 0x5e, 0, 0, 1],
+            link(1),
+        ]);
         let source = u.pick(&[link(2), [0xff; 6], link(1), [0; 6]]);
         let frame = build::ethernet(source, destination, build::ethertype(&packet), &packet);
         world.host.receive(frame);
@@ -208,7 +227,10 @@ fn icmp_error(world: &World, u: &mut Input<'_>, from: IpAddr, to: IpAddr) -> Vec
         }
     };
     let (kind, code) = match from.is_ipv4() {
-        true => (u.pick(&[3, 3, 3, 11, 12, 4, 5]), u.pick(&[0, 1, 2, 3, 4, 4, 5, 9, 13, 15])),
+        true => (
+            u.pick(&[3, 3, 3, 11, 12, 4, 5]),
+            u.pick(&[0, 1, 2, 3, 4, 4, 5, 9, 13, 15]),
+        ),
         false => (u.pick(&[1, 2, 2, 3, 4, 100, 127]), u.pick(&[0, 1, 2, 3, 4, 5])),
     };
     let mtu = u.pick(&[0, 1, 67, 68, 256, 552, 1279, 1280, 1400, 65_535]);
@@ -219,7 +241,9 @@ fn icmp_error(world: &World, u: &mut Input<'_>, from: IpAddr, to: IpAddr) -> Vec
 }
 
 fn arp(world: &mut World, u: &mut Input<'_>) {
-    let Medium::Ethernet { address } = world.host.medium else { return };
+    let Medium::Ethernet { address } = world.host.medium else {
+        return;
+    };
     let mut packet = vec![0, 1, 8, 0, 6, 4, 0, u.pick(&[1, 1, 2, 2, 3])];
     packet.extend(u.pick(&[link(2), link(3), link(1), [0xff; 6], [0; 6]]));
     let pick = |u: &mut Input<'_>| match u.below(6) {
@@ -258,7 +282,12 @@ fn neighbour(u: &mut Input<'_>, from: IpAddr, to: IpAddr) -> Vec<u8> {
                 match u.below(4) {
                     0 => {
                         let prefix = 0xfd00_u16.wrapping_add(u16::from(u.byte() & 15));
-                        message.extend([3, 4, u.pick(&[64, 64, 0, 128, 48, 255]), u.pick(&[0xc0, 0x40, 0x80, 0])]);
+                        message.extend([
+                            3,
+                            4,
+                            u.pick(&[64, 64, 0, 128, 48, 255]),
+                            u.pick(&[0xc0, 0x40, 0x80, 0]),
+                        ]);
                         message.extend(u.pick(&[0u32, 1, 7200, u32::MAX]).to_be_bytes());
                         message.extend(u.pick(&[0u32, 1, 3600, u32::MAX]).to_be_bytes());
                         message.extend([0; 4]);
@@ -267,7 +296,10 @@ fn neighbour(u: &mut Input<'_>, from: IpAddr, to: IpAddr) -> Vec<u8> {
                     }
                     1 => {
                         message.extend([5, 1, 0, 0]);
-                        message.extend(u.pick(&[0u32, 68, 1279, 1280, 1400, 9000, u32::MAX]).to_be_bytes());
+                        message.extend(
+                            u.pick(&[0u32, 68, 1279, 1280, 1400, 9000, u32::MAX])
+                                .to_be_bytes(),
+                        );
                     }
                     2 => {
                         message.extend([1, 1]);
@@ -303,7 +335,11 @@ fn pieces(world: &mut World, u: &mut Input<'_>) {
             let at = usize::from(u.flag());
             let (from, to) = (world.places.theirs[at], world.places.ours[at]);
             let len = usize::from(u.u16());
-            build::udp(SocketAddr::new(from, 1000), SocketAddr::new(to, 7), &stream(0, len.min(65_000)))
+            build::udp(
+                SocketAddr::new(from, 1000),
+                SocketAddr::new(to, 7),
+                &stream(0, len.min(65_000)),
+            )
         }
         _ => match world.material.len() {
             0 => return,
@@ -340,4 +376,3 @@ fn membership(from: IpAddr, to: IpAddr, mut message: Vec<u8>) -> Vec<u8> {
 pub fn odd_options(u: &mut Input<'_>) -> (TcpOptions, bool) {
     if u.flag() { options(u) } else { Default::default() }
 }
-

@@ -8,8 +8,8 @@ use sockeye_stack::snapshot::Protocol;
 use sockeye_stack::tcp::State;
 use sockeye_stack::trace::TraceMask;
 use sockeye_stack::{
-    Capabilities, Config, Duration, Event, Frame, Instant, InterfaceConfig, InterfaceId, Medium, Profile, RxMeta,
-    Stack,
+    Capabilities, Config, Duration, Event, Frame, Instant, InterfaceConfig, InterfaceId, Medium, Profile,
+    RxMeta, Stack,
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -96,7 +96,11 @@ impl Setup {
                 no_checksums: false,
                 gso_max: 0,
             },
-            trace: if bit(7) { TraceMask::all() } else { TraceMask::empty() },
+            trace: if bit(7) {
+                TraceMask::all()
+            } else {
+                TraceMask::empty()
+            },
         }
     }
 }
@@ -147,7 +151,9 @@ impl Host {
         assert_eq!(stack.add_interface(now, interface), IF);
         let explains = std::env::var_os("EXPLAIN").is_some();
         let explained = TraceMask::all() - TraceMask::FRAMES;
-        stack.trace_mut().set_mask(if explains { explained } else { setup.trace });
+        stack
+            .trace_mut()
+            .set_mask(if explains { explained } else { setup.trace });
         Host {
             stack,
             now,
@@ -175,7 +181,11 @@ impl Host {
             self.drain();
             match self.stack.next_timeout() {
                 Some((at, why)) => {
-                    assert!(at >= self.now, "deadline {at} in the past of {}: {why:?}", self.now);
+                    assert!(
+                        at >= self.now,
+                        "deadline {at} in the past of {}: {why:?}",
+                        self.now
+                    );
                     if at > self.now {
                         return;
                     }
@@ -255,9 +265,15 @@ impl Host {
             if let (Protocol::Tcp, Some(local), Some(remote)) = (row.protocol, row.local, row.remote) {
                 // What has ended may wait for its program to look beside a new connection.
                 let ended = row.state == Some(State::Closed);
-                assert!(ended || connections.insert((local, remote)), "two connections {local} {remote}");
-                assert!(local.port() != 0 && remote.port() != 0, "{row:?}");
-                assert!(row.receive_queue <= 4 << 20 && row.send_queue <= 64 << 20, "{row:?}");
+                assert!(
+                    ended || connections.insert((local, remote)),
+                    "two connections {local} {remote}"
+                );
+                assert!(local.port() != 0, "{row:?}");
+                assert!(
+                    row.receive_queue <= 4 << 20 && row.send_queue <= 64 << 20,
+                    "{row:?}"
+                );
             }
         }
     }
@@ -268,13 +284,21 @@ impl Host {
             return;
         }
         let rows = self.stack.snapshot().sockets;
-        assert!(rows.is_empty(), "left over: {rows:?}, next {:?}", self.stack.next_timeout());
+        assert!(
+            rows.is_empty(),
+            "left over: {rows:?}, next {:?}",
+            self.stack.next_timeout()
+        );
         self.sent.clear();
         let until = self.now + Duration::from_secs(600);
         let mut steps = 0;
         while self.step(until) {
             steps += 1;
-            assert!(steps < 2000, "wakes up without end: {:?}", self.stack.next_timeout());
+            assert!(
+                steps < 2000,
+                "wakes up without end: {:?}",
+                self.stack.next_timeout()
+            );
         }
         for seen in &self.sent {
             let transport = matches!(seen.content, Content::Tcp { .. } | Content::Udp { .. });

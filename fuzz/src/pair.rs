@@ -103,7 +103,11 @@ impl Pair {
             count: 0,
             random: u64::from(seed) << 1 | 1,
             faults: Faults::default(),
-            ghosts: a.config.syn_cookies != SynCookies::Off && (a.config.syn_cookies == SynCookies::Always || a.config.syn_queue < 100),
+            ghosts: match a.config.syn_cookies {
+                SynCookies::Off => false,
+                SynCookies::WhenFull => a.config.syn_queue < 100,
+                SynCookies::Always => true,
+            },
         }
     }
 
@@ -147,7 +151,11 @@ impl Pair {
                 }
                 let copies = 1 + usize::from(self.chance(self.faults.repeat));
                 for _ in 0..copies {
-                    let late = if self.chance(self.faults.reorder) { self.random() % 40_000 } else { 0 };
+                    let late = if self.chance(self.faults.reorder) {
+                        self.random() % 40_000
+                    } else {
+                        0
+                    };
                     let at = self.now + Duration::from_micros(5000 + late);
                     self.count += 1;
                     self.wire.insert((at, self.count), (1 - i, frame.clone()));
@@ -168,18 +176,28 @@ impl Pair {
                 }
                 let before = socket.received - data.len() as u64;
                 let same = (before..).zip(&data).all(|(at, &b)| b == octet(at));
-                assert!(same, "{} octets behind {before} are not what was sent", data.len());
+                assert!(
+                    same,
+                    "{} octets behind {before} are not what was sent",
+                    data.len()
+                );
             }
             let (ours, theirs) = if i == 0 { (0, 1) } else { (1, 0) };
             for socket in &self.apps[ours].tcp {
-                let Some((local, remote)) = socket.tuple else { continue };
+                let Some((local, remote)) = socket.tuple else {
+                    continue;
+                };
                 if local.ip() == remote.ip() || urgent || self.ghosts {
                     continue;
                 }
                 let there = &self.apps[theirs];
                 let most = there.most_sent.iter().find(|(t, _)| *t == (remote, local));
                 let most = most.map_or(0, |(_, n)| *n);
-                assert!(socket.received <= most, "{} octets read of {most}", socket.received);
+                assert!(
+                    socket.received <= most,
+                    "{} octets read of {most}",
+                    socket.received
+                );
                 if socket.ended {
                     let said = |(t, n): &(_, u64)| *t == (remote, local) && *n == socket.received;
                     assert!(
@@ -195,7 +213,11 @@ impl Pair {
     /// Goes to the next thing that happens, at the latest `until`.
     fn step(&mut self, until: Instant) -> bool {
         self.settle();
-        let deadlines = self.hosts.iter().filter_map(|h| h.stack.next_timeout()).map(|(at, _)| at);
+        let deadlines = self
+            .hosts
+            .iter()
+            .filter_map(|h| h.stack.next_timeout())
+            .map(|(at, _)| at);
         let arrivals = self.wire.keys().map(|(at, _)| *at);
         let next = deadlines.chain(arrivals.take(1)).min();
         let Some(next) = next.filter(|&at| at <= until) else {
@@ -285,16 +307,36 @@ impl Pair {
                 return;
             }
         }
-        if let Some((host, id)) = self.stuck() {
+        // A ghost and its peer do not agree where they are.
+        if let Some((host, id)) = self.stuck().filter(|_| !self.ghosts) {
             let now = self.now;
             let s = self.hosts[host].stack.tcp(now, id);
             let tell = |s: &sockeye_stack::tcp::TcpSocket<'_>| {
-                (s.state(), s.unacked(), s.readable(), s.options(), s.info(), s.peer_addr())
+                (
+                    s.state(),
+                    s.unacked(),
+                    s.readable(),
+                    s.options(),
+                    s.info(),
+                    s.peer_addr(),
+                )
             };
             let here = s.map(|s| tell(&s));
-            let tuple = self.apps[host].tcp.iter().find(|t| t.id == id).and_then(|t| t.tuple);
-            let there = self.apps[1 - host].tcp.iter().find(|t| t.tuple.map(|(l, r)| (r, l)) == tuple);
-            let there = there.map(|t| (t.spoilt, self.hosts[1 - host].stack.tcp(now, t.id).map(|s| tell(&s))));
+            let tuple = self.apps[host]
+                .tcp
+                .iter()
+                .find(|t| t.id == id)
+                .and_then(|t| t.tuple);
+            let there = self.apps[1 - host]
+                .tcp
+                .iter()
+                .find(|t| t.tuple.map(|(l, r)| (r, l)) == tuple);
+            let there = there.map(|t| {
+                (
+                    t.spoilt,
+                    self.hosts[1 - host].stack.tcp(now, t.id).map(|s| tell(&s)),
+                )
+            });
             panic!("no progress after the link is well: host {host}, {here:?}, there {there:?}");
         }
     }
@@ -318,8 +360,13 @@ impl Pair {
                     continue;
                 }
                 // The other side's program must hold its socket, and read.
-                let there = self.apps[1 - i].tcp.iter().find(|t| t.tuple == Some((remote, local)));
-                let Some(there) = there.map(|t| (t.id, t.spoilt)) else { continue };
+                let there = self.apps[1 - i]
+                    .tcp
+                    .iter()
+                    .find(|t| t.tuple == Some((remote, local)));
+                let Some(there) = there.map(|t| (t.id, t.spoilt)) else {
+                    continue;
+                };
                 if there.1 {
                     continue;
                 }

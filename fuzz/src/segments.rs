@@ -69,7 +69,10 @@ fn check_edge(world: &World, last: &mut Option<(u32, u32)>) {
         && life == flow.life
     {
         let back = edge.wrapping_sub(flow.edge) as i32;
-        assert!(back < unit.max(1), "the window's edge moves back by {back} octets");
+        assert!(
+            back < unit.max(1),
+            "the window's edge moves back by {back} octets"
+        );
     }
     *last = Some((flow.edge, flow.life));
 }

@@ -96,21 +96,24 @@ impl World {
 
     fn observe(&mut self, seen: Seen, may_answer: bool) {
         match &seen.content {
-            Content::Arp(request) if self.resolves && request.operation == arp::Operation::Request => {
-                // Not for probes: they ask whether somebody has the address.
-                if !request.sender.is_unspecified() && IpAddr::from(request.target) != v4(1) {
-                    let reply = arp::Packet {
-                        operation: arp::Operation::Reply,
-                        sender_link: link(2),
-                        sender: request.target,
-                        target_link: request.sender_link,
-                        target: request.sender,
-                    };
-                    let mut packet = vec![0; arp::PACKET_LEN];
-                    arp::emit(&reply, &mut packet);
-                    let frame = build::ethernet(link(2), request.sender_link, 0x0806, &packet);
-                    self.host.receive(frame);
-                }
+            // Not for probes: they ask whether somebody has the address.
+            Content::Arp(request)
+                if self.resolves
+                    && request.operation == arp::Operation::Request
+                    && !request.sender.is_unspecified()
+                    && IpAddr::from(request.target) != v4(1) =>
+            {
+                let reply = arp::Packet {
+                    operation: arp::Operation::Reply,
+                    sender_link: link(2),
+                    sender: request.target,
+                    target_link: request.sender_link,
+                    target: request.sender,
+                };
+                let mut packet = vec![0; arp::PACKET_LEN];
+                arp::emit(&reply, &mut packet);
+                let frame = build::ethernet(link(2), request.sender_link, 0x0806, &packet);
+                self.host.receive(frame);
             }
             Content::Solicitation { source, target } if self.resolves && !source.is_unspecified() => {
                 let message = ndp::Message::NeighborAdvertisement {
@@ -131,7 +134,9 @@ impl World {
                 segment,
                 payload,
             } => {
-                let Some(i) = self.flow(*destination, *source) else { return };
+                let Some(i) = self.flow(*destination, *source) else {
+                    return;
+                };
                 let flow = &mut self.flows[i];
                 let before = flow.rcv_nxt;
                 flow.observe(segment, payload);
@@ -153,7 +158,10 @@ impl World {
 
     /// The flow between a peer's and a stack's address, made if need be.
     pub fn flow(&mut self, ours: SocketAddr, theirs: SocketAddr) -> Option<usize> {
-        let found = self.flows.iter().position(|f| f.ours == ours && f.theirs == theirs);
+        let found = self
+            .flows
+            .iter()
+            .position(|f| f.ours == ours && f.theirs == theirs);
         if found.is_some() || self.flows.len() >= FLOWS {
             return found;
         }
@@ -169,7 +177,9 @@ impl World {
             if self.bent || data.is_empty() {
                 continue;
             }
-            let Some((local, remote)) = socket.tuple else { continue };
+            let Some((local, remote)) = socket.tuple else {
+                continue;
+            };
             let Some(flow) = self.flows.iter().find(|f| f.ours == remote && f.theirs == local) else {
                 continue;
             };
@@ -190,10 +200,18 @@ impl World {
         while self.host.now < until && self.host.step(until) {
             self.pump();
             steps += 1;
-            assert!(steps < 60_000, "wakes up all the time: {:?}", self.host.stack.next_timeout());
+            assert!(
+                steps < 60_000,
+                "wakes up all the time: {:?}",
+                self.host.stack.next_timeout()
+            );
             if steps > 3000 {
                 let passed = by.as_millis() - until.since(self.host.now).as_millis();
-                assert!(passed > 1000, "{steps} deadlines in {passed} ms: {:?}", self.host.stack.next_timeout());
+                assert!(
+                    passed > 1000,
+                    "{steps} deadlines in {passed} ms: {:?}",
+                    self.host.stack.next_timeout()
+                );
                 // A driver may come late.
                 self.host.now = until;
                 self.host.stack.handle_timeout(until);
@@ -264,4 +282,3 @@ impl World {
         self.give(packet);
     }
 }
-

@@ -266,6 +266,8 @@ pub(crate) struct Tcb {
     /// Retransmission or persist timer.
     pub(crate) rexmt_at: Instant,
     pub(crate) ack_at: Instant,
+    /// When a bad segment without text was last answered, in milliseconds.
+    pub(crate) answered_at: u32,
     /// When a segment of this connection last came: keepalive counts from here.
     pub(crate) last_heard: Instant,
     /// When data was last sent: a window unused for long starts again small (RFC 5681 section 4.1).

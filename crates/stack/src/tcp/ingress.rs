@@ -46,7 +46,10 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
     // First, check the sequence number; before it, RFC 7323 section 5.3 R1 checks the timestamp.
     match timestamp_check(tcb, cx, seg) {
         TimestampCheck::Passes => {}
-        TimestampCheck::Old => return drop_with(tcb, cx, DropReason::Paws, AckOwed::Now(AckCause::Paws)),
+        TimestampCheck::Old => {
+            let owed = answer_to(tcb, cx, seg, AckCause::Paws);
+            return drop_with(tcb, cx, DropReason::Paws, owed);
+        }
         TimestampCheck::Missing => return drop_with(tcb, cx, DropReason::Paws, AckOwed::No),
     }
     if !acceptable(tcb, seg) {
@@ -73,12 +76,8 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
         return drop_with(tcb, cx, DropReason::AckOutOfRange, owed);
     }
     if seg.ack.after(tcb.snd_nxt) {
-        return drop_with(
-            tcb,
-            cx,
-            DropReason::AckOutOfRange,
-            AckOwed::Now(AckCause::AckOfUnsent),
-        );
+        let owed = answer_to(tcb, cx, seg, AckCause::AckOfUnsent);
+        return drop_with(tcb, cx, DropReason::AckOutOfRange, owed);
     }
     take_timestamp(tcb, cx, seg);
     heard(tcb, cx);
@@ -181,7 +180,25 @@ fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
     } else {
         DropReason::OutOfWindow
     };
-    drop_with(tcb, cx, reason, AckOwed::Now(cause))
+    let owed = answer_to(tcb, cx, seg, cause);
+    drop_with(tcb, cx, reason, owed)
+}
+
+/// How long a connection leaves bad segments without text unanswered after it has answered one, in milliseconds: two
+/// ends that disagree would answer each other's answers without end (RFC 5961 section 7; Linux's tcp_invalid_ratelimit).
+const INVALID_QUIET: u32 = 500;
+
+/// The acknowledgment that answers a bad segment. One without text may itself be such an answer.
+fn answer_to(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, cause: AckCause) -> AckOwed {
+    if seg.len() == 0 {
+        let now = cx.now.as_millis() as u32;
+        if now.wrapping_sub(tcb.answered_at) < INVALID_QUIET {
+            cx.dropped(tcb, DropReason::RateLimited);
+            return AckOwed::No;
+        }
+        tcb.answered_at = now;
+    }
+    AckOwed::Now(cause)
 }
 
 fn acceptable_ack(tcb: &Tcb, seg: &Segment) -> bool {

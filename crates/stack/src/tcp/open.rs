@@ -417,6 +417,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         ts_offset: h.ts_offset,
         rexmt_at: Instant::NEVER,
         ack_at: Instant::NEVER,
+        answered_at: (now.as_millis() as u32).wrapping_sub(1000),
         last_heard: now,
         last_sent: now,
         stalled_since: Instant::NEVER,

@@ -4,7 +4,7 @@ use sockeye_stack::tcp::{Flags, State};
 use sockeye_stack::trace::{Cause, ChallengeCause, DropReason};
 use sockeye_stack::{ConnectionError, Readiness};
 
-use crate::peer::{Peer, Seg, Setup, ack, data, octets, rst, secs, seg};
+use crate::peer::{Peer, Seg, Setup, ack, data, ms, octets, rst, secs, seg};
 
 /// Proves: U-4, MUST-12.
 #[test]
@@ -191,10 +191,29 @@ fn unacceptable_segments_bring_an_ack() {
         ack(-3, 1),
         ack(900_000, 1),
     ] {
+        p.wait(secs(1));
         p.send(wrong);
         p.expect("ACK 1 ack 11");
     }
     assert_eq!(p.read_all().len(), 10);
+}
+
+/// A bad segment without text may be the answer to one of ours: it is answered twice a second at most, or two ends that
+/// disagree would never be still (RFC 5961 section 7).
+#[test]
+fn answers_to_answers_come_to_an_end() {
+    let mut p = Peer::established(Setup::default());
+    p.send(ack(-3, 1));
+    p.expect("ACK 1 ack 1");
+    for wrong in [ack(-3, 1), ack(0, 1), ack(900_000, 1), ack(1, 500)] {
+        p.send(wrong);
+        p.quiet();
+    }
+    p.send(octets(900_000, 1, 10));
+    p.expect("ACK 1 ack 1");
+    p.wait(ms(500));
+    p.send(ack(1, 500));
+    p.expect("ACK 1 ack 1");
 }
 
 /// A reset never answers a reset, and an ACK-less segment gets number 0 (RFC 9293 section 3.10.7.1).
