@@ -51,7 +51,7 @@ impl Tcp {
             // MUST-57, MUST-63
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
-        let text = packet.frame.take_text(packet.at + header.header_len);
+        let text = packet.frame.text(packet.at + header.header_len);
         self.segment_arrives(cx, &tuple, &header.segment, text);
     }
 
@@ -75,7 +75,7 @@ impl Tcp {
             Some(entry) => match entry.kind() {
                 Kind::Connection => self.at_connection(cx, entry.slot(), seg, text),
                 Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, text),
-                Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg),
+                Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg, text),
             },
             None => self.at_listener(cx, tuple, seg, text, None),
         }
@@ -417,7 +417,14 @@ impl Tcp {
         self.kick(Entry::new(Kind::Connection, slot));
     }
 
-    fn at_time_wait(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32, seg: &Segment) {
+    fn at_time_wait(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        place: u32,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
         let now = cx.env.now;
         let Some(entry) = self.tables.time_wait.at_mut(place) else {
             return;
@@ -450,7 +457,7 @@ impl Tcp {
                     return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
                 }
                 self.end_time_wait(cx.env, place, Transition::Reused);
-                self.at_listener(cx, tuple, seg, Text::default(), Some(after));
+                self.at_listener(cx, tuple, seg, text, Some(after));
             }
         }
     }
@@ -620,7 +627,11 @@ impl Tcp {
             None
         };
         let Some(mss) = cookie else {
-            let reason = if expected { DropReason::BadCookie } else { DropReason::NoSocket };
+            let reason = if expected {
+                DropReason::BadCookie
+            } else {
+                DropReason::NoSocket
+            };
             return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
         };
         if full {
