@@ -14,7 +14,7 @@ pub struct Received {
     pub len: usize,
     /// Who sent it.
     pub from: SocketAddr,
-    /// The address of ours that it was sent to, if [`UdpSocket::set_receive_destination`] asked for it.
+    /// The address of ours that it was sent to, if [`BatchSocket::set_receive_destination`] asked for it.
     pub to: Option<IpAddr>,
 }
 

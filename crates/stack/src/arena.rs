@@ -46,10 +46,6 @@ impl<T> Arena<T> {
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
     /// Puts `value` in a slot and returns (slot, generation). The owner bounds how many there are.
     pub(crate) fn insert(&mut self, value: T) -> (u32, u32) {
         self.insert_with(|_, _| value)
@@ -152,21 +148,6 @@ impl<T> Arena<T> {
             Content::Full(value) => Some((i as u32, slot.generation, value)),
             Content::Free { .. } => None,
         })
-    }
-    /// As [`Arena::iter`], to change.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, u32, &mut T)> {
-        let slots = self.pages.iter_mut().flatten();
-        slots.enumerate().filter_map(|(i, slot)| match &mut slot.content {
-            Content::Full(value) => Some((i as u32, slot.generation, value)),
-            Content::Free { .. } => None,
-        })
-    }
-    /// One more than the highest slot ever used, for walks that change the arena on the way.
-    pub(crate) fn slots(&self) -> u32 {
-        match self.pages.len() {
-            0 => 0,
-            n => ((n - 1) * PAGE + self.pages[n - 1].len()) as u32,
-        }
     }
 
     #[inline]

@@ -27,6 +27,7 @@ impl Rope {
     }
     /// How many slices there are.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn parts(&self) -> usize {
         usize::from(!self.first.is_empty()) + self.rest.len()
     }

@@ -196,6 +196,10 @@ impl Stack {
             config,
         )
     }
+    /// The name that an interface was given; `None` if there is no such interface.
+    pub fn interface_name(&self, interface: InterfaceId) -> Option<&str> {
+        self.ip.interface_name(interface)
+    }
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config

@@ -114,10 +114,12 @@ impl Wheel {
         }
     }
     /// How many deadlines are scheduled.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.scheduled as usize
     }
     /// Whether none is.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.scheduled == 0
     }
@@ -131,6 +133,7 @@ impl Wheel {
         self.next().map(|at| (at, self.earliest_owner))
     }
     /// The deadline of `entry`, if it is scheduled.
+    #[cfg(test)]
     pub(crate) fn deadline(&self, entry: &WheelEntry) -> Option<Instant> {
         let e = self.entries.get(entry.0 as usize)?;
         (e.slot != IDLE).then(|| Instant::from_nanos(e.deadline))

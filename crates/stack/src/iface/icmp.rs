@@ -263,7 +263,7 @@ impl IpLayer {
         frame: &mut Frame,
         facts: Facts,
     ) -> Received<'static> {
-        if !rx.verified && !sum_from(&frame, facts.at).verify() {
+        if !rx.verified && !sum_from(frame, facts.at).verify() {
             return Err(DropReason::TransportChecksum);
         }
         frame.pull_up(facts.at + icmpv4::HEADER_LEN);
@@ -311,7 +311,7 @@ impl IpLayer {
         };
         if !rx.verified {
             let pseudo = icmpv6::pseudo(source, destination, frame.len() - facts.at);
-            if !pseudo.join(sum_from(&frame, facts.at)).verify() {
+            if !pseudo.join(sum_from(frame, facts.at)).verify() {
                 return Err(DropReason::TransportChecksum);
             }
         }

@@ -148,7 +148,6 @@ impl Tcp {
             .listen(id, local)
             .map_err(|_| BindError::InUse(local))?;
         let listener = Listener {
-            id,
             local,
             options,
             backlog,

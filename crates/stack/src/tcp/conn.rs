@@ -196,8 +196,6 @@ pub(crate) struct Tcb {
     /// A soft error (ICMP, R1), until the application takes it (MUST-47).
     pub(crate) soft_error: Option<ConnectionError>,
 
-    /// ISS: initial send sequence number.
-    pub(crate) iss: SeqNumber,
     /// SND.UNA: oldest unacknowledged sequence number (RFC 9293 section 3.3.1).
     pub(crate) snd_una: SeqNumber,
     /// SND.NXT: next sequence number to send for the first time.
@@ -232,8 +230,6 @@ pub(crate) struct Tcb {
     /// 0 if there is none.
     pub(crate) first_again: u32,
 
-    /// IRS: initial receive sequence number.
-    pub(crate) irs: SeqNumber,
     /// RCV.NXT: next sequence number expected.
     pub(crate) rcv_nxt: SeqNumber,
     /// RCV.NXT + RCV.WND as last told to the peer: the right edge, which never moves left (SHLD-14).

@@ -280,7 +280,6 @@ impl Tcp {
             listener: id,
             iss,
             peer,
-            window: seg.window,
             tries: 0,
             queued: false,
             owed: Some(Cause::OpenReply),

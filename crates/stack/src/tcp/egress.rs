@@ -282,9 +282,8 @@ fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
     let whole = if most < mss { 0 } else { most / mss * mss };
     let tail = most - whole;
     let takes_all = most == waiting;
-    let len = if tail == 0 {
-        whole
-    } else if whole > 0 && (!takes_all || small_held(tcb, whole > 0, fin_due).is_some()) {
+    let tail_waits = || whole > 0 && (!takes_all || small_held(tcb, whole > 0, fin_due).is_some());
+    let len = if tail == 0 || tail_waits() {
         whole
     } else if takes_all {
         match small_held(tcb, false, fin_due) {

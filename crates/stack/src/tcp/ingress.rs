@@ -148,7 +148,7 @@ fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
     }
     let at_edge = seg.seq == tcb.rcv_nxt && tcb.rcv_wnd() == 0;
     let probe = at_edge || seg.seq + 1 == tcb.rcv_nxt && seg.len() <= 1 && !seg.has(Flags::FIN);
-    let repeated = seg.len() > 0 && seg.end().at_or_before(tcb.rcv_nxt);
+    let repeated = !seg.is_empty() && seg.end().at_or_before(tcb.rcv_nxt);
     let cause = match (probe, repeated) {
         (true, _) => AckCause::ProbeReply,
         (_, true) => AckCause::Duplicate,

@@ -22,7 +22,6 @@ use core::net::SocketAddr;
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) id: SocketId,
     pub(crate) local: SocketAddr,
     pub(crate) options: TcpOptions,
     /// As the application gave it, capped by the settings.
@@ -50,7 +49,6 @@ pub(crate) struct HalfOpen {
     pub(crate) listener: SocketId,
     pub(crate) iss: SeqNumber,
     pub(crate) peer: PeerOffer,
-    pub(crate) window: u16,
     pub(crate) tries: u8,
     pub(crate) queued: bool,
     /// A SYN,ACK is to be sent, and why.

@@ -371,7 +371,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         fin_in: FinIn::No,
         error: None,
         soft_error: None,
-        iss: h.iss,
         snd_una: h.iss + 1,
         snd_nxt: h.iss + 1,
         snd_wnd,
@@ -396,7 +395,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rtt: h.rtt(now),
         timing: (h.iss, 0),
         first_again: 0,
-        irs: h.peer.irs,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
         rcv_adv: rcv_nxt + rcv_buf.min(0xffff),

@@ -462,7 +462,7 @@ fn check(packet: &mut Packet<'_>) -> Result<udp::Header, DropReason> {
         protocol::UDP,
         header.length as u32,
     );
-    if pseudo.join(sum_from(&packet.frame, packet.at)).verify() {
+    if pseudo.join(sum_from(packet.frame, packet.at)).verify() {
         Ok(header)
     } else {
         Err(DropReason::TransportChecksum)

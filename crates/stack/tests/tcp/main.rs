@@ -1,6 +1,7 @@
 //! TCP as the wire and applications see it: between two stacks, and against a scripted peer that can send anything.
 //!
 //! Tests name the requirements that they prove in a line of their documentation: `Proves: MUST-4, SHLD-3.`
+#![allow(unreachable_pub)] // what the modules share is public among them
 
 mod pair;
 mod peer;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use sockeye_stack::tcp::{Flags, Segment, State, TcpOptions};
-use sockeye_stack::trace::{Cause, TraceEvent, TraceKind, TraceMask};
+use sockeye_stack::tcp::{Segment, State, TcpOptions};
+use sockeye_stack::trace::{Cause, TraceEvent, TraceMask};
 use sockeye_stack::{
     Config, Duration, Event, Frame, Instant, InterfaceConfig, InterfaceId, RxMeta, SocketId, Stack,
 };
@@ -15,6 +15,7 @@ pub struct Seen {
     pub at: Instant,
     pub from: usize,
     pub segment: Segment,
+    #[expect(dead_code, reason = "told by Debug, where a test fails")]
     pub cause: Cause,
     pub dropped: bool,
 }

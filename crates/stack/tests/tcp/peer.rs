@@ -18,7 +18,7 @@ use sockeye_stack::tcp::{
     Flags, Options, SackBlock, SackBlocks, Segment, SeqNumber, State, TcpInfo, TcpOptions, TcpSocket,
     Timestamps,
 };
-use sockeye_stack::trace::{Cause, DropReason, TraceEvent, TraceKind, TraceMask};
+use sockeye_stack::trace::{Cause, DropReason, TraceEvent, TraceMask};
 use sockeye_stack::wire::{self, Check, checksum, ipv4, ipv6};
 use sockeye_stack::{
     Config, Duration, Frame, Instant, InterfaceConfig, InterfaceId, Profile, Readiness, RxMeta, SocketId,

@@ -433,7 +433,7 @@ fn segments(start: &Start) -> String {
 
 fn calls(start: &Start) -> String {
     let mut out = String::new();
-    let mut p = (start.make)(Setup::default());
+    let p = (start.make)(Setup::default());
     let held = p.id.is_some_and(|id| {
         let mut p = p;
         p.stack.tcp(p.now, id).is_ok()

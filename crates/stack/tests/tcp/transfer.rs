@@ -47,10 +47,10 @@ fn bulk_transfer_with_loss() {
     let mut steps = 0;
     while got.len() < data.len() {
         let now = p.now;
-        if sent < data.len() {
-            if let Ok(n) = p.stacks[A].tcp(now, client).unwrap().send(&data[sent..]) {
-                sent += n;
-            }
+        if sent < data.len()
+            && let Ok(n) = p.stacks[A].tcp(now, client).unwrap().send(&data[sent..])
+        {
+            sent += n;
         }
         assert!(
             p.step(now + Duration::from_secs(100)),

@@ -173,6 +173,7 @@ impl Congestion {
         self.window_mut().cwnd = cwnd.min(MAX_WINDOW);
     }
     /// Sets how many segments one ACK may add in slow start; 0 for no limit, which needs pacing (RFC 9406 section 4.2).
+    #[cfg(test)]
     pub(crate) fn set_abc_limit(&mut self, segments: u8) {
         self.window_mut().abc_limit = segments;
     }

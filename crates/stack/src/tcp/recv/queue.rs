@@ -31,10 +31,6 @@ pub(crate) struct ReceiveQueue {
 }
 
 impl ReceiveQueue {
-    /// An empty queue.
-    pub(crate) fn new() -> Self {
-        ReceiveQueue::default()
-    }
     /// Octets that wait.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
@@ -176,8 +172,8 @@ mod tests {
 
     #[test]
     fn large_segments_move_and_small_ones_are_gathered() {
-        let mut pool = Pool::new();
-        let mut queue = ReceiveQueue::new();
+        let mut pool = Pool::default();
+        let mut queue = ReceiveQueue::default();
         let frame = Bytes::from(std::vec![1; 1500]);
         queue.push(&mut pool, frame.slice(52..).into(), false);
         assert!(!frame.is_unique(), "the frame is shared");
@@ -215,8 +211,8 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_as_a_vector(ops in prop::collection::vec(op(), 0..80)) {
-            let mut pool = Pool::new();
-            let mut queue = ReceiveQueue::new();
+            let mut pool = Pool::default();
+            let mut queue = ReceiveQueue::default();
             let mut model: Vec<u8> = Vec::new();
             let mut octets = (0u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
             for op in ops {

@@ -72,11 +72,13 @@ impl Reassembly {
     }
     /// Octets held.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn octets(&self) -> u32 {
         self.octets
     }
     /// Runs held: holes before the last octet received.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn runs(&self) -> usize {
         self.runs.len()
     }
@@ -249,25 +251,6 @@ impl Reassembly {
         }
         blocks
     }
-    /// Gives up the octets furthest from RCV.NXT, at least `octets` of them if there are so many, to free memory (RFC
-    /// 2018 section 8 allows it, as a last resort). Returns how many.
-    pub(crate) fn discard(&mut self, octets: u32) -> u32 {
-        let mut gone = 0;
-        while gone < octets
-            && let Some(run) = self.runs.back_mut()
-        {
-            if let Some(part) = run.parts.pop_back() {
-                run.end = run.end - part.len() as u32;
-                gone += part.len() as u32;
-                self.parts -= 1;
-            }
-            if run.start == run.end {
-                self.runs.pop_back();
-            }
-        }
-        self.octets -= gone;
-        gone
-    }
 }
 
 #[cfg(test)]
@@ -352,7 +335,6 @@ mod tests {
     enum Op {
         Insert(u32, Vec<usize>),
         Take(u32),
-        Discard(u32),
     }
     const WINDOW: u32 = 3000;
     fn op() -> impl Strategy<Value = Op> {
@@ -360,7 +342,6 @@ mod tests {
             6 => (0..WINDOW, prop::collection::vec(0usize..60, 0..3)).prop_map(|(at, n)| Op::Insert(at, n)),
             2 => (0..WINDOW, prop::collection::vec(400usize..700, 0..3)).prop_map(|(at, n)| Op::Insert(at, n)),
             1 => (0u32..300).prop_map(Op::Take),
-            1 => (0u32..200).prop_map(Op::Discard),
         ]
     }
 
@@ -415,11 +396,6 @@ mod tests {
                             nxt += payload.len() as u32;
                         }
                         prop_assert!(!model.contains_key(&at));
-                    }
-                    Op::Discard(n) => {
-                        let gone = store.discard(n);
-                        prop_assert!(gone >= n.min(model.len() as u32));
-                        (0..gone).for_each(|_| { model.pop_last(); });
                     }
                 }
                 prop_assert_eq!(store.octets() as usize, model.len());

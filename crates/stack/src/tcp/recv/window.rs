@@ -3,12 +3,6 @@
 use crate::tcp::SeqNumber;
 use crate::tcp::conn::Tcb;
 
-/// What the receive buffer has left, octets held out of order counted.
-pub(crate) fn free(tcb: &Tcb) -> u32 {
-    let held = tcb.readable() as u32 + tcb.reassembly.as_ref().map_or(0, |r| r.octets());
-    tcb.rcv_buf.saturating_sub(held)
-}
-
 /// Where the right edge may be put now. It never moves left (SHLD-14), and moves right only by a worthwhile step: a full
 /// segment or half the buffer (receiver silly-window avoidance, MUST-39).
 pub(crate) fn right_edge(tcb: &Tcb) -> SeqNumber {

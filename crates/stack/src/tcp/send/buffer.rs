@@ -40,10 +40,6 @@ struct Cursor {
 }
 
 impl SendBuffer {
-    /// An empty buffer.
-    pub(crate) fn new() -> Self {
-        SendBuffer::default()
-    }
     /// Octets held.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
@@ -156,10 +152,6 @@ impl SendBuffer {
         self.tail.advance((n - shared) as usize);
         self.len -= n;
     }
-    /// Drops everything.
-    pub(crate) fn clear(&mut self, pool: &mut Pool) {
-        self.ack(pool, self.len);
-    }
 
     fn grow(&mut self, n: usize) {
         let n = u32::try_from(n).ok().and_then(|n| self.len.checked_add(n));
@@ -183,8 +175,8 @@ mod tests {
 
     #[test]
     fn sequential_slices_walk_no_parts() {
-        let mut pool = Pool::new();
-        let mut buffer = SendBuffer::new();
+        let mut pool = Pool::default();
+        let mut buffer = SendBuffer::default();
         for i in 0..100u8 {
             buffer.append_bytes(Bytes::from(std::vec![i; 10]));
         }
@@ -206,8 +198,8 @@ mod tests {
 
     #[test]
     fn small_writes_share_a_buffer_and_one_part() {
-        let mut pool = Pool::new();
-        let mut buffer = SendBuffer::new();
+        let mut pool = Pool::default();
+        let mut buffer = SendBuffer::default();
         (0..50).for_each(|_| buffer.append(&mut pool, b"abc"));
         let mut out = Payload::new();
         buffer.slice(0, 150, u32::MAX, &mut out);
@@ -242,8 +234,8 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_as_a_vector(ops in prop::collection::vec(op(), 0..60)) {
-            let mut pool = Pool::new();
-            let mut buffer = SendBuffer::new();
+            let mut pool = Pool::default();
+            let mut buffer = SendBuffer::default();
             let mut model: Vec<u8> = Vec::new();
             let mut octets = (0u32..).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
             for op in ops {
@@ -274,7 +266,7 @@ mod tests {
                 }
                 prop_assert_eq!(buffer.len() as usize, model.len());
             }
-            buffer.clear(&mut pool);
+            buffer.ack(&mut pool, buffer.len());
             buffer.refresh(&mut pool);
             prop_assert!(buffer.is_empty() && buffer.parts.is_empty());
             prop_assert!(buffer.tail.capacity() <= SMALL, "it keeps a small buffer at most");

@@ -70,13 +70,6 @@ pub(crate) struct Scoreboard {
 }
 
 impl Scoreboard {
-    /// Nothing SACKed.
-    pub(crate) const fn new() -> Self {
-        Scoreboard {
-            ranges: Vec::new(),
-            sacked: 0,
-        }
-    }
     /// Whether nothing is SACKed.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
@@ -84,6 +77,7 @@ impl Scoreboard {
     }
     /// Octets SACKed above SND.UNA.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn sacked(&self) -> u32 {
         self.sacked
     }
@@ -91,11 +85,6 @@ impl Scoreboard {
     #[inline]
     pub(crate) fn high_sacked(&self) -> Option<SeqNumber> {
         self.ranges.last().map(|range| range.end)
-    }
-    /// Forgets everything: after a retransmission timeout the peer may have reneged (RFC 2018 section 8).
-    pub(crate) fn clear(&mut self) {
-        self.ranges = Vec::new();
-        self.sacked = 0;
     }
     /// Takes the blocks of an ACK (RFC 6675 section 4, Update()). `una` is SND.UNA after this ACK; an ACK older than that
     /// is not to be given, since its blocks would look like DSACK. Blocks that the peer cannot mean are ignored: empty,
@@ -137,10 +126,6 @@ impl Scoreboard {
     /// more than two segments' worth of SACKed octets.
     pub(crate) fn is_lost(&self, seq: SeqNumber, mss: u32) -> bool {
         self.lost_before(mss).is_some_and(|point| seq.before(point))
-    }
-    /// Whether the octet at SND.UNA is lost: recovery begins (RFC 6675 section 5 step 2).
-    pub(crate) fn dupthresh_reached(&self, una: SeqNumber, mss: u32) -> bool {
-        self.is_lost(una, mss)
     }
     /// SetPipe(): octets believed to be in the network: those neither SACKed nor lost, and those sent again.
     pub(crate) fn pipe(&self, una: SeqNumber, nxt: SeqNumber, high_rxt: SeqNumber, mss: u32) -> u32 {
@@ -314,7 +299,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_ignored() {
-        let mut board = Scoreboard::new();
+        let mut board = Scoreboard::default();
         let (una, nxt) = (SeqNumber(1000), SeqNumber(2000));
         for block in [
             (1500, 1500),
@@ -340,7 +325,7 @@ mod tests {
     /// RFC 2883 sections 4.1 and 4.2.
     #[test]
     fn dsack_is_told_and_not_counted() {
-        let mut board = Scoreboard::new();
+        let mut board = Scoreboard::default();
         let (una, nxt) = (SeqNumber(1000), SeqNumber(2000));
         let update = board.update(una, &blocks(&[(500, 600), (1200, 1300)]), nxt);
         assert_eq!(
@@ -359,7 +344,7 @@ mod tests {
 
     #[test]
     fn too_many_ranges_are_ignored() {
-        let mut board = Scoreboard::new();
+        let mut board = Scoreboard::default();
         let (una, nxt) = (SeqNumber(0), SeqNumber(100_000));
         for i in 0..2 * MAX_RANGES as u32 {
             let _ = board.update(una, &blocks(&[(10 + 2 * i, 11 + 2 * i)]), nxt);
@@ -439,7 +424,7 @@ mod tests {
             unsent in 0u32..20,
             rescue in any::<bool>(),
         ) {
-            let mut board = Scoreboard::new();
+            let mut board = Scoreboard::default();
             let mut una = SeqNumber(base);
             let nxt = una + flight;
             let mut naive = Naive { sacked: std::vec![false; flight as usize], mss };
