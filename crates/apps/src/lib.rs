@@ -2,4 +2,7 @@
 //! same function serves on the operating system, on a Sockeye stack, and in a virtual network.
 #![forbid(unsafe_code)]
 
+pub mod chat;
+pub mod line;
+pub mod udp;
 pub mod upper;
