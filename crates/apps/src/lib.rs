@@ -2,5 +2,8 @@
 //! same function serves on the operating system, on a Sockeye stack, and in a virtual network.
 #![forbid(unsafe_code)]
 
+pub mod chat;
+pub mod line;
 pub mod tftp;
+pub mod udp;
 pub mod upper;

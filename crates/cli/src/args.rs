@@ -33,6 +33,24 @@ pub enum Command {
         #[command(subcommand)]
         command: LabCommand,
     },
+    /// Text in, capitals out, over TCP: a server and its client.
+    Upper {
+        /// Which side.
+        #[command(subcommand)]
+        command: crate::upper::UpperCommand,
+    },
+    /// Talk, line by line, over TCP or UDP: one to one, or several in rooms.
+    Chat {
+        /// Which side.
+        #[command(subcommand)]
+        command: crate::chat::ChatCommand,
+    },
+    /// Send and receive datagrams, a line each.
+    Udp {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: crate::udp::UdpCommand,
+    },
 }
 
 /// What can be done in the lab.

@@ -24,6 +24,8 @@ pub enum Code {
     Reset = 6,
     /// Any other error of the network.
     Network = 7,
+    /// Interrupted by Ctrl-C (128 + SIGINT, as a shell would say).
+    Interrupted = 130,
     /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
     NoReader = 141,
 }

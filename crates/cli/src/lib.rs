@@ -5,9 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod chat;
+pub mod console;
 pub mod exit;
 pub mod lab;
 pub mod output;
+pub mod udp;
+pub mod upper;
 pub mod values;
 
 use std::ffi::OsString;
@@ -34,6 +38,9 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         }
     };
     let result = match args.command {
+        Command::Upper { command } => upper::command(&command),
+        Command::Chat { command } => chat::command(&command),
+        Command::Udp { command } => udp::command(&command),
         Command::Lab { command } => match command {
             LabCommand::Upper(options) => lab::upper::command(&options),
             LabCommand::List => lab::scenario::list(),

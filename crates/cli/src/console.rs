@@ -1,0 +1,281 @@
+//! What the programs on real sockets share: the person's lines, Ctrl-C, addresses, and what goes wrong.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::Value;
+use sockeye_apps::chat::Input;
+use sockeye_apps::line::{Charset, Stop, Stopper};
+use tokio::sync::mpsc;
+
+use crate::Outcome;
+use crate::exit::{Code, Failure};
+
+/// How text is encoded on the network.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Encoding {
+    /// UTF-8.
+    #[default]
+    #[value(name = "utf-8", alias = "utf8")]
+    Utf8,
+    /// GBK, of Chinese systems of old.
+    Gbk,
+    /// GB 18030: GBK, and all other characters.
+    Gb18030,
+}
+
+impl From<Encoding> for Charset {
+    fn from(encoding: Encoding) -> Charset {
+        match encoding {
+            Encoding::Utf8 => Charset::Utf8,
+            Encoding::Gbk => Charset::Gbk,
+            Encoding::Gb18030 => Charset::Gb18030,
+        }
+    }
+}
+
+/// Runs a program to its end. What still blocks then, a read of the terminal say, does not hold it up.
+///
+/// # Errors
+/// The program's, or that the operating system has no place for a runtime.
+pub fn run(program: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Network, format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(program);
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Code::Well) if BAD_INPUT.load(Ordering::Relaxed) => Ok(Code::Input),
+        outcome => outcome,
+    }
+}
+
+/// Whether some of the input could not be used; it has been said.
+static BAD_INPUT: AtomicBool = AtomicBool::new(false);
+
+/// The lines of standard input. They are read in a thread of their own, a few ahead.
+pub fn lines() -> Input {
+    let (to, input) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            line.clear();
+            match stdin.read_until(b'\n', &mut line) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    BAD_INPUT.store(true, Ordering::Relaxed);
+                    return note(&format!("cannot read the input: {error}; give it lines of text"));
+                }
+            }
+            let Ok(text) = str::from_utf8(&line) else {
+                BAD_INPUT.store(true, Ordering::Relaxed);
+                note(&format!(
+                    "line {number} of the input is not UTF-8 and was not sent; convert it first, with iconv say"
+                ));
+                continue;
+            };
+            let text = text.trim_end_matches(['\n', '\r']);
+            if to.blocking_send(text.into()).is_err() {
+                return;
+            }
+        }
+    });
+    input
+}
+
+/// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
+pub fn no_lines() -> (mpsc::Sender<String>, Input) {
+    mpsc::channel(1)
+}
+
+/// Ctrl-C once closes in good order, twice aborts.
+pub fn stop_on_interrupt() -> Stop {
+    let (stopper, stop) = Stopper::new();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        note("closing in good order; Ctrl-C again aborts");
+        stopper.stop();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            process::exit(i32::from(Code::Interrupted as u8));
+        }
+    });
+    stop
+}
+
+/// A line on standard output. If nobody reads it any more, or it cannot be written, the program ends here.
+pub fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        let failure = Failure::output(&error);
+        if let Some(text) = failure.text() {
+            note(text);
+        }
+        process::exit(i32::from(failure.code() as u8));
+    }
+}
+
+/// An event as a line of JSON.
+pub fn say_json(event: &Value) {
+    say(&event.to_string());
+}
+
+/// A line on standard error. Where nobody reads it, nothing is lost.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "sockeye: {line}");
+}
+
+/// What asks a person for a line, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt(bool);
+
+impl Prompt {
+    /// A prompt, if a person sits at a terminal.
+    pub fn new() -> Prompt {
+        Prompt(io::stdin().is_terminal() && io::stderr().is_terminal())
+    }
+    /// Whether a person sits there.
+    pub fn is_shown(self) -> bool {
+        self.0
+    }
+    /// Asks.
+    pub fn ask(self) {
+        if self.0 {
+            let mut err = io::stderr();
+            let _ = write!(err, "> ").and_then(|()| err.flush()); // a prompt that cannot be shown is none
+        }
+    }
+    /// Leaves the line of the prompt before something else is shown.
+    pub fn leave(self) {
+        if self.0 {
+            let _ = write!(io::stderr(), "\r\x1b[K"); // as above
+        }
+    }
+}
+
+impl Default for Prompt {
+    fn default() -> Self {
+        Prompt::new()
+    }
+}
+
+/// Within a time, if there is one.
+///
+/// # Errors
+/// `TimedOut`, or the operation's own.
+pub async fn within<T>(
+    limit: Option<sockeye_stack::Duration>,
+    operation: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let Some(limit) = limit else {
+        return operation.await;
+    };
+    match tokio::time::timeout(Duration::from_nanos(limit.as_nanos()), operation).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {limit}"),
+        )),
+    }
+}
+
+/// An address to listen at: `HOST:PORT`, or `PORT` at all addresses of this machine.
+///
+/// # Errors
+/// What is accepted.
+pub fn listen_address(text: &str) -> Result<String, String> {
+    address(text, "0.0.0.0")
+}
+
+/// An address to talk to: `HOST:PORT`, or `PORT` at this machine.
+///
+/// # Errors
+/// What is accepted.
+pub fn peer_address(text: &str) -> Result<String, String> {
+    address(text, "127.0.0.1")
+}
+
+fn address(text: &str, host: &str) -> Result<String, String> {
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.into());
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) => (name, port),
+        None if text.bytes().all(|c| c.is_ascii_digit()) => ("", text),
+        None => return Err("the port is missing: HOST:PORT, like 127.0.0.1:9001 or [::1]:9001".into()),
+    };
+    if port.parse::<u16>().is_err() {
+        return Err(
+            match port.bytes().all(|c| c.is_ascii_digit()) && !port.is_empty() {
+                true => format!("there is no port {port}: ports go from 0 to 65535"),
+                false => format!("{port:?} is no port: a number from 0 to 65535"),
+            },
+        );
+    }
+    if name.contains(':') {
+        return Err("an IPv6 address stands in brackets: [::1]:9001".into());
+    }
+    Ok(format!("{}:{port}", if name.is_empty() { host } else { name }))
+}
+
+/// What went wrong on the network: what, where, what to do.
+pub fn failure(doing: &str, error: &io::Error) -> Failure {
+    use io::ErrorKind as Kind;
+    let (code, advice) = match error.kind() {
+        Kind::ConnectionRefused => (Code::Refused, "nobody listens there: start the server first"),
+        Kind::TimedOut => (
+            Code::TimedOut,
+            "nobody is there, or something on the way drops what is sent",
+        ),
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
+            (Code::Reset, "the peer broke off: connect again")
+        }
+        Kind::AddrInUse => (
+            Code::Network,
+            "another program has this port (ss -lntup shows which): end it or choose another port",
+        ),
+        Kind::AddrNotAvailable => (
+            Code::Network,
+            "this machine has no such address: ip address shows those it has, 0.0.0.0 means all",
+        ),
+        Kind::PermissionDenied => (
+            Code::Network,
+            "ports below 1024 need root, broadcast addresses --broadcast",
+        ),
+        Kind::NetworkUnreachable | Kind::HostUnreachable => {
+            (Code::Network, "there is no way to that address: look at ip route")
+        }
+        Kind::InvalidInput => (Code::Usage, "look at --help"),
+        _ => (Code::Network, "check the name, the address and the network"),
+    };
+    Failure::new(code, format!("{doing}: {error}; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(listen_address("9001"), Ok("0.0.0.0:9001".into()));
+        assert_eq!(peer_address(":9001"), Ok("127.0.0.1:9001".into()));
+        assert_eq!(peer_address("[::1]:9001"), Ok("[::1]:9001".into()));
+        assert_eq!(peer_address("name:1"), Ok("name:1".into()));
+        assert!(
+            peer_address("127.0.0.1:88888")
+                .unwrap_err()
+                .contains("no port 88888")
+        );
+        assert!(peer_address("name").unwrap_err().contains("HOST:PORT"));
+        assert!(peer_address("::1:x").unwrap_err().contains("no port"));
+        assert!(peer_address("fe80::1:80x:1").unwrap_err().contains("brackets"));
+    }
+}

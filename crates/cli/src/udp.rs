@@ -1,0 +1,232 @@
+//! `sockeye udp`: datagrams, a line each.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use sockeye_apps::chat::Input;
+use sockeye_apps::line::shown;
+use sockeye_apps::udp::{self, Ending, Event, Manner, Settings, exchange};
+use sockeye_net::{Net, UdpSocket, lookup_host};
+
+use crate::Outcome;
+use crate::console::{self, Encoding, Prompt, failure, note, say, say_json};
+use crate::exit::Code;
+
+/// What can be done with datagrams.
+#[derive(Subcommand, Debug)]
+pub enum UdpCommand {
+    /// Send each line as a datagram. `exit` ends; an empty line is an empty datagram.
+    #[command(after_help = SEND_HELP)]
+    Send(SendArgs),
+    /// Show each datagram with its sender, until Ctrl-C.
+    #[command(after_help = RECV_HELP)]
+    Recv(RecvArgs),
+    /// Send lines to one address, and show what comes from anybody. `exit` ends.
+    #[command(after_help = CHAT_HELP)]
+    Chat(SendArgs),
+}
+
+const SEND_HELP: &str = "\
+Examples:
+  sockeye udp send 127.0.0.1:8080
+  sockeye udp send 10.141.98.172:8080 --bind 0.0.0.0:7890
+  sockeye udp send 255.255.255.255:9000 --broadcast
+  echo hello | sockeye udp send 239.1.2.3:9000
+
+A datagram carries at most 65507 octets over IPv4, 65527 over IPv6. Whether one arrives, nobody says.
+Exit codes: 0 ended in good order, 2 wrong command line, 3 some input could not be read, 7 an error of the
+network, 130 interrupted.";
+
+const RECV_HELP: &str = "\
+Examples:
+  sockeye udp recv 8080                                at all addresses of this machine
+  sockeye udp recv 127.0.0.1:8080                      only what is sent to 127.0.0.1
+  sockeye udp recv 9000 --join 239.1.2.3               what is sent to a multicast group
+
+Exit codes: 2 wrong command line, 7 the address cannot be had, 130 interrupted.";
+
+const CHAT_HELP: &str = "\
+Examples:
+  sockeye udp chat 127.0.0.1:8080 --bind 127.0.0.1:7890
+  sockeye udp chat 239.1.2.3:9000 --bind 0.0.0.0:9000 --join 239.1.2.3
+
+Exit codes: 0 ended in good order, 2 wrong command line, 3 some input could not be read, 7 an error of the
+network, 130 interrupted.";
+
+/// What `udp send` and `udp chat` take.
+#[derive(Args, Clone, Debug)]
+pub struct SendArgs {
+    /// To whom: HOST:PORT, or PORT at this machine.
+    #[arg(value_name = "ADDR", value_parser = console::peer_address)]
+    pub address: String,
+    /// Our own address: HOST:PORT, or PORT. Without it the operating system chooses.
+    #[arg(long, value_name = "ADDR", value_parser = console::listen_address)]
+    pub bind: Option<String>,
+    /// May send to a broadcast address.
+    #[arg(long)]
+    pub broadcast: bool,
+    /// How many routers a multicast over IPv4 may pass, plus one.
+    #[arg(long, value_name = "HOPS", value_parser = clap::value_parser!(u32).range(0..=255))]
+    pub multicast_ttl: Option<u32>,
+    /// How it is held.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What `udp recv` takes.
+#[derive(Args, Clone, Debug)]
+pub struct RecvArgs {
+    /// Where: HOST:PORT, or PORT at all addresses.
+    #[arg(value_name = "ADDR", value_parser = console::listen_address)]
+    pub address: String,
+    /// How it is held.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What all take.
+#[derive(Args, Clone, Debug)]
+pub struct CommonArgs {
+    /// Receive what is sent to this multicast group. Can be given several times.
+    #[arg(long, value_name = "GROUP")]
+    pub join: Vec<IpAddr>,
+    /// How text is encoded on the network.
+    #[arg(long, value_enum, default_value_t = Encoding::Utf8)]
+    pub encoding: Encoding,
+    /// Tell each event as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What went wrong on the network.
+pub fn command(command: &UdpCommand) -> Outcome {
+    match command {
+        UdpCommand::Send(args) => console::run(send(args, Manner::Send)),
+        UdpCommand::Chat(args) => console::run(send(args, Manner::Both)),
+        UdpCommand::Recv(args) => console::run(recv(args)),
+    }
+}
+
+async fn send(args: &SendArgs, manner: Manner) -> Outcome {
+    let net = Net::os();
+    let doing = format!("cannot send to {}", args.address);
+    let to = first(&net, &args.address, &doing).await?;
+    let bind = match &args.bind {
+        None => None,
+        Some(bind) => Some(first(&net, bind, &format!("cannot use {bind}")).await?),
+    };
+    let options = udp::Options {
+        bind,
+        broadcast: args.broadcast,
+        join: args.common.join.clone(),
+        multicast_ttl: args.multicast_ttl,
+    };
+    let at = args.bind.as_deref().unwrap_or("any port");
+    let socket = udp::open(&net, Some(to), &options).await;
+    let socket = socket.map_err(|error| failure(&format!("cannot use {at}"), &error))?;
+    let settings = Settings {
+        charset: args.common.encoding.into(),
+        ..Settings::new(manner)
+    };
+    let input = console::lines();
+    hold(&socket, Some(to), &settings, input, args.common.json, &doing).await
+}
+
+async fn recv(args: &RecvArgs) -> Outcome {
+    let net = Net::os();
+    let doing = format!("cannot receive at {}", args.address);
+    let options = udp::Options {
+        bind: Some(first(&net, &args.address, &doing).await?),
+        join: args.common.join.clone(),
+        ..udp::Options::default()
+    };
+    let told = |error| failure(&doing, &error);
+    let socket = udp::open(&net, None, &options).await.map_err(told)?;
+    let at = socket.local_addr().map_err(told)?;
+    match args.common.json {
+        true => say_json(&json!({"event": "listening", "address": at.to_string()})),
+        false => note(&format!("receiving at {at}; Ctrl-C ends")),
+    }
+    let settings = Settings {
+        charset: args.common.encoding.into(),
+        ..Settings::new(Manner::Receive)
+    };
+    let (_keep, input) = console::no_lines();
+    hold(&socket, None, &settings, input, args.common.json, &doing).await
+}
+
+async fn first(net: &Net, address: &str, doing: &str) -> Result<SocketAddr, crate::exit::Failure> {
+    let found = lookup_host(net, address).await;
+    let mut found = found.map_err(|error| failure(doing, &error))?;
+    found
+        .next()
+        .ok_or_else(|| failure(doing, &std::io::ErrorKind::NotFound.into()))
+}
+
+/// Holds an exchange, and shows it.
+pub(crate) async fn hold(
+    socket: &UdpSocket,
+    to: Option<SocketAddr>,
+    settings: &Settings,
+    mut input: Input,
+    as_json: bool,
+    doing: &str,
+) -> Outcome {
+    let (prompt, mut stop) = (Prompt::new(), console::stop_on_interrupt());
+    let tell = |event: Event| show(&event, as_json, prompt);
+    match exchange(socket, to, settings, &mut input, &mut stop, tell).await {
+        Ok(Ending::Stopped) => Ok(Code::Interrupted),
+        Ok(Ending::Quit | Ending::PeerQuit | Ending::EndOfInput) => Ok(Code::Well),
+        Err(error) => Err(failure(doing, &error)),
+    }
+}
+
+fn show(event: &Event, as_json: bool, prompt: Prompt) {
+    if as_json {
+        if let Some(value) = as_value(event) {
+            say_json(&value);
+        }
+        return;
+    }
+    match event {
+        Event::Ask => return prompt.ask(),
+        Event::Sent(..) => return,
+        _ => prompt.leave(),
+    }
+    match event {
+        Event::Received(from, text, _) => say(&format!("{from}: {}", shown(text))),
+        Event::CannotEncode(error) => note(&format!("not sent: {error}; say it otherwise, or use gb18030")),
+        Event::TooLong(octets, limit) => note(&format!(
+            "not sent: {octets} octets are more than the {limit} of a datagram; send them in parts"
+        )),
+        Event::NobodyYet => note("not sent: nobody has spoken yet who could be answered"),
+        Event::NoAnswer(to) => note(&format!(
+            "no answer from {to}: a datagram may be lost; it is your turn again"
+        )),
+        Event::PeerLeft(peer) => note(&format!("{peer} said goodbye; waiting for the next")),
+        Event::Left(peer) => note(&format!("goodbye to {peer} is sent; waiting for the next")),
+        Event::Ask | Event::Sent(..) => {}
+    }
+}
+
+fn as_value(event: &Event) -> Option<Value> {
+    Some(match event {
+        Event::Ask => return None,
+        Event::Received(from, text, octets) => {
+            json!({"event": "received", "peer": from.to_string(), "octets": octets, "text": text})
+        }
+        Event::Sent(to, octets) => json!({"event": "sent", "peer": to.to_string(), "octets": octets}),
+        Event::CannotEncode(error) => json!({"event": "refused", "reason": error.to_string()}),
+        Event::TooLong(octets, limit) => {
+            json!({"event": "refused", "reason": "too long", "octets": octets, "limit": limit})
+        }
+        Event::NobodyYet => json!({"event": "refused", "reason": "nobody to answer"}),
+        Event::NoAnswer(to) => json!({"event": "no-answer", "peer": to.to_string()}),
+        Event::PeerLeft(peer) => json!({"event": "peer-left", "peer": peer.to_string()}),
+        Event::Left(peer) => json!({"event": "left", "peer": peer.to_string()}),
+    })
+}

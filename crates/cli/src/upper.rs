@@ -1,0 +1,163 @@
+//! `sockeye upper`: the upper-casing server and its client.
+
+use std::io;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use sockeye_apps::chat::is_quit;
+use sockeye_apps::line::shown;
+use sockeye_apps::upper::{Client, Event, Server, Settings};
+use sockeye_net::Net;
+use sockeye_stack::Duration;
+
+use crate::Outcome;
+use crate::console::{self, Prompt, failure, note, say, say_json};
+use crate::exit::Code;
+use crate::values;
+
+/// What can be done with capitals.
+#[derive(Subcommand, Debug)]
+pub enum UpperCommand {
+    /// Serve: text comes in, capitals go back.
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// Send lines, and show the answers.
+    #[command(after_help = CONNECT_HELP)]
+    Connect(ConnectArgs),
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  sockeye upper serve 127.0.0.1:8000
+  sockeye upper serve 8000 --one-at-a-time     others wait in the accept queue
+
+It serves until Ctrl-C. Exit codes: 2 wrong command line, 7 the address cannot be had, 130 interrupted.";
+
+const CONNECT_HELP: &str = "\
+Examples:
+  sockeye upper connect 127.0.0.1:8000         type lines; Q or the end of input closes
+  echo python | sockeye upper connect 8000
+
+Exit codes: 0 closed in good order, 2 wrong command line, 3 some input could not be read, 4 refused,
+5 timed out, 6 reset, 7 another error of the network, 130 interrupted.";
+
+/// What `upper serve` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Where to listen: HOST:PORT, or PORT at all addresses.
+    #[arg(value_name = "ADDR", value_parser = console::listen_address)]
+    pub address: String,
+    /// Serve one client after the other, in the order in which they came.
+    #[arg(long)]
+    pub one_at_a_time: bool,
+    /// Tell each event as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `upper connect` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectArgs {
+    /// The server: HOST:PORT, or PORT at this machine.
+    #[arg(value_name = "ADDR", value_parser = console::peer_address)]
+    pub address: String,
+    /// Give up connecting after this time: 3s, 500ms. Without it the operating system decides.
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What went wrong on the network.
+pub fn command(command: &UpperCommand) -> Outcome {
+    match command {
+        UpperCommand::Serve(args) => console::run(serve(args)),
+        UpperCommand::Connect(args) => console::run(connect(args)),
+    }
+}
+
+async fn serve(args: &ServeArgs) -> Outcome {
+    let settings = Settings {
+        backlog: 128,
+        clients: if args.one_at_a_time { 1 } else { 1024 },
+        ..Settings::default()
+    };
+    let doing = format!("cannot listen at {}", args.address);
+    let mut stop = console::stop_on_interrupt();
+    let server = Server::bind(&Net::os(), &args.address, settings).await;
+    let server = server.map_err(|error| failure(&doing, &error))?;
+    let at = server.local_addr().map_err(|error| failure(&doing, &error))?;
+    let as_json = args.json;
+    match as_json {
+        true => say_json(&json!({"event": "listening", "address": at.to_string()})),
+        false => note(&format!("listening at {at}; Ctrl-C ends")),
+    }
+    let run = server.run(move |event| match as_json {
+        true => say_json(&as_value(&event)),
+        false => say(&event.to_string()),
+    });
+    tokio::select! {
+        result = run => result.map_err(|error| failure("cannot accept clients", &error))?,
+        () = stop.stopped() => {}
+    }
+    Ok(Code::Interrupted)
+}
+
+fn as_value(event: &Event) -> serde_json::Value {
+    match event {
+        Event::Accepted(peer) => json!({"event": "accepted", "peer": peer.to_string()}),
+        Event::Received(peer, octets) => json!({
+            "event": "received", "peer": peer.to_string(), "octets": octets.len(),
+            "text": String::from_utf8_lossy(octets),
+        }),
+        Event::Closed(peer) => json!({"event": "closed", "peer": peer.to_string()}),
+        Event::Broken(peer, error) => {
+            json!({"event": "broken", "peer": peer.to_string(), "error": error.to_string()})
+        }
+    }
+}
+
+async fn connect(args: &ConnectArgs) -> Outcome {
+    let net = Net::os();
+    let mut stop = console::stop_on_interrupt();
+    let connecting = console::within(args.timeout, Client::connect(&net, &args.address));
+    let client = tokio::select! {
+        client = connecting => client,
+        () = stop.stopped() => return Ok(Code::Interrupted),
+    };
+    let mut client =
+        client.map_err(|error| failure(&format!("cannot connect to {}", args.address), &error))?;
+    let doing = format!("talking to {}", args.address);
+    let (prompt, mut input) = (Prompt::new(), console::lines());
+    if prompt.is_shown() {
+        note("connected; type a line and press Enter, Q ends");
+    }
+    let code = loop {
+        prompt.ask();
+        let line = tokio::select! {
+            line = input.recv() => line,
+            () = stop.stopped() => break Code::Interrupted,
+        };
+        let Some(line) = line.filter(|line| !is_quit(line)) else {
+            break Code::Well;
+        };
+        if line.trim().is_empty() {
+            note("an empty line is not sent: type something");
+            continue;
+        }
+        let answer = tokio::select! {
+            answer = client.ask(&line) => answer,
+            () = stop.stopped() => break Code::Interrupted,
+        };
+        say(&shown(&answer.map_err(|error| failure(&doing, &error))?));
+    };
+    let limit = Some(Duration::from_secs(5));
+    match console::within(limit, client.close()).await {
+        // Goodbye was said: whoever does not answer it changes nothing.
+        Err(error) if error.kind() != io::ErrorKind::TimedOut && code == Code::Well => {
+            Err(failure(&doing, &error))
+        }
+        _ => Ok(code),
+    }
+}
