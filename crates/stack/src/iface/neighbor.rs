@@ -489,6 +489,7 @@ mod tests {
         assert!(entries().all(|e| e.waiting.is_empty() || e.state == State::Incomplete));
     }
 
+    /// Proves: 4861-2.
     #[test]
     fn asked_three_times_then_failed_then_forgotten() {
         let mut n = Neighbors::new([0; 16]);
@@ -577,6 +578,7 @@ mod tests {
         assert_eq!(n.table.len(), 1);
     }
 
+    /// Proves: 4861-3.
     #[test]
     fn bounded_in_entries_and_frames() {
         let mut n = Neighbors::new([0; 16]);
