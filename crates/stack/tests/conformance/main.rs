@@ -34,6 +34,12 @@ fn faults(requirements: &[Requirement], found: &Findings) -> Vec<String> {
             Stand::Open(_) if proved => {
                 faults.push(format!("{}: a test proves it, so it is not open", r.id));
             }
+            Stand::Kept if r.code.is_empty() && !found.code.contains_key(&r.id) => {
+                faults.push(format!(
+                    "{}: no code names it, and {DATA} does not say where it is",
+                    r.id
+                ));
+            }
             _ => {}
         }
         for anchor in &r.code {
@@ -97,8 +103,10 @@ fn faults_are_found() {
                 MUST-2\t3.1\tMUST\tanother\t\t\t\n\
                 SHLD-1\t3.2\tSHOULD\ta third\t\tdeviation\tthere is a reason\n";
     let requirements = requirements::parse(data).expect("well formed");
+    let code = "// MUST-1, MUST-2\n";
     let check = |source: &str| {
         let mut found = Findings::new(&requirements);
+        found.file("crates/x/src/a.rs", code);
         found.file("crates/x/tests/a.rs", source);
         faults(&requirements, &found).join("; ")
     };

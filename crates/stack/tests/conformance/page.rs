@@ -19,6 +19,10 @@ rule of section 2.4 of RFC 6298, in a numbering of our own. What each rule asks 
 a rule that is not kept, or not to the letter, with its reason; a test beside it shows what happens instead. *Open* is what
 is not built yet. A permission (MAY) that is not used counts as a deviation.
 
+All of it is said of the `Rfc` profile. The `Linux` profile has Linux's figures instead, some of which the standards do not
+allow: TIME-WAIT of 60 s (MUST-13), two minutes of SYNs (MUST-23), an RTO of 200 ms (6298-2.4), and segments without
+timestamps taken (7323-3.2b).
+
 What a segment does in each state stands in
 [the table of states and events](../crates/stack/tests/tcp/table.rs), one snapshot a state.
 

@@ -34,9 +34,12 @@ pub(crate) fn parse(data: &str) -> Result<Vec<Requirement>, String> {
             continue;
         }
         let bad = |what: &str| format!("line {}: {what}: {line}", n + 1);
-        let fields: Vec<&str> = line.split('\t').collect();
+        let mut fields: Vec<&str> = line.split('\t').collect();
+        if fields.len() >= 4 {
+            fields.resize(fields.len().max(7), ""); // what is empty at the end may be left out
+        }
         let [id, section, strength, asks, code, stand, reason] = fields[..] else {
-            return Err(bad("not seven fields"));
+            return Err(bad("not four to seven fields"));
         };
         let stand = match (stand, reason) {
             ("", "") => Stand::Kept,

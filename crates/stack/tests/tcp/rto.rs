@@ -218,8 +218,6 @@ fn a_lost_syn_makes_the_start_careful() {
 }
 
 /// An identical copy, or a coalesced one: either way the peer gets the octets that belong there.
-///
-/// Proves: MAY-4.
 #[test]
 fn retransmissions_carry_the_same_octets() {
     let mut setup = Setup::default();
