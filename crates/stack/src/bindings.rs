@@ -443,7 +443,7 @@ mod tests {
         assert!(bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_ok());
     }
 
-    /// MUST-42.
+    /// Proves: MUST-42.
     #[test]
     fn must42_listens_on_a_port_with_connections() {
         let mut bindings = Bindings::new([0; 16]);

@@ -176,14 +176,11 @@ impl IpLayer {
             hop_limit,
         }
     }
-    /// The MTU of an interface: what we can receive in one piece (RFC 9293 section 3.7.1, MMS_R).
-    pub(crate) fn interface_mtu(&self, id: InterfaceId) -> u32 {
-        if id == InterfaceId::LOOPBACK {
-            return self.loopback.mtu;
-        }
-        self.interfaces
-            .get(usize::from(id.0))
-            .map_or(0, |interface| interface.mtu)
+    /// The MTU of an interface: what we can receive in one piece (RFC 9293 section 3.7.1, MMS_R). Where a router has told
+    /// that the link takes less, it is that (SHLD-6).
+    pub(crate) fn interface_mtu(&self, id: InterfaceId, ipv4: bool) -> u32 {
+        let mtu = |i: &Interface| if ipv4 { i.mtu } else { i.mtu_v6 };
+        self.interface(id).map_or(0, mtu)
     }
 
     /// Changes whenever a cached [`Route`] may be stale: routes, addresses, path MTUs.

@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use core::net::Ipv4Addr;
 
+    /// Proves: 1191-3, 1191-4.
     #[test]
     fn falls_to_the_next_plateau_and_never_below_68() {
         assert_eq!(plateau_below(1500), 1492);
@@ -147,6 +148,7 @@ mod tests {
         assert_eq!(plateau_below(0), 68);
     }
 
+    /// Proves: 1191-2, 1191-5, 8201-2, 8201-3.
     #[test]
     fn entries_only_fall_and_age() {
         let mut p = PathMtus::new([0; 16]);

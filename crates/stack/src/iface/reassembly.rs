@@ -442,6 +442,7 @@ mod tests {
     }
 
     proptest! {
+        /// Proves: 1122-3.3.2a.
         #[test]
         fn agrees_with_a_map_of_octets(
             len in 1usize..200,
@@ -488,6 +489,7 @@ mod tests {
         }
     }
 
+    /// Proves: 8200-4.
     #[test]
     fn overlap_condemns_the_datagram_and_what_follows() {
         let mut store = Reassembly::new([0; 16]);

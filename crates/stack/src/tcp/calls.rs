@@ -208,7 +208,7 @@ impl Tcp {
             route,
             iss: self.isn.generate(now, &tuple),
             mss: open::our_mss(
-                cx.ip.interface_mtu(route.interface),
+                cx.ip.interface_mtu(route.interface, target.is_ipv4()),
                 target.is_ipv4(),
                 options.max_segment,
             ),

@@ -219,6 +219,7 @@ mod tests {
         }
     }
 
+    /// Proves: 4987-1.
     #[test]
     fn a_blind_guess_is_hopeless() {
         let cookies = Cookies::new([1; 16]);

@@ -388,7 +388,7 @@ impl Tcp {
     ) -> Option<u16> {
         let route = ip.route(tuple.remote, Some(tuple.local), None)?;
         Some(open::our_mss(
-            ip.interface_mtu(route.interface),
+            ip.interface_mtu(route.interface, tuple.remote.is_ipv4()),
             tuple.remote.is_ipv4(),
             options.max_segment,
         ))

@@ -81,7 +81,9 @@ mod tests {
         }
     }
 
-    /// MUST-8: one tick each 4 microseconds, whatever the tuple, round the whole circle.
+    /// One tick each 4 microseconds, whatever the tuple, round the whole circle.
+    ///
+    /// Proves: 6528-1, MUST-8.
     #[test]
     fn must8_the_clock_ticks_every_4_microseconds() {
         let isn = IsnGenerator::new([5; 16]);
@@ -107,7 +109,9 @@ mod tests {
         }
     }
 
-    /// MUST-9, SHLD-1: the place on the circle depends on every part of the tuple and on the key.
+    /// The place on the circle depends on every part of the tuple and on the key.
+    ///
+    /// Proves: 6528-1, 6528-2, MUST-9, SHLD-1.
     #[test]
     fn must9_shld1_the_function_is_keyed_and_takes_the_whole_tuple() {
         let now = Instant::from_secs(1);
@@ -134,6 +138,7 @@ mod tests {
         assert_eq!(format!("{isn:?}"), "IsnGenerator { .. }", "the key is not shown");
     }
 
+    /// Proves: 7323-5.4.
     #[test]
     fn timestamps_are_offset_by_address_pair() {
         let isn = IsnGenerator::new([5; 16]);

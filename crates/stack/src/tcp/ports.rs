@@ -89,6 +89,8 @@ mod tests {
     }
 
     /// RFC 6056 section 3.3.4: a port comes back only after all others of the range.
+    ///
+    /// Proves: 6056-1.
     #[test]
     fn one_destination_goes_through_the_range() {
         let mut chooser = PortChooser::new([1; 16]);
@@ -106,6 +108,8 @@ mod tests {
     }
 
     /// RFC 6056 section 3.1: destinations, local addresses and keys begin at places of their own.
+    ///
+    /// Proves: 6056-1.
     #[test]
     fn places_are_spread_and_keyed() {
         let start = |key, ip: &str, port| {
@@ -122,6 +126,8 @@ mod tests {
     }
 
     /// What one destination sees does not move on by connections to another, unless they share a counter.
+    ///
+    /// Proves: 6056-1.
     #[test]
     fn destinations_have_counters_of_their_own() {
         let mut chooser = PortChooser::new([1; 16]);

@@ -221,7 +221,9 @@ mod tests {
         assert!(size_of::<RttEstimator>() <= 24);
     }
 
-    /// RFC 6298 sections 2.1 to 2.4, by hand (MUST-18).
+    /// RFC 6298 sections 2.1 to 2.4, by hand.
+    ///
+    /// Proves: 6298-2.1, 6298-2.2, 6298-2.3, 6298-2.4, MUST-18.
     #[test]
     fn follows_the_rfc() {
         let mut rtt = RttEstimator::new();
@@ -242,6 +244,7 @@ mod tests {
         assert!(bare >= ms(100) && bare < ms(101), "{bare}");
     }
 
+    /// Proves: 6298-2.2.
     #[test]
     fn a_round_trip_of_nothing_still_waits_a_granule() {
         let mut rtt = RttEstimator::new();
@@ -249,7 +252,9 @@ mod tests {
         assert_eq!(rtt.rto(&NONE).duration(), Duration::from_micros(GRANULARITY));
     }
 
-    /// RFC 6298 sections 5.5 and 5.7: exponential backoff (MUST-19), kept by Karn's rule until a sample (MUST-18).
+    /// RFC 6298 sections 5.5 and 5.7: exponential backoff, kept by Karn's rule until a sample.
+    ///
+    /// Proves: 6298-5.5, MUST-19, MUST-18.
     #[test]
     fn backs_off_until_a_sample() {
         let mut rtt = RttEstimator::new();
@@ -270,6 +275,7 @@ mod tests {
         );
     }
 
+    /// Proves: 6298-5.7.
     #[test]
     fn three_seconds_after_a_lost_syn() {
         let mut rtt = RttEstimator::new();
@@ -297,6 +303,7 @@ mod tests {
         assert_eq!(expected_samples(14601, 1460), 6);
     }
 
+    /// Proves: 6298-2.3.
     #[test]
     fn agrees_with_the_formula_in_floating_point() {
         let mut rtt = RttEstimator::new();

@@ -94,6 +94,7 @@ fn exchange(a: &mut Host, b: &mut Host) {
     }
 }
 
+/// Proves: 768-5.
 #[test]
 fn datagrams_keep_their_boundaries_and_may_be_empty() {
     for (to, from) in [("192.0.2.2:9", "192.0.2.1"), ("[2001:db8::2]:9", "2001:db8::1")] {
@@ -120,6 +121,7 @@ fn datagrams_keep_their_boundaries_and_may_be_empty() {
     }
 }
 
+/// Proves: 1122-3.3.3.
 #[test]
 fn the_largest_datagrams_pass_and_larger_ones_are_refused() {
     for (to, limit) in [("192.0.2.2:9", 65_507), ("[2001:db8::2]:9", 65_527)] {
@@ -138,6 +140,7 @@ fn the_largest_datagrams_pass_and_larger_ones_are_refused() {
     }
 }
 
+/// Proves: 768-1, 1122-4.1.3.4a, 1122-4.1.4.
 #[test]
 fn etherparse_agrees_with_what_is_sent() {
     for to in ["192.0.2.2:9", "[2001:db8::2]:9"] {
@@ -177,6 +180,7 @@ fn etherparse_agrees_with_what_is_sent() {
     }
 }
 
+/// Proves: 768-3, 1122-4.1.3.4b, 8200-7.
 #[test]
 fn damaged_datagrams_are_dropped() {
     let (mut a, mut b) = (plain(1), plain(2));
@@ -256,6 +260,7 @@ fn binding_follows_the_rules() {
     assert_eq!(rows.iter().filter(|r| r.local.is_some()).count(), 2);
 }
 
+/// Proves: 6056-2.
 #[test]
 fn ports_are_chosen_from_the_range_until_it_is_full() {
     let mut a = Host::new(1, |_, c| (c.ephemeral_first, c.ephemeral_last) = (65_526, 65_535));
@@ -270,6 +275,7 @@ fn ports_are_chosen_from_the_range_until_it_is_full() {
     assert_eq!(a.stack.udp_bind(id, at("0.0.0.0:0")), Err(BindError::NoFreePort));
 }
 
+/// Proves: 1122-3.2.2.1a, 1122-4.1.3.1, 1122-4.1.3.3.
 #[test]
 fn nobody_there_is_told_to_connected_senders() {
     for to in ["192.0.2.2:9", "[2001:db8::2]:9"] {
@@ -330,6 +336,7 @@ fn remotes_that_cannot_be() {
     assert_eq!(a.udp(id).recv().err(), Some(UdpError::WouldBlock));
 }
 
+/// Proves: 1122-3.3.6.
 #[test]
 fn broadcast_needs_permission_and_reaches_all() {
     let mut a = plain(1);
@@ -472,6 +479,7 @@ fn talking_to_oneself() {
     }
 }
 
+/// Proves: 1122-3.3.3, 8201-1.
 #[test]
 fn a_narrower_path_is_believed_for_our_own_datagrams_only() {
     for (to, header) in [("192.0.2.2:9", 20), ("[2001:db8::2]:9", 40)] {
@@ -610,4 +618,25 @@ fn over_ethernet_with_checksums_left_to_the_device() {
         b.udp(server).close();
     }
     assert_eq!(b.stack.drops().count(DropReason::TransportChecksum), 0);
+}
+
+/// Proves: 1122-4.1.3.5.
+#[test]
+fn the_destination_of_a_datagram_is_told() {
+    let (mut a, mut b) = (plain(1), plain(2));
+    let server = b.bound("[::]:9");
+    let client = a.bound("192.0.2.1:7");
+    a.set(client, |o| o.broadcast = true);
+    for to in ["192.0.2.2:9", "192.0.2.255:9"] {
+        a.send(client, b"where", to).unwrap();
+        exchange(&mut a, &mut b);
+        let got = b.udp(server).recv().unwrap();
+        assert_eq!(got.destination.ip().to_canonical(), at(to).ip());
+        assert_eq!((got.destination.port(), got.interface), (9, LINK));
+        assert_eq!(
+            got.source.ip().to_canonical(),
+            ip("192.0.2.1"),
+            "the one that was bound"
+        );
+    }
 }

@@ -78,6 +78,7 @@ pub fn emit(packet: &Packet, out: &mut [u8]) -> usize {
 mod tests {
     use super::*;
 
+    /// Proves: 826-2.
     #[test]
     fn what_is_refused() {
         let packet = Packet {

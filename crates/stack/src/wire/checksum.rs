@@ -352,6 +352,7 @@ mod tests {
         }
     }
 
+    /// Proves: 768-2.
     #[test]
     fn zero_is_sent_as_ones_in_udp() {
         assert_eq!(sum(&[0xff, 0xff]).finish(), 0);
@@ -360,7 +361,9 @@ mod tests {
     }
 
     proptest! {
-        /// MUST-2, MUST-3: whatever the length, the parts and their alignment.
+        /// Whatever the length, the parts and their alignment.
+        ///
+        /// Proves: MUST-2, MUST-3.
         #[test]
         fn agrees_with_the_naive_sum(data in prop::collection::vec(any::<u8>(), 0..700), cuts in prop::collection::vec(0usize..700, 0..5)) {
             let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(data.len())).collect();
@@ -405,6 +408,7 @@ mod tests {
             prop_assert_eq!(adjust32(before, old, new), naive(&data));
         }
 
+        /// Proves: 768-1.
         #[test]
         fn pseudo_headers_as_they_are_drawn(s in any::<[u8; 16]>(), d in any::<[u8; 16]>(), protocol in any::<u8>(), len in any::<u32>()) {
             let mut v6 = Vec::new();

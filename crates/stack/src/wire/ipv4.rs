@@ -325,6 +325,7 @@ mod tests {
         }
     }
 
+    /// Proves: 1122-3.2.1.1, 1122-3.2.1.2.
     #[test]
     fn lengths_and_checksum() {
         let good = packet(&[], |_| ());
@@ -341,7 +342,9 @@ mod tests {
         assert!(parse(&bad, bad.len(), Check::Trust).is_ok());
     }
 
-    /// MUST-50: options that mean nothing to us are ignored; source routes are refused.
+    /// Options that mean nothing to us are ignored; source routes are refused.
+    ///
+    /// Proves: 1122-3.2.1.8, MUST-50.
     #[test]
     fn options_are_walked() {
         assert!(read(&packet(&[148, 4, 0, 0], |_| ())).unwrap().router_alert);

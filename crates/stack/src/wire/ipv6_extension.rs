@@ -308,6 +308,8 @@ mod tests {
     }
 
     /// RFC 8200 section 4.2: the two high bits of an unknown option's type.
+    ///
+    /// Proves: 8200-1.
     #[test]
     fn option_action_bits() {
         let option = |kind| [59, 0, 1, 0, kind, 2, 0, 0];
@@ -338,6 +340,7 @@ mod tests {
         assert_eq!(walked(60, &[]), Err(ParseError::Truncated.into()));
     }
 
+    /// Proves: 8200-2.
     #[test]
     fn hop_by_hop_elsewhere_is_unrecognised() {
         let behind = [0, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0];
@@ -346,6 +349,8 @@ mod tests {
     }
 
     /// RFC 8200 section 4.4, RFC 5095.
+    ///
+    /// Proves: 8200-3.
     #[test]
     fn routing_headers() {
         let routing = |kind, left| [59, 0, kind, left, 0, 0, 0, 0];
@@ -356,6 +361,8 @@ mod tests {
     }
 
     /// RFC 8200 section 4.5.
+    ///
+    /// Proves: 8200-6.
     #[test]
     fn fragments() {
         let fragment = |offset, more, data: usize| {

@@ -424,6 +424,7 @@ mod tests {
         );
     }
 
+    /// Proves: 4861-6.
     #[test]
     fn router_advertisement_with_its_options() {
         let advertisement = RouterAdvertisement {

@@ -325,7 +325,9 @@ mod tests {
 
     const TIMES: Option<Timestamps> = Some(Timestamps { value: 1, echo: 2 });
 
-    /// MUST-14, MUST-65, MUST-69: the order of Linux's `tcp_options_write`, whole words, no padding.
+    /// The order of Linux's `tcp_options_write`, whole words, no padding.
+    ///
+    /// Proves: MUST-14, MUST-65, MUST-69.
     #[test]
     fn options_stand_where_linux_puts_them() {
         let syn = Options {
@@ -360,6 +362,7 @@ mod tests {
         assert!(options_of(Options::default()).is_empty());
     }
 
+    /// Proves: 2018-4b.
     #[test]
     fn as_many_sack_blocks_as_fit() {
         let with = |timestamps| Options {
@@ -386,7 +389,7 @@ mod tests {
         parse(&bytes, bytes.len()).map(|h| h.segment.options)
     }
 
-    /// MUST-7.
+    /// Proves: MUST-7.
     #[test]
     fn illegal_lengths_are_malformed() {
         for options in [
@@ -408,7 +411,9 @@ mod tests {
         }
     }
 
-    /// MUST-4, MUST-6, MUST-68: nothing behind the end is looked at; unknown ones are passed over.
+    /// Nothing behind the end is looked at; unknown ones are passed over.
+    ///
+    /// Proves: MUST-4, MUST-6, MUST-68.
     #[test]
     fn end_and_unknown_options() {
         assert_eq!(with_options(2, &[0, 2, 0, 0]), Ok(Options::default()));
@@ -416,7 +421,9 @@ mod tests {
         assert_eq!(options.mss, Some(1460));
     }
 
-    /// MSS, window scale and SACK-permitted mean nothing outside a SYN; the others do in any segment (MUST-5).
+    /// MSS, window scale and SACK-permitted mean nothing outside a SYN; the others do in any segment.
+    ///
+    /// Proves: 2018-2, MUST-5.
     #[test]
     fn options_of_a_syn_elsewhere() {
         let all = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7];

@@ -62,6 +62,7 @@ pub fn emit(header: &Header, out: &mut [u8]) -> usize {
 mod tests {
     use super::*;
 
+    /// Proves: 768-4.
     #[test]
     fn lengths() {
         let mut header = Header {

@@ -156,7 +156,9 @@ proptest! {
         agree::agree(&packet);
     }
 
-    /// MUST-5, MUST-64: options in any order, at any alignment; unknown ones are skipped (MUST-6).
+    /// Options in any order, at any alignment; unknown ones are skipped.
+    ///
+    /// Proves: MUST-5, MUST-64, MUST-6.
     #[test]
     fn options_in_any_order(
         order in Just(vec![0u8, 1, 2, 3, 4, 5]).prop_shuffle(),

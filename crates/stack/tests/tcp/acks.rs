@@ -4,7 +4,7 @@ use sockeye_stack::trace::{AckCause, Cause};
 
 use crate::peer::{Peer, Setup, ack, data, ms, octets};
 
-/// Proves: MUST-40, SHLD-18.
+/// Proves: MUST-40, SHLD-18, 5681-4.2a.
 #[test]
 fn a_single_segment_is_acknowledged_within_half_a_second() {
     let mut p = Peer::established(Setup::default());
@@ -22,7 +22,7 @@ fn a_single_segment_is_acknowledged_within_half_a_second() {
     p.expect_at(200, "ACK 1 ack 201");
 }
 
-/// Proves: SHLD-19, MUST-58.
+/// Proves: SHLD-19, MUST-58, 5681-4.2a.
 #[test]
 fn every_second_full_segment_is_acknowledged_at_once() {
     let mut p = Peer::established(Setup::default());
@@ -85,7 +85,7 @@ fn acks_go_along_with_data() {
     p.quiet();
 }
 
-/// Proves: SHLD-31, MAY-13.
+/// Proves: SHLD-31, MAY-13, 5681-4.2b.
 #[test]
 fn out_of_order_text_is_held_and_acknowledged_at_once() {
     let mut p = Peer::established(Setup::default());

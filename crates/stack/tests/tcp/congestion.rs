@@ -19,6 +19,8 @@ fn starts(sent: &[Sent]) -> Vec<i64> {
 }
 
 /// RFC 6928.
+///
+/// Proves: 5681-3.1a, 6928-1.
 #[test]
 fn the_initial_window_is_ten_segments() {
     let mut p = Peer::established(Setup::default());
@@ -45,7 +47,7 @@ fn the_initial_window_is_ten_segments() {
 
 /// Each ACK adds what it acknowledges, at most two segments (RFC 3465).
 ///
-/// Proves: MUST-19.
+/// Proves: MUST-19, 5681-3.1c.
 #[test]
 fn slow_start() {
     let mut p = sending();
@@ -68,7 +70,7 @@ fn slow_start() {
 
 /// Above ssthresh the window grows by one segment for each window acknowledged.
 ///
-/// Proves: MUST-19.
+/// Proves: MUST-19, 5681-3.1d.
 #[test]
 fn congestion_avoidance() {
     let mut p = sending();
@@ -115,6 +117,8 @@ fn an_unused_window_does_not_grow() {
 }
 
 /// RFC 3042: the first two duplicate ACKs let one new segment go each.
+///
+/// Proves: 3042-1.
 #[test]
 fn limited_transmit() {
     let mut p = sending();
@@ -129,7 +133,7 @@ fn limited_transmit() {
 /// RFC 5681 section 3.2: the third retransmits at once; ssthresh is half of what was in flight, without what limited
 /// transmit sent.
 ///
-/// Proves: MUST-19.
+/// Proves: MUST-19, 5681-3.2a, 5681-3.2b.
 #[test]
 fn fast_retransmit_at_the_third_duplicate() {
     let mut p = sending();
@@ -146,6 +150,8 @@ fn fast_retransmit_at_the_third_duplicate() {
 }
 
 /// What is no duplicate ACK: one with text, with another window, or while nothing is in flight.
+///
+/// Proves: 5681-3.2d.
 #[test]
 fn only_real_duplicates_count() {
     let mut p = sending();
@@ -168,6 +174,8 @@ fn only_real_duplicates_count() {
 }
 
 /// Each further duplicate inflates the window by a segment, and new data goes once it exceeds what is in flight.
+///
+/// Proves: 5681-3.2c.
 #[test]
 fn fast_recovery_inflates() {
     let mut p = sending();
@@ -191,6 +199,8 @@ fn fast_recovery_inflates() {
 }
 
 /// RFC 6582: a partial ACK retransmits the next hole and stays in recovery, without another reduction.
+///
+/// Proves: 6582-2, 6582-3.
 #[test]
 fn newreno_partial_acks() {
     let mut p = sending();
@@ -216,6 +226,8 @@ fn newreno_partial_acks() {
 }
 
 /// RFC 6582 section 3.2: duplicates for what was sent before recovery began do not begin another.
+///
+/// Proves: 6582-1, 6582-4.
 #[test]
 fn no_second_reduction_for_the_same_window() {
     let mut p = sending();
@@ -245,7 +257,7 @@ fn no_second_reduction_for_the_same_window() {
 
 /// RFC 5681 section 3.1: after a timeout the window is one segment, and slow start sends what is missing.
 ///
-/// Proves: MUST-19.
+/// Proves: MUST-19, 5681-3.1e, 5681-3.1f.
 #[test]
 fn slow_start_after_a_timeout() {
     let mut p = sending();
@@ -266,7 +278,7 @@ fn slow_start_after_a_timeout() {
 
 /// A second timeout for the same segment does not halve ssthresh again (RFC 5681 section 3.1).
 ///
-/// Proves: MUST-19.
+/// Proves: MUST-19, 5681-3.1e.
 #[test]
 fn repeated_timeouts_reduce_once() {
     let mut p = sending();
@@ -278,6 +290,8 @@ fn repeated_timeouts_reduce_once() {
 }
 
 /// RFC 5681 section 4.1: idle for longer than the RTO, the window starts again from the initial one.
+///
+/// Proves: 5681-4.1.
 #[test]
 fn an_idle_window_starts_again() {
     let mut p = sending();

@@ -6,7 +6,7 @@ use sockeye_stack::{ConnectionError, Readiness, SendError};
 
 use crate::peer::{Peer, Setup, ack, data, fin, ms, rst, secs, seg};
 
-/// Proves: MUST-8, MUST-9, SHLD-1.
+/// Proves: MUST-8, MUST-9, SHLD-1, 6528-1.
 #[test]
 fn isns_follow_a_four_microsecond_clock_plus_a_function_of_the_addresses() {
     let isn = |wait: u64, port: u16| {
@@ -209,7 +209,7 @@ fn text_with_the_last_segments_of_the_handshake_is_taken() {
 
 /// An RTO of 1 s that doubles, at most 60 s: 1, 2, 4, 8, 16, 32, 60, and the last wait: more than three minutes in all.
 ///
-/// Proves: MUST-22, MUST-23, MUST-19, SHLD-9.
+/// Proves: MUST-22, MUST-23, MUST-19, SHLD-9, 6298-2.1.
 #[test]
 fn syns_are_repeated_for_at_least_three_minutes() {
     let mut p = Peer::new(Setup::default());

@@ -145,7 +145,7 @@ fn source_quench_is_discarded() {
 
 /// RFC 5927 section 4.1: the quoted octet must be in flight.
 ///
-/// Proves: MUST-54.
+/// Proves: MUST-54, 5927-1.
 #[test]
 fn errors_about_what_is_not_in_flight_are_ignored() {
     let mut p = in_flight();
@@ -165,7 +165,7 @@ fn errors_about_what_is_not_in_flight_are_ignored() {
 
 /// A smaller path: what did not fit goes again in smaller pieces at once, and the congestion window stays.
 ///
-/// Proves: MUST-16, SHLD-26.
+/// Proves: MUST-16, SHLD-26, 1191-1, 1191-6.
 #[test]
 fn path_mtu_discovery() {
     let mut p = Peer::established(Setup {
@@ -196,6 +196,8 @@ fn path_mtu_discovery() {
 }
 
 /// A tiny MTU leaves room for data in each segment: IPv4 must carry 68 octets at least.
+///
+/// Proves: 1191-3.
 #[test]
 fn a_tiny_path_mtu_is_not_followed() {
     let mut p = Peer::established(Setup {
@@ -210,6 +212,8 @@ fn a_tiny_path_mtu_is_not_followed() {
 }
 
 /// A larger MTU than before is no news.
+///
+/// Proves: 1191-2.
 #[test]
 fn a_growing_path_mtu_is_ignored() {
     let mut p = Peer::established(Setup {
@@ -224,6 +228,8 @@ fn a_growing_path_mtu_is_ignored() {
 }
 
 /// IPv6: packet too big.
+///
+/// Proves: 8201-1.
 #[test]
 fn path_mtu_discovery_v6() {
     let mut p = Peer::established(Setup {

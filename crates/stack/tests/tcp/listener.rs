@@ -114,6 +114,8 @@ fn a_full_syn_queue_drops() {
 
 /// A full SYN queue with cookies answers and keeps nothing; the ACK makes the connection, its options where timestamps
 /// carried them.
+///
+/// Proves: 4987-1.
 #[test]
 fn cookies_make_connections_without_memory() {
     for timestamps in [None, Some(777)] {
@@ -145,6 +147,8 @@ fn cookies_make_connections_without_memory() {
 }
 
 /// An ACK that carries no cookie of ours, or one that is too old, is refused.
+///
+/// Proves: 4987-1.
 #[test]
 fn false_and_stale_cookies_are_refused() {
     let mut p = Peer::new(queue(1, SynCookies::Always));

@@ -287,6 +287,8 @@ fn options_that_we_send_are_well_formed() {
 }
 
 /// What the peer does not offer is not used, and what the stack's settings switch off is not offered.
+///
+/// Proves: 2018-2, 7323-2.2a.
 #[test]
 fn options_are_used_only_if_both_offer_them() {
     let mut p = Peer::new(Setup::default());
@@ -312,7 +314,7 @@ fn options_are_used_only_if_both_offer_them() {
 
 /// RFC 7323 section 2.2: the window of a SYN is not scaled, later ones are; section 2.3: 14 at most.
 ///
-/// Proves: MUST-1, REC-1.
+/// Proves: MUST-1, REC-1, 7323-2.2b, 7323-2.3.
 #[test]
 fn windows_are_unsigned_and_scaled_to_thirty_bits() {
     let mut p = Peer::established(Setup {

@@ -6,7 +6,7 @@ use sockeye_stack::{ConnectionError, Readiness};
 
 use crate::peer::{Peer, Seg, Setup, ack, data, ms, octets, rst, secs, seg};
 
-/// Proves: U-4, MUST-12.
+/// Proves: U-4, MUST-12, 5961-3b.
 #[test]
 fn a_reset_exactly_at_rcv_nxt_resets() {
     let mut p = Peer::established(Setup::default());
@@ -19,7 +19,7 @@ fn a_reset_exactly_at_rcv_nxt_resets() {
     p.quiet();
 }
 
-/// Proves: U-5, U-6.
+/// Proves: U-5, U-6, 5961-3c.
 #[test]
 fn a_reset_elsewhere_in_the_window_is_challenged_and_dropped() {
     let mut p = Peer::established(Setup::default());
@@ -32,7 +32,7 @@ fn a_reset_elsewhere_in_the_window_is_challenged_and_dropped() {
     p.assert_state(State::Closed);
 }
 
-/// Proves: U-5.
+/// Proves: U-5, 5961-3a.
 #[test]
 fn a_reset_outside_the_window_is_dropped_silently() {
     let mut p = Peer::established(Setup::default());
@@ -80,7 +80,7 @@ fn resets_count_when_the_window_is_closed() {
     }
 }
 
-/// Proves: U-7, U-8.
+/// Proves: U-7, U-8, 5961-4.
 #[test]
 fn a_syn_is_challenged_whatever_its_number() {
     let mut p = Peer::established(Setup::default());
@@ -115,7 +115,7 @@ fn a_reset_with_a_syn_is_a_reset() {
 
 /// SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT.
 ///
-/// Proves: U-9, U-10, MAY-12.
+/// Proves: U-9, U-10, MAY-12, 5961-5.
 #[test]
 fn the_ack_range_is_checked() {
     let mut p = Peer::established(Setup {
@@ -139,7 +139,7 @@ fn the_ack_range_is_checked() {
 
 /// RFC 5961 section 7: challenge ACKs are limited for the whole stack, and other ACKs are not.
 ///
-/// Proves: U-5, U-7.
+/// Proves: U-5, U-7, 5961-7.
 #[test]
 fn challenge_acks_are_limited() {
     let mut setup = Setup::default();

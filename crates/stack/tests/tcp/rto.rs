@@ -29,7 +29,7 @@ fn samples(p: &Peer) -> Vec<Duration> {
 
 /// RFC 6298 sections 2.2, 2.3 and 2.4: SRTT + 4 * RTTVAR, at least 1 s.
 ///
-/// Proves: MUST-18.
+/// Proves: MUST-18, 6298-2.2, 6298-2.3, 6298-2.4.
 #[test]
 fn rto_follows_the_round_trip() {
     let mut p = round_trip(Setup::default(), 800);
@@ -53,7 +53,7 @@ fn rto_follows_the_round_trip() {
 
 /// RFC 6298 section 5.5: each timeout doubles; section 2.5: up to 60 s.
 ///
-/// Proves: MUST-19, MUST-18.
+/// Proves: MUST-19, MUST-18, 6298-2.5, 6298-5.4, 6298-5.5.
 #[test]
 fn timeouts_back_off_exponentially() {
     let mut p = Peer::established(Setup::default());
@@ -74,7 +74,7 @@ fn timeouts_back_off_exponentially() {
 
 /// Karn's rule: no sample from what was sent twice.
 ///
-/// Proves: MUST-18.
+/// Proves: MUST-18, 6298-3a.
 #[test]
 fn no_sample_from_a_retransmitted_segment() {
     let mut p = round_trip(Setup::default(), 100);
@@ -96,7 +96,7 @@ fn no_sample_from_a_retransmitted_segment() {
 
 /// RFC 6298 section 5.3: an ACK of new data restarts the timer; section 5.2: when all is acknowledged it stops.
 ///
-/// Proves: MUST-18.
+/// Proves: MUST-18, 6298-5.2, 6298-5.3.
 #[test]
 fn the_timer_restarts_with_progress_and_stops_when_all_is_acknowledged() {
     let mut p = Peer::established(Setup::default());
@@ -115,6 +115,8 @@ fn the_timer_restarts_with_progress_and_stops_when_all_is_acknowledged() {
 }
 
 /// RFC 6298 section 5.1: data sent while the timer runs does not restart it.
+///
+/// Proves: 6298-5.1.
 #[test]
 fn new_data_does_not_put_the_timer_off() {
     let mut setup = Setup::default();
@@ -197,7 +199,7 @@ fn progress_restarts_r2() {
 
 /// RFC 6298 section 5.7: after a SYN was lost, the RTO for data is 3 s; RFC 5681 section 3.1: and the window one segment.
 ///
-/// Proves: MUST-18, MUST-19.
+/// Proves: MUST-18, MUST-19, 5681-3.1b, 6298-5.7.
 #[test]
 fn a_lost_syn_makes_the_start_careful() {
     let mut p = Peer::new(Setup::default());
@@ -216,8 +218,6 @@ fn a_lost_syn_makes_the_start_careful() {
 }
 
 /// An identical copy, or a coalesced one: either way the peer gets the octets that belong there.
-///
-/// Proves: MAY-4.
 #[test]
 fn retransmissions_carry_the_same_octets() {
     let mut setup = Setup::default();

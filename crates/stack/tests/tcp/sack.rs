@@ -23,6 +23,8 @@ fn starts(sent: &[Sent]) -> Vec<i64> {
 }
 
 /// RFC 2018 section 4: the block of the segment that caused the ACK first, then the most recent others.
+///
+/// Proves: 2018-4a, 2018-4b, 2018-4c.
 #[test]
 fn blocks_are_sent_most_recent_first() {
     let mut p = Peer::established(sack());
@@ -43,6 +45,8 @@ fn blocks_are_sent_most_recent_first() {
 }
 
 /// With timestamps three blocks fit.
+///
+/// Proves: 2018-4b.
 #[test]
 fn three_blocks_fit_beside_timestamps() {
     let mut p = Peer::established(Setup {
@@ -58,6 +62,8 @@ fn three_blocks_fit_beside_timestamps() {
 }
 
 /// Without SACK permitted, none are sent, and the peer's are not believed.
+///
+/// Proves: 2018-3.
 #[test]
 fn no_blocks_unless_agreed() {
     let mut p = Peer::established(Setup::default());
@@ -72,6 +78,8 @@ fn no_blocks_unless_agreed() {
 }
 
 /// RFC 2883 section 4: what came twice is the first block.
+///
+/// Proves: 2883-4a, 2883-4b.
 #[test]
 fn duplicates_are_reported() {
     let mut p = Peer::established(sack());
@@ -94,6 +102,8 @@ fn duplicates_are_reported() {
 }
 
 /// RFC 6675 section 5: three SACKed segments above a hole; one retransmission, then as the pipe allows.
+///
+/// Proves: 6675-3.
 #[test]
 fn recovery_by_sack() {
     let mut p = sending();
@@ -119,6 +129,8 @@ fn recovery_by_sack() {
 }
 
 /// Every hole is sent once, in order, without another reduction.
+///
+/// Proves: 2018-5, 6675-4.
 #[test]
 fn several_holes_are_repaired_in_one_recovery() {
     let mut p = sending();
@@ -148,6 +160,8 @@ fn several_holes_are_repaired_in_one_recovery() {
 }
 
 /// RFC 6675 section 4, NextSeg rule 4: the last segment, of which nothing can tell, is tried once.
+///
+/// Proves: 6675-5.
 #[test]
 fn the_rescue_retransmission() {
     let mut p = Peer::established(sack());
@@ -166,6 +180,8 @@ fn the_rescue_retransmission() {
 }
 
 /// After a timeout what is SACKed is not sent again, until a second timeout shows that it may be gone (RFC 2018 section 8).
+///
+/// Proves: 2018-8, 6675-6.
 #[test]
 fn a_timeout_keeps_the_scoreboard_once() {
     let mut p = Peer::established(sack());
@@ -209,6 +225,8 @@ fn impossible_blocks_are_ignored() {
 }
 
 /// Duplicates without news from SACK do not count (RFC 6675 section 2).
+///
+/// Proves: 6675-1.
 #[test]
 fn duplicates_without_sack_information_do_not_count() {
     let mut p = sending();

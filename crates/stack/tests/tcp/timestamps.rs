@@ -13,6 +13,8 @@ fn stamped() -> Setup {
 }
 
 /// Section 3.2: agreed on SYNs, then on every segment but resets; the echo is the peer's last.
+///
+/// Proves: 7323-3.2a.
 #[test]
 fn every_segment_carries_them_once_agreed() {
     let mut p = Peer::new(stamped());
@@ -31,6 +33,8 @@ fn every_segment_carries_them_once_agreed() {
 }
 
 /// Section 4.1: our clock goes on by one a millisecond here.
+///
+/// Proves: 7323-4.1.
 #[test]
 fn our_clock_ticks() {
     let mut p = Peer::established(stamped());
@@ -44,6 +48,8 @@ fn our_clock_ticks() {
 }
 
 /// Section 5.3 R1: an older timestamp is an old duplicate: acknowledged and dropped.
+///
+/// Proves: 7323-5.3a.
 #[test]
 fn old_duplicates_are_dropped() {
     let mut p = Peer::established(stamped());
@@ -59,6 +65,8 @@ fn old_duplicates_are_dropped() {
 }
 
 /// Across the wrap of the clock.
+///
+/// Proves: 7323-5.3a.
 #[test]
 fn timestamps_wrap() {
     let mut p = Peer::established(Setup {
@@ -74,6 +82,8 @@ fn timestamps_wrap() {
 }
 
 /// Section 5.3: resets pass without the check, and may lack the option.
+///
+/// Proves: 7323-5.3b.
 #[test]
 fn resets_are_not_checked() {
     let mut p = Peer::established(stamped());
@@ -85,6 +95,8 @@ fn resets_are_not_checked() {
 }
 
 /// Section 3.2: a segment without the option is dropped silently.
+///
+/// Proves: 7323-3.2b.
 #[test]
 fn segments_without_the_option_are_dropped() {
     let mut p = Peer::established(stamped());
@@ -97,6 +109,8 @@ fn segments_without_the_option_are_dropped() {
 }
 
 /// Section 5.5: a connection idle for more than 24 days takes any timestamp.
+///
+/// Proves: 7323-5.5.
 #[test]
 fn outdated_timestamps_are_forgotten() {
     let mut p = Peer::established(stamped());
@@ -109,6 +123,8 @@ fn outdated_timestamps_are_forgotten() {
 
 /// Section 4.3 (2): TS.Recent comes from the segment that stands at the left edge of what was acknowledged, so a delayed
 /// ACK echoes the first of the two segments, and one out of order is not echoed.
+///
+/// Proves: 7323-4.3.
 #[test]
 fn the_echo_is_the_earliest_unacknowledged() {
     let mut p = Peer::established(stamped());
@@ -135,7 +151,7 @@ fn the_echo_is_the_earliest_unacknowledged() {
 
 /// Section 4.1 and RFC 6298 section 3: the echo measures the round trip even of a retransmission.
 ///
-/// Proves: MUST-18.
+/// Proves: MUST-18, 6298-3a.
 #[test]
 fn round_trips_are_measured_of_retransmissions_too() {
     let mut p = Peer::established(stamped());
@@ -168,6 +184,8 @@ fn impossible_echoes_are_ignored() {
 }
 
 /// In SYN-RECEIVED and on a SYN,ACK of a peer that does not offer them, nothing is agreed.
+///
+/// Proves: 7323-3.2c.
 #[test]
 fn a_peer_without_timestamps() {
     let mut p = Peer::new(Setup::default());

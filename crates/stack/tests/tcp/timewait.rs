@@ -33,7 +33,7 @@ fn it_lasts_two_msl() {
     }
 }
 
-/// Proves: MAY-2.
+/// Proves: MAY-2, 6191-2.
 #[test]
 fn a_syn_with_a_larger_number_takes_over() {
     let mut p = waiting(Setup::default());
@@ -49,7 +49,7 @@ fn a_syn_with_a_larger_number_takes_over() {
     p.accept();
 }
 
-/// Proves: MAY-2, U-7.
+/// Proves: MAY-2, U-7, 6191-2.
 #[test]
 fn a_syn_with_an_old_number_is_challenged() {
     let mut p = waiting(Setup::default());
@@ -65,7 +65,7 @@ fn a_syn_with_an_old_number_is_challenged() {
 
 /// RFC 6191: a later timestamp is enough, whatever the number; an earlier one is not, whatever the number.
 ///
-/// Proves: SHLD-4.
+/// Proves: SHLD-4, 6191-1.
 #[test]
 fn a_later_timestamp_takes_over() {
     let stamped = || Setup {
@@ -113,7 +113,7 @@ fn other_syns_do_not_end_it() {
 
 /// RFC 1337: old segments do no harm; a reset exactly at RCV.NXT can only be the peer's.
 ///
-/// Proves: U-4, U-5.
+/// Proves: U-4, U-5, 1337-1.
 #[test]
 fn resets_in_time_wait() {
     let mut p = waiting(Setup::default());

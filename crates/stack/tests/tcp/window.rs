@@ -178,7 +178,7 @@ fn a_probe_that_is_taken_is_not_repeated() {
     p.ignore();
 }
 
-/// Proves: MUST-37, MAY-8.
+/// Proves: MUST-37.
 #[test]
 fn a_closed_window_keeps_the_connection_while_probes_are_answered() {
     let mut p = Peer::established(window(1000));
@@ -386,6 +386,8 @@ fn acks_and_urgent_pointers_count_when_the_window_is_closed() {
 }
 
 /// The peer's probes are answered while our window is closed, and its octet is taken once there is room.
+///
+/// Proves: MAY-8.
 #[test]
 fn probes_of_our_closed_window_are_answered() {
     let mut p = Peer::established(receive_buffer(2000));

@@ -65,6 +65,7 @@ fn transport_packets_come_out_without_padding() {
     assert_eq!(h.total_drops(), 0);
 }
 
+/// Proves: 1122-3.2.2.6a.
 #[test]
 fn ping_is_answered_with_the_same_data() {
     let mut h = ip_host();
@@ -101,6 +102,7 @@ fn ping_is_answered_with_the_same_data() {
     assert_eq!(h.drops(DropReason::TransportChecksum), 1);
 }
 
+/// Proves: 1122-3.3.2a.
 #[test]
 fn big_pings_come_in_fragments_and_go_in_fragments() {
     let mut h = ip_host();
@@ -213,6 +215,7 @@ fn what_we_send_to_ourselves_comes_back() {
     }
 }
 
+/// Proves: 1122-3.2.1.3a, 1122-3.2.1.3b, 1122-4.1.3.6.
 #[test]
 fn impossible_sources_are_dropped() {
     let mut h = ip_host();
@@ -239,6 +242,7 @@ fn impossible_sources_are_dropped() {
     h.quiet();
 }
 
+/// Proves: 1122-3.3.6.
 #[test]
 fn broadcasts_are_for_many() {
     let mut h = ip_host();
@@ -257,7 +261,9 @@ fn broadcasts_are_for_many() {
     );
 }
 
-/// MUST-50: options that are not understood are ignored; source routes are refused.
+/// Options that are not understood are ignored; source routes are refused.
+///
+/// Proves: 1122-3.2.1.8, MUST-50, MUST-51.
 #[test]
 fn options_are_ignored_but_source_routes_refused() {
     let mut h = ip_host();
@@ -276,6 +282,7 @@ fn options_are_ignored_but_source_routes_refused() {
     assert_eq!(h.drops(DropReason::SourceRoute), 2);
 }
 
+/// Proves: 1122-3.2.2a, 1122-3.2.2.1a.
 #[test]
 fn unknown_protocols_are_told_but_not_to_many_nor_about_errors() {
     let mut h = ip_host();
@@ -336,7 +343,9 @@ fn quoted_v4(kind: u8, code: u8, rest: [u8; 4], inner: &[u8]) -> Vec<u8> {
     fix(p)
 }
 
-/// MUST-54, MUST-55: errors reach the transport with what tells its connection; source quench does not.
+/// Errors reach the transport with what tells its connection; source quench does not.
+///
+/// Proves: 1122-3.2.2.1b, 1122-3.2.2.4, 1191-4, MUST-54, MUST-55.
 #[test]
 fn errors_about_our_packets_reach_the_transport() {
     let mut h = ip_host();
@@ -369,6 +378,7 @@ fn errors_about_our_packets_reach_the_transport() {
     assert_eq!(h.drops(DropReason::IcmpMismatch), 1);
 }
 
+/// Proves: 1191-1, 1191-5.
 #[test]
 fn path_mtus_change_routes_and_age() {
     let mut h = ip_host();
@@ -384,6 +394,7 @@ fn path_mtus_change_routes_and_age() {
     assert_eq!(h.route("8.8.8.8").unwrap().mtu, 1500);
 }
 
+/// Proves: 1122-3.3.2b, 8200-5.
 #[test]
 fn missing_fragments_are_told_if_the_first_came() {
     for to in ["192.0.2.1", "2001:db8::1"] {
@@ -420,6 +431,7 @@ fn atomic_fragments_pass_by_the_store() {
     assert!(h.layer.next_timeout().is_none());
 }
 
+/// Proves: 8200-1.
 #[test]
 fn unknown_options_follow_their_action_bits() {
     for (kind, passes, tells) in [
@@ -465,6 +477,8 @@ fn a_reassembled_datagram_is_verified_though_its_frames_were() {
 }
 
 /// RFC 4443 section 2.4 (e.1): not even where the options are wrong, or the rest does not come.
+///
+/// Proves: 1122-3.2.2a.
 #[test]
 fn errors_are_never_answered() {
     for (kind, answered) in [(1, false), (128, true)] {

@@ -297,6 +297,8 @@ mod tests {
     }
 
     /// RFC 6928 section 2, and RFC 5681 section 3.1 for fewer segments.
+    ///
+    /// Proves: 5681-3.1a, 6928-1.
     #[test]
     fn initial_windows() {
         assert_eq!(initial_window(1460, 10), 14_600);
@@ -306,7 +308,9 @@ mod tests {
         assert_eq!(initial_window(1460, 3), 4_380);
     }
 
-    /// MUST-19: slow start; RFC 3465 section 2.2 counts octets, up to two segments an ACK.
+    /// Slow start: RFC 3465 section 2.2 counts octets, up to two segments an ACK.
+    ///
+    /// Proves: 5681-3.1c, MUST-19.
     #[test]
     fn slow_start_counts_octets() {
         for mut congestion in both() {
@@ -344,6 +348,8 @@ mod tests {
     }
 
     /// RFC 6582 section 3.2, by hand: 20 segments in flight, the first and the fifth lost, no SACK.
+    ///
+    /// Proves: 6582-2, 6582-3.
     #[test]
     fn newreno_recovery_without_sack() {
         let mut congestion = Congestion::new(CongestionControl::NewReno, 20 * MSS);
@@ -360,6 +366,8 @@ mod tests {
     }
 
     /// RFC 5681 section 3.1: one segment a round trip in congestion avoidance.
+    ///
+    /// Proves: 5681-3.1d.
     #[test]
     fn newreno_grows_by_one_segment_a_window() {
         let mut congestion = Congestion::new(CongestionControl::NewReno, 20 * MSS);
@@ -373,6 +381,8 @@ mod tests {
     }
 
     /// RFC 5681 section 3.1: a timeout leaves one segment, and ssthresh falls once for one segment's timeouts.
+    ///
+    /// Proves: 5681-3.1e.
     #[test]
     fn timeouts_collapse_the_window() {
         for (mut congestion, ssthresh) in both().into_iter().zip([5_000, 7_000]) {
@@ -391,6 +401,8 @@ mod tests {
     }
 
     /// RFC 5681 section 4.1.
+    ///
+    /// Proves: 5681-4.1.
     #[test]
     fn a_long_pause_brings_the_restart_window() {
         for mut congestion in both() {

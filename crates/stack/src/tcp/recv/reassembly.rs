@@ -272,6 +272,8 @@ mod tests {
     }
 
     /// RFC 2018 section 4: the first block holds the segment that caused the ACK, the others the most recent ones.
+    ///
+    /// Proves: 2018-4a.
     #[test]
     fn sack_blocks_latest_first() {
         let mut store = Reassembly::new();
@@ -301,6 +303,8 @@ mod tests {
     }
 
     /// RFC 2883 section 4: the first duplicate octets of the segment, and then the run they lie in.
+    ///
+    /// Proves: 2883-4b.
     #[test]
     fn duplicates_are_told_for_dsack() {
         let mut store = Reassembly::new();

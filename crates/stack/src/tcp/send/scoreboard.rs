@@ -323,6 +323,8 @@ mod tests {
     }
 
     /// RFC 2883 sections 4.1 and 4.2.
+    ///
+    /// Proves: 2883-5.
     #[test]
     fn dsack_is_told_and_not_counted() {
         let mut board = Scoreboard::default();
@@ -414,6 +416,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
+        /// Proves: 6675-2.
         #[test]
         fn agrees_with_the_rfc_to_the_letter(
             base in prop_oneof![Just(0u32), Just(u32::MAX - 40), any::<u32>()],
