@@ -27,6 +27,8 @@ pub struct Args {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// TFTP: a server, a client, and packets in words.
+    Tftp(crate::tftp::TftpArgs),
     /// Virtual networks on virtual time: two hours pass at once, and a seed repeats a run to the byte.
     Lab {
         /// What to do there.

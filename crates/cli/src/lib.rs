@@ -10,6 +10,7 @@ pub mod console;
 pub mod exit;
 pub mod lab;
 pub mod output;
+pub mod tftp;
 pub mod udp;
 pub mod upper;
 pub mod values;
@@ -41,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         Command::Upper { command } => upper::command(&command),
         Command::Chat { command } => chat::command(&command),
         Command::Udp { command } => udp::command(&command),
+        Command::Tftp(options) => return tftp::run(&options, &sockeye_net::Net::os()),
         Command::Lab { command } => match command {
             LabCommand::Upper(options) => lab::upper::command(&options),
             LabCommand::List => lab::scenario::list(),

@@ -1,6 +1,7 @@
 //! TFTP: RFC 1350 with the options of RFC 2347 (negotiation), 2348 (block size), 2349 (timeout, size) and 7440 (window).
 
 pub mod client;
+pub mod explain;
 pub mod metrics;
 pub mod netascii;
 pub mod packet;
@@ -8,6 +9,7 @@ mod port;
 mod rate;
 pub mod record;
 pub mod root;
+pub mod scrape;
 pub mod server;
 mod sink;
 mod source;

@@ -123,7 +123,7 @@ mod tests {
                     allowance.spend(burst);
                     sent += burst;
                 }
-                Err(wait) => now = now + wait,
+                Err(wait) => now += wait,
             }
         }
         sent / 10

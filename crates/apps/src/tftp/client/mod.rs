@@ -191,7 +191,11 @@ async fn download(
     let mut sleeper = pin!(tokio::time::sleep(std::time::Duration::ZERO));
     let mut receiver = Receiver::new(clock.now(), options.timing, options.rollover, true, options.dally);
     // One octet more than the longest block, so that a longer one is seen; and room for any OACK.
-    let longest = session.asked.blksize.unwrap_or(BLKSIZE_DEFAULT).max(BLKSIZE_DEFAULT);
+    let longest = session
+        .asked
+        .blksize
+        .unwrap_or(BLKSIZE_DEFAULT)
+        .max(BLKSIZE_DEFAULT);
     let mut buf = vec![0; HEADER + usize::from(longest) + 1];
     let mut sink = Some(sink);
     let mut done = Done {

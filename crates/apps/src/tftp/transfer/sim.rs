@@ -142,11 +142,11 @@ fn run(seed: u64, case: Case) -> Outcome {
                         _ => {}
                     }
                 }
-                Wire::Ack(wire) if !outcome.sender_done => {
-                    if sender.handle_ack(now, wire) == AckOutcome::Finished {
-                        outcome.sender_done = true;
-                        outcome.took = now.since(start);
-                    }
+                Wire::Ack(wire)
+                    if !outcome.sender_done && sender.handle_ack(now, wire) == AckOutcome::Finished =>
+                {
+                    outcome.sender_done = true;
+                    outcome.took = now.since(start);
                 }
                 _ => {}
             }
