@@ -171,6 +171,10 @@ bitflags::bitflags! {
         const PROBING = 0x0400;
         /// cwnd was not what limited the last burst, so it must not grow.
         const APP_LIMITED = 0x0800;
+        /// A segment is being timed ([`Tcb::timed`]).
+        const TIMED = 0x1000;
+        /// The peer's FIN waits behind a gap ([`Tcb::fin_ahead`]).
+        const FIN_AHEAD = 0x4000;
         /// The path MTU shrank; what did not fit goes again in smaller pieces.
         const PATH_SHRUNK = 0x2000;
     }
@@ -223,7 +227,7 @@ pub(crate) struct Tcb {
     pub(crate) congestion: Congestion,
     pub(crate) rtt: RttEstimator,
     /// The octet after the segment being timed, and when it was sent; `None` while nothing is timed (Karn's rule).
-    pub(crate) timing: Option<(SeqNumber, u32)>,
+    pub(crate) timing: (SeqNumber, u32),
     /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
     /// 0 if there is none.
     pub(crate) first_again: u32,
@@ -247,7 +251,7 @@ pub(crate) struct Tcb {
     pub(crate) receive: Option<Box<ReceiveQueue>>,
     pub(crate) reassembly: Option<Box<Reassembly>>,
     /// The peer's FIN that waits behind a gap: its sequence number.
-    pub(crate) fin_ahead: Option<SeqNumber>,
+    pub(crate) fin_ahead: SeqNumber,
     /// A block to report as received twice (RFC 2883).
     pub(crate) dsack: Option<Box<super::SackBlock>>,
     pub(crate) tune: super::recv::tune::Tune,
@@ -281,6 +285,9 @@ pub(crate) struct Tcb {
     pub(crate) urgent: Option<Box<Urgent>>,
     pub(crate) pending: Readiness,
     pub(crate) stats: Stats,
+    pub(crate) segments_out: u32,
+    pub(crate) segments_in: u32,
+    pub(crate) retransmits: u32,
 }
 
 /// Options that few connections set, and deadlines that few have.
@@ -340,9 +347,6 @@ impl Extra {
 pub(crate) struct Stats {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
-    pub(crate) segments_out: u32,
-    pub(crate) segments_in: u32,
-    pub(crate) retransmits: u32,
 }
 
 impl Tcb {
@@ -363,6 +367,17 @@ impl Tcb {
             (FinOut::Acked, FinIn::Received { before_ours: true }) => State::Closed,
             (FinOut::Acked, FinIn::Received { before_ours: false }) => State::TimeWait,
         }
+    }
+
+    /// The octet after the segment being timed, and when it was sent.
+    #[inline]
+    pub(crate) fn timed(&self) -> Option<(SeqNumber, u32)> {
+        self.facts.contains(Fact::TIMED).then_some(self.timing)
+    }
+    /// The sequence number of the peer's FIN, while it waits behind a gap.
+    #[inline]
+    pub(crate) fn fin_ahead(&self) -> Option<SeqNumber> {
+        self.facts.contains(Fact::FIN_AHEAD).then_some(self.fin_ahead)
     }
 
     /// Octets in the send buffer: in flight and waiting.
@@ -556,13 +571,7 @@ impl Tcb {
     }
     /// TCP_INFO.
     pub(crate) fn info(&self, config: &Config) -> TcpInfo {
-        let Stats {
-            bytes_acked,
-            bytes_received,
-            segments_out,
-            segments_in,
-            retransmits,
-        } = self.stats;
+        let Stats { bytes_acked, bytes_received } = self.stats;
         TcpInfo {
             state: self.state(),
             srtt: self.srtt(),
@@ -578,9 +587,9 @@ impl Tcb {
             rcv_wnd: self.rcv_wnd(),
             bytes_acked,
             bytes_received,
-            segments_out: u64::from(segments_out),
-            segments_in: u64::from(segments_in),
-            retransmits: u64::from(retransmits),
+            segments_out: u64::from(self.segments_out),
+            segments_in: u64::from(self.segments_in),
+            retransmits: u64::from(self.retransmits),
             backoff: self.rtt.backoff_count(),
         }
     }

@@ -218,7 +218,9 @@ impl<'a> TcpSocket<'a> {
         let room = self.sendable()?;
         let n = data.len().min(room);
         if n > 0 {
-            let Tcp { tables, pool, ready, .. } = &mut self.stack.tcp;
+            let Tcp {
+                tables, pool, ready, ..
+            } = &mut self.stack.tcp;
             if let Some(Slot::Open(tcb)) = tables.sockets.at_mut(self.id.slot) {
                 let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
                 buffer.append(pool, &data[..n]);
@@ -387,6 +389,13 @@ impl<'a> TcpSocket<'a> {
     /// How many octets of urgent data lie ahead, at least (MUST-33); `None` outside urgent mode.
     pub fn urgent_ahead(&self) -> Option<u32> {
         self.block().and_then(urgent::before_mark).map(|n| n + 1)
+    }
+    /// Finished connections that wait on a listener to be accepted.
+    pub fn acceptable(&self) -> usize {
+        match self.slot() {
+            Some(Slot::Listener(listener)) => listener.accept.len(),
+            _ => 0,
+        }
     }
     /// Octets that can be read.
     pub fn readable(&self) -> usize {

@@ -105,7 +105,7 @@ fn choose_persist(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.outstanding() == 0 || tcb.snd_wnd == 0 {
         tcb.facts.insert(Fact::PROBING);
         tcb.probes = 0;
-        tcb.timing = None;
+        tcb.facts.remove(Fact::TIMED);
         let wait = if tcb.snd_wnd == 0 {
             tcb.rto(cx.config)
         } else {
@@ -170,7 +170,7 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
         next: tcb.snd_una,
     };
     tcb.dup_acks = 0;
-    tcb.timing = None;
+    tcb.facts.remove(Fact::TIMED);
     tcb.probe_owed = ProbeOwed::Timeout;
     tcb.rtt.backoff();
     cx.congestion(tcb, Some(CongestionChange::Timeout));

@@ -329,5 +329,5 @@ fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, route: Route, mut plan: egre
     );
     egress::commit(tcb, scope, plan);
     let segments = plan.len.div_ceil(u32::from(tcb.snd_mss)).max(1);
-    tcb.stats.segments_out = tcb.stats.segments_out.wrapping_add(segments);
+    tcb.segments_out = tcb.segments_out.wrapping_add(segments);
 }

@@ -81,7 +81,13 @@ pub fn parse_into(bytes: &[u8], transport_len: usize, header: &mut Header) -> Re
     if let Some(timestamps) = only_timestamps(options)
         && !flags.contains(Flags::SYN)
     {
-        let Options { mss, window_scale, sack_permitted, timestamps: ts, sack } = &mut segment.options;
+        let Options {
+            mss,
+            window_scale,
+            sack_permitted,
+            timestamps: ts,
+            sack,
+        } = &mut segment.options;
         (*mss, *window_scale, *sack_permitted, *ts) = (None, None, false, Some(timestamps));
         sack.truncate(0);
         return Ok(());
@@ -94,7 +100,10 @@ pub fn parse_into(bytes: &[u8], transport_len: usize, header: &mut Header) -> Re
 #[inline]
 fn only_timestamps(options: &[u8]) -> Option<Timestamps> {
     let o: &[u8; 12] = options.try_into().ok()?;
-    (u32_at(o, 0) == ALIGNED_TIMESTAMPS).then(|| Timestamps { value: u32_at(o, 4), echo: u32_at(o, 8) })
+    (u32_at(o, 0) == ALIGNED_TIMESTAMPS).then(|| Timestamps {
+        value: u32_at(o, 4),
+        echo: u32_at(o, 8),
+    })
 }
 
 /// Ports and sequence number of a segment that an ICMP error quotes, of which only 8 octets need be there.
