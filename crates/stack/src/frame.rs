@@ -369,17 +369,16 @@ impl Frame {
         out.append(body);
         out
     }
-    /// As [`Frame::take_payload`], without copying what lies in the head.
+    /// As [`Frame::take_payload`], moving and copying nothing. What comes before in the body is dropped.
     #[inline]
-    pub(crate) fn take_text(&mut self, n: usize) -> Text<'_> {
+    pub(crate) fn text(&mut self, n: usize) -> Text<'_> {
         let head = self.head.len();
-        let mut shared = core::mem::take(&mut self.body);
         if n > head {
-            shared.advance(n - head);
+            self.body.advance(n - head);
         }
         Text {
             inline: self.head.as_slice().get(n..).unwrap_or(&[]),
-            shared,
+            shared: &mut self.body,
         }
     }
     /// Keeps only the first `n` bytes: link padding goes.
@@ -419,10 +418,10 @@ impl From<Vec<u8>> for Frame {
 }
 
 /// The payload of a received segment: octets in the frame's head, if it is short, and shared ones behind them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Text<'f> {
     inline: &'f [u8],
-    shared: Payload,
+    shared: &'f mut Payload,
 }
 
 impl Text<'_> {
@@ -456,11 +455,12 @@ impl Text<'_> {
     }
     /// The octets as a payload; those in the head are copied.
     pub(crate) fn into_payload(self) -> Payload {
+        let shared = core::mem::take(self.shared);
         if self.inline.is_empty() {
-            return self.shared;
+            return shared;
         }
         let mut out = Payload::from(Bytes::copy_from_slice(self.inline));
-        out.append(self.shared);
+        out.append(shared);
         out
     }
 }

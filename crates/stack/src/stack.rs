@@ -318,7 +318,11 @@ impl Stack {
             };
             let meta = match meta {
                 Some(meta) => meta,
-                None => match ip.poll_transmit(&mut env, out) {
+                None => match if ip.is_quiet() {
+                    None
+                } else {
+                    ip.poll_transmit(&mut env, out)
+                } {
                     Some(meta) => meta,
                     None => match tcp.poll_transmit(
                         &mut Around {

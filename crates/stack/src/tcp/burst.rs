@@ -18,9 +18,12 @@ use crate::wire::{self, checksum, ipv4, ipv6};
 /// Segments that share a header, not all sent yet. There is one in a stack, filled in place.
 #[derive(Debug)]
 pub(crate) struct Burst {
-    pub(crate) socket: Option<SocketId>,
+    socket: Option<SocketId>,
     pub(crate) tuple: FourTuple,
     pub(crate) route: Route,
+    /// The generation of the routes at which this one was found, if all three are those of a connection, good for its
+    /// next run too.
+    routed_at: Option<u32>,
     pub(crate) hop_limit: u8,
     pub(crate) traffic_class: u8,
     pub(crate) segment: Segment,
@@ -63,6 +66,7 @@ impl Default for Burst {
                 remote_port: 0,
             },
             route: Route::nowhere(),
+            routed_at: None,
             hop_limit: 0,
             traffic_class: 0,
             segment: Segment::default(),
@@ -87,6 +91,17 @@ pub(crate) enum Sent {
 }
 
 impl Burst {
+    /// Whether addresses and route are those of this connection, found at this generation of the routes.
+    #[inline]
+    pub(crate) fn is_for(&self, socket: SocketId, generation: u32) -> bool {
+        self.socket == Some(socket) && self.routed_at == Some(generation)
+    }
+    /// Sets addresses and route for what a connection sends next.
+    pub(crate) fn turn_to(&mut self, socket: SocketId, generation: u32, tuple: FourTuple, route: Route) {
+        (self.socket, self.routed_at) = (Some(socket), Some(generation));
+        (self.tuple, self.route) = (tuple, route);
+    }
+
     /// One segment without payload.
     pub(crate) fn bare(
         &mut self,
@@ -106,6 +121,7 @@ impl Burst {
             "the run before has left"
         );
         (self.socket, self.tuple, self.route, self.hop_limit) = (socket, tuple, route, hop_limit);
+        self.routed_at = None;
         (self.traffic_class, self.segment, self.mss, self.cause) = (traffic_class, segment, u32::MAX, cause);
     }
 

@@ -52,7 +52,7 @@ impl Tcp {
             // MUST-57, MUST-63
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
-        let text = packet.frame.take_text(packet.at + header.header_len);
+        let text = packet.frame.text(packet.at + header.header_len);
         self.segment_arrives(cx, &tuple, &header.segment, text);
     }
 
@@ -76,7 +76,7 @@ impl Tcp {
             Some(entry) => match entry.kind() {
                 Kind::Connection => self.at_connection(cx, entry.slot(), seg, text),
                 Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, text),
-                Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg),
+                Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg, text),
             },
             None => self.at_listener(cx, tuple, seg, text, None),
         }
@@ -139,7 +139,14 @@ impl Tcp {
         }
     }
 
-    fn at_time_wait(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32, seg: &Segment) {
+    fn at_time_wait(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        place: u32,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
         let now = cx.env.now;
         let Some(entry) = self.tables.time_wait.at_mut(place) else {
             return;
@@ -172,7 +179,7 @@ impl Tcp {
                     return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
                 }
                 self.end_time_wait(cx.env, place, Transition::Reused);
-                self.at_listener(cx, tuple, seg, Text::default(), Some(after));
+                self.at_listener(cx, tuple, seg, text, Some(after));
             }
         }
     }

@@ -279,7 +279,7 @@ fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
         }
     }
     // Whole segments, and a smaller last one only if nothing holds it back (SHLD-28).
-    let whole = most / mss * mss;
+    let whole = if most < mss { 0 } else { most / mss * mss };
     let tail = most - whole;
     let takes_all = most == waiting;
     let len = if tail == 0 {
@@ -512,11 +512,16 @@ pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.outstanding() > 0 || tcb.unsent() == 0 {
         return;
     }
-    let long = cx.now.since(tcb.last_sent) > tcb.rto(cx.config);
-    let initial = initial_window(u32::from(tcb.snd_mss), cx.config.initial_window);
+    let pause = cx.now.since(tcb.last_sent);
+    // No RTO is shorter than the least one.
+    let long = pause > cx.config.rto_min.min(cx.config.rto_max) && pause > tcb.rto(cx.config);
+    let most = if long {
+        initial_window(u32::from(tcb.snd_mss), cx.config.initial_window)
+    } else {
+        u32::MAX
+    };
     let before = tcb.congestion.cwnd();
-    tcb.congestion
-        .on_idle(cx.now, if long { initial } else { u32::MAX });
+    tcb.congestion.on_idle(cx.now, most);
     let changed = tcb.congestion.cwnd() != before;
     cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
 }

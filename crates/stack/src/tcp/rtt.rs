@@ -110,9 +110,15 @@ impl RttEstimator {
         let mut srtt = join(self.srtt, self.srtt_fraction);
         let mut rttvar = join(self.rttvar, self.rttvar_fraction);
         if self.sampled {
-            let expected = i64::from(expected.max(1));
-            rttvar += ((srtt - sample).abs() - rttvar) / (BETA_INVERSE * expected);
-            srtt += (sample - srtt) / (ALPHA_INVERSE * expected);
+            let (variance, error) = ((srtt - sample).abs() - rttvar, sample - srtt);
+            if expected <= 1 {
+                rttvar += variance / BETA_INVERSE;
+                srtt += error / ALPHA_INVERSE;
+            } else {
+                let expected = i64::from(expected);
+                rttvar += variance / (BETA_INVERSE * expected);
+                srtt += error / (ALPHA_INVERSE * expected);
+            }
         } else {
             srtt = sample;
             rttvar = sample / 2;

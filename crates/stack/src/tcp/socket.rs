@@ -4,7 +4,9 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 
 use super::conn::{Fact, FinIn, Phase, Tcb};
+use super::recv::queue::ReceiveQueue;
 use super::recv::{tune, window};
+use super::send::buffer::SendBuffer;
 use super::table::{Slot, Tcp};
 use super::{State, urgent};
 use crate::config::CongestionControl;
@@ -177,35 +179,40 @@ impl<'a> TcpSocket<'a> {
         }
     }
 
-    /// Why nothing can be sent, or the number of octets that fit.
-    fn sendable(&mut self) -> Result<usize, SendError> {
-        match self
-            .stack
-            .tcp
-            .tables
-            .sockets
-            .get_mut(self.id.slot, self.id.generation)
-        {
-            None => Err(SendError::Stale),
-            Some(Slot::Fresh(fresh)) => Err(fresh
-                .error
-                .take()
-                .map_or(SendError::NotConnected, SendError::from)),
-            Some(Slot::Listener(_)) => Err(SendError::NotConnected),
-            Some(Slot::SynSent(_)) => Err(SendError::WouldBlock),
-            Some(Slot::Open(tcb)) => {
-                if !tcb.can_send() {
-                    return Err(tcb.error.take().map_or(SendError::BrokenPipe, SendError::from));
-                }
-                match tcb.room() {
-                    0 => {
-                        tcb.facts.insert(Fact::WANTS_ROOM);
-                        Err(SendError::WouldBlock)
-                    }
-                    room => Ok(room),
-                }
+    /// Lets `append` put up to `len` octets into the send buffer, as many as fit, and returns how many; or why nothing can
+    /// be sent.
+    #[inline]
+    fn queue(
+        &mut self,
+        len: usize,
+        append: impl FnOnce(&mut SendBuffer, &mut Pool, usize),
+    ) -> Result<usize, SendError> {
+        let Tcp {
+            tables, pool, ready, ..
+        } = &mut self.stack.tcp;
+        let slot = tables.sockets.get_mut(self.id.slot, self.id.generation);
+        let Some(Slot::Open(tcb)) = slot else {
+            return Err(not_open(slot).into());
+        };
+        if !tcb.can_send() {
+            return Err(tcb.error.take().map_or(SendError::BrokenPipe, SendError::from));
+        }
+        let room = tcb.room();
+        let n = len.min(room);
+        if room == 0 {
+            tcb.facts.insert(Fact::WANTS_ROOM);
+            return Err(SendError::WouldBlock);
+        }
+        if n > 0 {
+            let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
+            append(buffer, pool, n);
+            tcb.facts.set(Fact::WANTS_ROOM, n < len);
+            if !tcb.facts.contains(Fact::QUEUED) {
+                tcb.facts.insert(Fact::QUEUED);
+                ready.push_back(Entry::new(Kind::Connection, self.id.slot));
             }
         }
+        Ok(n)
     }
     /// Queues data for sending (SEND, RFC 9293 section 3.9.1.2); returns how many octets were taken, which may be fewer
     /// than given when the send buffer fills. Everything taken is pushed: it waits for nothing but windows and Nagle
@@ -215,43 +222,17 @@ impl<'a> TcpSocket<'a> {
     /// [`SendError::WouldBlock`] when the buffer is full or the handshake is under way (WRITABLE tells when not),
     /// [`SendError::BrokenPipe`] after our side was closed, or the error that ended the connection, once.
     pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
-        let room = self.sendable()?;
-        let n = data.len().min(room);
-        if n > 0 {
-            let Tcp {
-                tables, pool, ready, ..
-            } = &mut self.stack.tcp;
-            if let Some(Slot::Open(tcb)) = tables.sockets.at_mut(self.id.slot) {
-                let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
-                buffer.append(pool, &data[..n]);
-                tcb.facts.set(Fact::WANTS_ROOM, n < data.len());
-                if !tcb.facts.contains(Fact::QUEUED) {
-                    tcb.facts.insert(Fact::QUEUED);
-                    ready.push_back(Entry::new(Kind::Connection, self.id.slot));
-                }
-            }
-        }
-        Ok(n)
+        self.queue(data.len(), |buffer, pool, n| buffer.append(pool, &data[..n]))
     }
     /// As [`TcpSocket::send`], without a copy: the octets are shared until they are acknowledged.
     ///
     /// # Errors
     /// As [`TcpSocket::send`].
     pub fn send_bytes(&mut self, mut data: Bytes) -> Result<usize, SendError> {
-        let room = self.sendable()?;
-        let all = data.len();
-        data.truncate(room);
-        let n = data.len();
-        if n > 0 {
-            if let Some((tcb, pool)) = self.block_mut() {
-                tcb.send
-                    .get_or_insert_with(|| pool.take_sender())
-                    .append_bytes(data);
-                tcb.facts.set(Fact::WANTS_ROOM, n < all);
-            }
-            self.kick();
-        }
-        Ok(n)
+        self.queue(data.len(), |buffer, _, n| {
+            data.truncate(n);
+            buffer.append_bytes(data);
+        })
     }
     /// Queues data and marks its end as urgent (MUST-30, MUST-31).
     ///
@@ -268,33 +249,45 @@ impl<'a> TcpSocket<'a> {
         Ok(n)
     }
 
-    /// Whether there is something to read, and how far a read may go; zero octets mean the end of the stream.
-    fn receivable(&mut self) -> Result<usize, RecvError> {
-        let Tcp { tables, pool, .. } = &mut self.stack.tcp;
-        match tables.sockets.get_mut(self.id.slot, self.id.generation) {
-            None => Err(RecvError::Stale),
-            Some(Slot::Fresh(fresh)) => Err(fresh
-                .error
-                .take()
-                .map_or(RecvError::NotConnected, RecvError::from)),
-            Some(Slot::Listener(_)) => Err(RecvError::NotConnected),
-            Some(Slot::SynSent(_)) => Err(RecvError::WouldBlock),
-            Some(Slot::Open(tcb)) => {
-                let most = urgent::clear_to_read(tcb, pool);
-                if tcb.readable() > 0 && !tcb.facts.contains(Fact::NO_READ) {
-                    return Ok(most.min(tcb.readable()));
-                }
-                if let Some(error) = tcb.error.take() {
-                    return Err(error.into());
-                }
-                let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
-                if ended || tcb.facts.contains(Fact::NO_READ) {
-                    Ok(0)
-                } else {
-                    Err(RecvError::WouldBlock)
+    /// Lets `take` have the receive queue and the number of octets that a read may go to, and returns what it made of them
+    /// if there is something to read; `None` means the end of the stream. An emptied queue goes, the buffer may grow, and
+    /// the peer is told of the room if it is worth a segment.
+    #[inline]
+    fn read<T>(
+        &mut self,
+        take: impl FnOnce(&mut ReceiveQueue, &mut Pool, usize) -> T,
+    ) -> Result<Option<T>, RecvError> {
+        let Tcp {
+            tables, pool, ready, ..
+        } = &mut self.stack.tcp;
+        let slot = tables.sockets.get_mut(self.id.slot, self.id.generation);
+        let Some(Slot::Open(tcb)) = slot else {
+            return Err(not_open(slot).into());
+        };
+        let most = urgent::clear_to_read(tcb, pool);
+        let closed = tcb.facts.contains(Fact::NO_READ);
+        let Some(queue) = tcb.receive.as_mut().filter(|q| !q.is_empty() && !closed) else {
+            return nothing_to_read(tcb).map(|()| None);
+        };
+        let had = queue.len();
+        let taken = take(queue, pool, most.min(had as usize));
+        let n = had - queue.len();
+        if n > 0 {
+            if queue.is_empty()
+                && let Some(empty) = tcb.receive.take()
+            {
+                pool.give_receiver(empty);
+            }
+            tune::on_read(tcb, self.now, n);
+            if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
+                tcb.facts.insert(Fact::UPDATE_OWED);
+                if !tcb.facts.contains(Fact::QUEUED) {
+                    tcb.facts.insert(Fact::QUEUED);
+                    ready.push_back(Entry::new(Kind::Connection, self.id.slot));
                 }
             }
         }
+        Ok(Some(taken))
     }
     /// Reads into `out` (RECEIVE, RFC 9293 section 3.9.1.3); zero octets mean that the peer has closed its side, for ever.
     /// A read stops at an urgent mark.
@@ -303,63 +296,30 @@ impl<'a> TcpSocket<'a> {
     /// [`RecvError::WouldBlock`] when nothing has come yet (READABLE tells when), or the error that ended the connection,
     /// once, after everything that came before it was read.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
-        let most = self.receivable()?;
-        let end = out.len().min(most);
-        let mut n = 0;
-        if let Some((tcb, pool)) = self.block_mut()
-            && let Some(queue) = &mut tcb.receive
-        {
-            n = queue.read(pool, &mut out[..end]);
-        }
-        self.after_read(n);
-        Ok(n)
+        let n = self.read(|queue, pool, most| {
+            let end = out.len().min(most);
+            queue.read(pool, &mut out[..end])
+        })?;
+        Ok(n.unwrap_or(0))
     }
     /// As [`TcpSocket::recv`], leaving the octets where they are.
     ///
     /// # Errors
     /// As [`TcpSocket::recv`].
     pub fn peek(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
-        let most = self.receivable()?;
-        let end = out.len().min(most);
-        Ok(self
-            .block()
-            .and_then(|tcb| tcb.receive.as_ref())
-            .map_or(0, |q| q.peek(&mut out[..end])))
+        let n = self.read(|queue, _, most| {
+            let end = out.len().min(most);
+            queue.peek(&mut out[..end])
+        })?;
+        Ok(n.unwrap_or(0))
     }
     /// Takes up to `max` octets without a copy; an empty payload means the end of the stream.
     ///
     /// # Errors
     /// As [`TcpSocket::recv`].
     pub fn recv_bytes(&mut self, max: usize) -> Result<Payload, RecvError> {
-        let most = self.receivable()?.min(max);
-        let mut payload = Payload::new();
-        if let Some((tcb, _)) = self.block_mut()
-            && let Some(queue) = &mut tcb.receive
-        {
-            payload = queue.take(most);
-        }
-        self.after_read(payload.len());
-        Ok(payload)
-    }
-    /// Drops an emptied queue, lets the buffer grow, and tells the peer of the room if it is worth a segment.
-    fn after_read(&mut self, n: usize) {
-        if n == 0 {
-            return;
-        }
-        let now = self.now;
-        let Some((tcb, pool)) = self.block_mut() else {
-            return;
-        };
-        if tcb.readable() == 0
-            && let Some(empty) = tcb.receive.take()
-        {
-            pool.give_receiver(empty);
-        }
-        tune::on_read(tcb, now.as_micros() as u32, n as u32);
-        if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
-            tcb.facts.insert(Fact::UPDATE_OWED);
-            self.kick();
-        }
+        let taken = self.read(|queue, _, most| queue.take(most.min(max)))?;
+        Ok(taken.unwrap_or_default())
     }
     /// The urgent octet, out of band (MSG_OOB), once.
     ///
@@ -507,5 +467,63 @@ impl<'a> TcpSocket<'a> {
     /// What is known of the connection (TCP_INFO). `None` before it was established.
     pub fn info(&self) -> Option<TcpInfo> {
         self.block().map(|tcb| tcb.info(&self.stack.config))
+    }
+}
+
+/// What a socket without a connection says of sending and reading.
+#[cold]
+fn not_open(slot: Option<&mut Slot>) -> Refusal {
+    match slot {
+        None => Refusal::Stale,
+        Some(Slot::Fresh(fresh)) => fresh
+            .error
+            .take()
+            .map_or(Refusal::NotConnected, Refusal::Connection),
+        Some(Slot::Listener(_)) => Refusal::NotConnected,
+        Some(Slot::SynSent(_) | Slot::Open(_)) => Refusal::Opening,
+    }
+}
+
+/// Why a socket without a connection neither sends nor reads.
+enum Refusal {
+    Stale,
+    NotConnected,
+    Opening,
+    Connection(ConnectionError),
+}
+
+impl From<Refusal> for SendError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Stale => SendError::Stale,
+            Refusal::NotConnected => SendError::NotConnected,
+            Refusal::Opening => SendError::WouldBlock,
+            Refusal::Connection(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for RecvError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Stale => RecvError::Stale,
+            Refusal::NotConnected => RecvError::NotConnected,
+            Refusal::Opening => RecvError::WouldBlock,
+            Refusal::Connection(error) => error.into(),
+        }
+    }
+}
+
+/// A connection with nothing to read: its stream has ended, or it says why, once.
+#[cold]
+fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
+    if let Some(error) = tcb.error.take() {
+        return Err(error.into());
+    }
+    let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
+    if ended || tcb.facts.contains(Fact::NO_READ) {
+        Ok(())
+    } else {
+        Err(RecvError::WouldBlock)
     }
 }

@@ -14,7 +14,7 @@ use crate::frame::{Frame, TxMeta};
 use crate::iface::{IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{Cause, Timer, TraceKind, TraceMask, Transition};
+use crate::trace::{Cause, Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
 
 impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
@@ -60,77 +60,56 @@ impl Tcp {
             if tcb.phase != Phase::Live {
                 return None;
             }
-            refresh_route(tcb, cx.ip);
+            find_way(tcb, scope.burst, cx.ip);
             egress::restart_after_idle(tcb, &mut scope);
-            let route = cx.ip.along(&tcb.path, tcb.tuple.local);
-            let held = match egress::decide(tcb, scope.config, room(&route, tcb.snd_mss)) {
+            let (sent, held) = match egress::decide(tcb, scope.config, room(&scope.burst.route, tcb.snd_mss))
+            {
                 Decision::Send(plan) => {
-                    fill_burst(tcb, &mut scope, route, plan);
+                    fill_burst(tcb, &mut scope, plan);
                     if egress::may_have_more(tcb) {
                         scope.kick(tcb);
-                    } else {
-                        tcb.held = None;
-                        let _: Watched = self.watch(cx, slot);
+                        return Some(());
                     }
-                    return Some(());
+                    (Some(()), None)
                 }
+                Decision::Wait(held) => (None, held),
                 Decision::Reset(cause) => {
-                    let reply = Reply {
-                        tuple: tcb.tuple,
-                        segment: reset_of(tcb),
-                        cause: Cause::Reset(cause),
-                    };
-                    self.reply(reply);
-                    self.end(cx.env, cx.events, slot, None, Transition::Abort);
+                    self.reset(cx, slot, cause);
                     return None;
                 }
-                Decision::Wait(held) => held,
             };
             if held != tcb.held {
-                tcb.held = held;
-                if let Some(why) = held {
-                    let waiting = tcb.unsent();
-                    let kind = || TraceKind::Held { waiting, why };
-                    scope.trace.record(TraceMask::HELD, scope.now, Some(tcb.id), kind);
-                }
+                hold(tcb, &mut scope, held);
             }
-            if self.watch(cx, slot) == Watched::Quiet {
-                return None;
+            match watch(tcb, &mut scope) {
+                Look::Quiet(_) => return sent,
+                Look::Fired if sent.is_some() => return sent,
+                Look::Fired => {}
+                Look::Over(fate) => {
+                    self.settle(cx, slot, fate);
+                    return sent;
+                }
             }
         }
     }
 
-    /// Looks at the timers of a connection that has nothing to send, and makes sure that it is woken for the next.
-    fn watch(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Watched {
-        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
-            return Watched::Quiet;
+    /// The reset that a connection owes, and its end.
+    #[cold]
+    fn reset(&mut self, cx: &mut Around<'_, '_>, slot: u32, cause: ResetCause) {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+            return;
         };
-        tcb.check();
-        match timers::look(tcb, &mut scope) {
-            Look::Quiet(at) => {
-                if at < tcb.wakes_at {
-                    tcb.wakes_at = at;
-                    let owner = Entry::new(Kind::Connection, slot).raw();
-                    scope.wheel.schedule(&mut tcb.wheel, owner, at);
-                } else if at.is_never() && tcb.wakes_at.is_never() {
-                    // Idle for longer than its last timer: it holds no place in the wheel.
-                    scope.wheel.cancel(&mut tcb.wheel);
-                }
-                scope.announce(tcb);
-                Watched::Quiet
-            }
-            Look::Fired => {
-                scope.kick(tcb);
-                Watched::Fired
-            }
-            Look::Over(fate) => {
-                self.settle(cx, slot, fate);
-                Watched::Quiet
-            }
-        }
+        let reply = Reply {
+            tuple: tcb.tuple,
+            segment: reset_of(tcb),
+            cause: Cause::Reset(cause),
+        };
+        self.reply(reply);
+        self.end(cx.env, cx.events, slot, None, Transition::Abort);
     }
 
     /// The SYN of an active open, again when its time has come.
+    #[inline(never)]
     fn serve_opening(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<()> {
         let (now, config) = (cx.env.now, cx.env.config);
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
@@ -173,6 +152,7 @@ impl Tcp {
     }
 
     /// The SYN,ACK of a half-open connection, again when its time has come.
+    #[inline(never)]
     fn serve_half_open(&mut self, cx: &mut Around<'_, '_>, place: u32) -> Option<()> {
         let (now, config) = (cx.env.now, cx.env.config);
         let half = self.tables.half_open.at_mut(place)?;
@@ -217,6 +197,7 @@ impl Tcp {
         Some(())
     }
 
+    #[inline(never)]
     fn load_reply(&mut self, cx: &mut Around<'_, '_>, reply: Reply) -> Option<()> {
         let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
         self.burst
@@ -241,14 +222,55 @@ impl Tcp {
     }
 }
 
-/// What a look at the timers left to do.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Watched {
-    /// Nothing now.
-    Quiet,
-    /// Something has gone off and left something to send.
-    Fired,
+/// Remembers why what is queued is held, or that it is not.
+#[inline]
+fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
+    tcb.held = held;
+    if let Some(why) = held {
+        let waiting = tcb.unsent();
+        let kind = || TraceKind::Held { waiting, why };
+        scope.trace.record(TraceMask::HELD, scope.now, Some(tcb.id), kind);
+    }
+}
+
+/// Looks at the timers of a connection that has nothing more to send, and makes sure that it is woken for the next.
+#[inline]
+fn watch(tcb: &mut Tcb, scope: &mut Scope<'_>) -> Look {
+    tcb.check();
+    let look = timers::look(tcb, scope);
+    match look {
+        Look::Quiet(at) => {
+            if at < tcb.wakes_at {
+                tcb.wakes_at = at;
+                let owner = Entry::new(Kind::Connection, tcb.id.slot).raw();
+                scope.wheel.schedule(&mut tcb.wheel, owner, at);
+            } else if at.is_never() && tcb.wakes_at.is_never() {
+                // Idle for longer than its last timer: it holds no place in the wheel.
+                scope.wheel.cancel(&mut tcb.wheel);
+            }
+            scope.announce(tcb);
+        }
+        Look::Fired => scope.kick(tcb),
+        Look::Over(_) => {}
+    }
+    look
+}
+
+/// Makes addresses and route of the burst those of this connection, unless they are: the run before was probably its
+/// own too.
+#[inline]
+fn find_way(tcb: &mut Tcb, burst: &mut Burst, ip: &IpLayer) {
+    let generation = ip.generation();
+    if tcb.route_generation == generation && burst.is_for(tcb.id, generation) {
+        return;
+    }
+    refresh_route(tcb, ip);
+    burst.turn_to(
+        tcb.id,
+        generation,
+        tcb.tuple,
+        ip.along(&tcb.path, tcb.tuple.local),
+    );
 }
 
 /// Addresses, routes or the path's MTU may have changed since the route was cached.
@@ -275,59 +297,50 @@ fn room(route: &Route, mss: u16) -> u32 {
     (most.saturating_sub(headers) / mss * mss).max(mss)
 }
 
-fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, route: Route, mut plan: egress::Plan) {
+fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
     egress::move_edge(tcb);
-    let Burst {
-        socket,
-        tuple,
-        route: via,
-        hop_limit,
-        traffic_class,
-        segment,
-        payload,
-        short,
-        short_len,
-        mss,
-        cause,
-        ..
-    } = &mut *scope.burst;
-    *segment = egress::header(tcb, scope.config, &plan, scope.now);
-    *socket = Some(tcb.id);
-    *tuple = tcb.tuple;
-    *via = route;
-    *traffic_class = tcb.switches.traffic_class;
-    *mss = u32::from(tcb.snd_mss);
-    *cause = plan.cause;
-    *hop_limit = match tcb.switches.hop_limit {
-        0 => route.hop_limit_or(scope.config),
+    let mss = u32::from(tcb.snd_mss);
+    let burst = &mut *scope.burst;
+    burst.segment = egress::header(tcb, scope.config, &plan, scope.now);
+    burst.traffic_class = tcb.switches.traffic_class;
+    burst.mss = mss;
+    burst.cause = plan.cause;
+    burst.hop_limit = match tcb.switches.hop_limit {
+        0 => burst.route.hop_limit_or(scope.config),
         chosen => chosen,
     };
     if plan.len > 0
         && let Some(buffer) = &mut tcb.send
     {
         let offset = plan.seq.since(tcb.snd_una);
-        let room = short.get_mut(..plan.len as usize).filter(|_| plan.len <= *mss);
-        if room.is_some_and(|room| buffer.copy_from_tail(offset, room)) {
-            *short_len = plan.len as u8;
+        let short = burst
+            .short
+            .get_mut(..plan.len as usize)
+            .filter(|_| plan.len <= mss);
+        if short.is_some_and(|short| buffer.copy_from_tail(offset, short)) {
+            burst.short_len = plan.len as u8;
         } else {
-            buffer.slice(offset, plan.len, *mss, payload);
-            if (payload.len() as u32) < plan.len {
+            buffer.slice(offset, plan.len, mss, &mut burst.payload);
+            if (burst.payload.len() as u32) < plan.len {
                 // The rest lies in further buffers and follows in the next run; this one keeps whole segments.
-                plan.len = payload.len() as u32 / *mss * *mss;
+                plan.len = burst.payload.len() as u32 / mss * mss;
                 plan.fin = false;
-                payload.truncate(plan.len as usize);
-                segment.payload_len = plan.len;
-                segment.flags.remove(Flags::PSH | Flags::FIN);
+                burst.payload.truncate(plan.len as usize);
+                burst.segment.payload_len = plan.len;
+                burst.segment.flags.remove(Flags::PSH | Flags::FIN);
             }
         }
     }
-    let plan = &plan;
     debug_assert_eq!(
-        payload.len() as u32 + u32::from(*short_len),
+        burst.payload.len() as u32 + u32::from(burst.short_len),
         plan.len,
         "what is planned is in the send buffer"
     );
-    egress::commit(tcb, scope, plan);
-    let segments = plan.len.div_ceil(u32::from(tcb.snd_mss)).max(1);
+    egress::commit(tcb, scope, &plan);
+    let segments = if plan.len <= mss {
+        1
+    } else {
+        plan.len.div_ceil(mss)
+    };
     tcb.segments_out = tcb.segments_out.wrapping_add(segments);
 }

@@ -187,11 +187,9 @@ pub fn adjust32(checksum: u16, old: u32, new: u32) -> u16 {
 /// Folds a sum to 16 bits with end-around carry.
 #[inline]
 fn fold(n: u64) -> u16 {
-    let n = (n & 0xffff_ffff) + (n >> 32);
-    let n = (n & 0xffff_ffff) + (n >> 32);
-    let n = (n & 0xffff) + (n >> 16);
-    let n = (n & 0xffff) + (n >> 16);
-    ((n & 0xffff) + (n >> 16)) as u16
+    // A number added to itself with its halves exchanged: the carry out of the lower half goes round into the upper.
+    let n = (n.wrapping_add(n.rotate_left(32)) >> 32) as u32;
+    (n.wrapping_add(n.rotate_left(16)) >> 16) as u16
 }
 
 /// The sum as if each byte stood at the other place of its word (RFC 1071 section 2 (B)).
@@ -201,7 +199,7 @@ fn swap(n: u64) -> u64 {
 }
 
 /// Shorter than this, setting up the vector loop costs more than it saves.
-const SHORT: usize = 64;
+const SHORT: usize = 192;
 /// Octets that one round of the loop takes: eight lanes of 32 bits.
 const ROUND: usize = 32;
 /// Rounds after which a lane of 32 bits could overflow: 2^16 words of at most 2^16 - 1.
@@ -223,15 +221,25 @@ fn wrap(n: u64) -> u64 {
 
 #[inline]
 fn raw_short(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let total: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
-    let last = match *rest {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut total = 0_u64;
+    for word in words {
+        let (sum, carry) = total.overflowing_add(u64::from_ne_bytes(*word));
+        total = sum + u64::from(carry);
+    }
+    let mut last = wrap(total);
+    let (half, rest) = match rest.split_first_chunk::<4>() {
+        Some((half, rest)) => (u32::from_ne_bytes(*half), rest),
+        None => (0, rest),
+    };
+    last += u64::from(half);
+    let end = match *rest {
         [a] => [a, 0, 0, 0],
         [a, b] => [a, b, 0, 0],
         [a, b, c] => [a, b, c, 0],
         _ => [0; 4],
     };
-    total + u64::from(u32::from_ne_bytes(last))
+    last + u64::from(u32::from_ne_bytes(end))
 }
 
 fn raw_long(bytes: &[u8]) -> u64 {

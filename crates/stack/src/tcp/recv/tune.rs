@@ -2,7 +2,7 @@
 //! Fisk and Feng 2001), so that the window never limits a sender that the network and the application could bear.
 
 use crate::tcp::conn::Tcb;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// What was read since when.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,10 +15,11 @@ pub(crate) struct Tune {
 
 /// The application has read `n` octets. Once a round trip, the buffer grows to twice what was read in it, which lets the
 /// sender's window double in slow start as well; it never shrinks.
-pub(crate) fn on_read(tcb: &mut Tcb, now_micros: u32, n: u32) {
+pub(crate) fn on_read(tcb: &mut Tcb, now: Instant, n: u32) {
     if tcb.rcv_buf >= tcb.rcv_buf_max {
         return;
     }
+    let now_micros = now.as_micros() as u32;
     tcb.tune.read = tcb.tune.read.saturating_add(n);
     let round_trip = tcb.srtt().max(LEAST_ROUND).as_micros() as u32;
     if now_micros.wrapping_sub(tcb.tune.since) < round_trip {

@@ -13,9 +13,8 @@ pub(crate) fn free(tcb: &Tcb) -> u32 {
 /// segment or half the buffer (receiver silly-window avoidance, MUST-39).
 pub(crate) fn right_edge(tcb: &Tcb) -> SeqNumber {
     let in_order = tcb.rcv_buf.saturating_sub(tcb.readable() as u32);
-    let unit = 1u32 << tcb.rcv_wscale;
     // Scaled windows are told in units: round down, so that what is told is what is meant.
-    let offered = (in_order / unit * unit).min(u32::from(u16::MAX) << tcb.rcv_wscale);
+    let offered = (in_order >> tcb.rcv_wscale << tcb.rcv_wscale).min(u32::from(u16::MAX) << tcb.rcv_wscale);
     let edge = tcb.rcv_nxt + offered;
     let step = u32::from(tcb.rcv_mss).min(tcb.rcv_buf / 2).max(1);
     let worthwhile = edge.after(tcb.rcv_adv) && edge.since(tcb.rcv_adv) >= step;
@@ -41,7 +40,6 @@ pub(crate) fn update_due(tcb: &Tcb) -> bool {
 /// The window field: the distance to the right edge, scaled, rounded up to a unit so that the edge does not seem to
 /// move left between two segments.
 pub(crate) fn field(tcb: &Tcb) -> u16 {
-    let window = tcb.rcv_wnd();
-    let unit = 1u32 << tcb.rcv_wscale;
-    (window.div_ceil(unit)).min(u32::from(u16::MAX)) as u16
+    let rest = (1u32 << tcb.rcv_wscale) - 1;
+    (tcb.rcv_wnd().saturating_add(rest) >> tcb.rcv_wscale).min(u32::from(u16::MAX)) as u16
 }
