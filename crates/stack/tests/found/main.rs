@@ -62,7 +62,10 @@ fn a_parked_segment_keeps_its_checksum_to_complete() {
         metas
     };
     let asked = drain(&mut stack);
-    assert!(asked.iter().all(|(ethertype, _)| *ethertype != ethernet::IPV4), "the SYN waits");
+    assert!(
+        asked.iter().all(|(ethertype, _)| *ethertype != ethernet::IPV4),
+        "the SYN waits"
+    );
     stack.handle_frame(now, IF, Frame::from(arp_reply()), RxMeta::default());
     let sent = drain(&mut stack);
     let syn = sent.iter().find(|(ethertype, _)| *ethertype == ethernet::IPV4);
@@ -111,15 +114,28 @@ fn a_cookie_keeps_the_window_scale() {
         let client = p.connect(A, 80, TcpOptions::default());
         p.run_for(Duration::from_millis(50));
         let now = p.now;
-        let (server, _) = p.stacks[B].tcp_accept(now, listener).unwrap().expect("established");
+        let (server, _) = p.stacks[B]
+            .tcp_accept(now, listener)
+            .unwrap()
+            .expect("established");
         p.send(A, client, b"to");
         p.send(B, server, b"fro");
         p.run_for(Duration::from_secs(1));
         let of = |p: &mut Pair, host: usize, id| p.stacks[host].tcp(p.now, id).unwrap().info().unwrap();
         let (c, s) = (of(&mut p, A, client), of(&mut p, B, server));
         let unit = 1 << 7;
-        assert!(c.snd_wnd.abs_diff(s.rcv_wnd) < unit, "{} and {}", c.snd_wnd, s.rcv_wnd);
-        assert!(s.snd_wnd.abs_diff(c.rcv_wnd) < unit, "{} and {}", s.snd_wnd, c.rcv_wnd);
+        assert!(
+            c.snd_wnd.abs_diff(s.rcv_wnd) < unit,
+            "{} and {}",
+            c.snd_wnd,
+            s.rcv_wnd
+        );
+        assert!(
+            s.snd_wnd.abs_diff(c.rcv_wnd) < unit,
+            "{} and {}",
+            s.snd_wnd,
+            c.rcv_wnd
+        );
     }
 }
 
@@ -154,7 +170,10 @@ fn segments_that_grow_beyond_the_congestion_window_still_leave() {
     };
     let (client, server) = p.connected_with(small, TcpOptions::default());
     let now = p.now;
-    p.stacks[A].tcp(now, client).unwrap().set_options(TcpOptions::default());
+    p.stacks[A]
+        .tcp(now, client)
+        .unwrap()
+        .set_options(TcpOptions::default());
     p.send(A, client, &[7; 5000]);
     p.run_for(Duration::from_secs(10));
     assert_eq!(p.recv_all(B, server), [7; 5000]);
@@ -217,7 +236,10 @@ fn a_tiny_receive_buffer_does_not_stop_the_connection() {
         p.connected()
     };
     let now = p.now;
-    p.stacks[B].tcp(now, server).unwrap().set_options(with_buffer(Some(1)));
+    p.stacks[B]
+        .tcp(now, server)
+        .unwrap()
+        .set_options(with_buffer(Some(1)));
     let data = vec![7; 300_000];
     assert_eq!(p.send(A, client, &data), data.len());
     let mut got = Vec::new();
@@ -228,7 +250,10 @@ fn a_tiny_receive_buffer_does_not_stop_the_connection() {
     let slowly = got.len();
     assert!(slowly > 80_000, "beyond the first window: {slowly}");
     let now = p.now;
-    p.stacks[B].tcp(now, server).unwrap().set_options(with_buffer(None));
+    p.stacks[B]
+        .tcp(now, server)
+        .unwrap()
+        .set_options(with_buffer(None));
     for _ in 0..100 {
         p.run_for(Duration::from_millis(100));
         got.extend(p.recv_all(B, server));
