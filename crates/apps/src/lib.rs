@@ -1,1 +1,5 @@
-//! Sockeye apps.
+//! Programs, written once: they take a [`Net`](sockeye_net::Net) and never ask where its sockets live. The
+//! same function serves on the operating system, on a Sockeye stack, and in a virtual network.
+#![forbid(unsafe_code)]
+
+pub mod upper;

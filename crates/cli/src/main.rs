@@ -1,2 +1,7 @@
-//! The sockeye command.
-fn main() {}
+//! The `sockeye` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sockeye_cli::run(std::env::args_os())
+}

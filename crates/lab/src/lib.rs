@@ -25,6 +25,7 @@ mod rng;
 mod route;
 mod router;
 mod run;
+pub mod scenarios;
 pub mod sim;
 mod switch;
 mod tell;

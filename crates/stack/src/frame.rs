@@ -23,7 +23,7 @@ use crate::trace::Cause;
 /// A list of shared byte slices with a known total length. Cloning and slicing copy no bytes.
 #[derive(Clone, Default)]
 pub struct Payload {
-    parts: SmallVec<[Bytes; 2]>,
+    parts: SmallVec<[Bytes; 3]>,
     len: usize,
 }
 
@@ -44,6 +44,11 @@ impl Payload {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+    /// Whether one more slice would need an allocation.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.parts.len() >= self.parts.inline_size()
     }
     /// The slices in order; none is empty.
     #[inline]
@@ -115,7 +120,18 @@ impl Payload {
         self.parts.truncate(keep);
     }
     /// Takes the first `n` bytes off (all of them if there are fewer) and returns them.
+    #[inline]
     pub fn split_to(&mut self, n: usize) -> Payload {
+        if let Some(first) = self.parts.first_mut()
+            && n < first.len()
+        {
+            // The common case: the cut lies within the first slice.
+            self.len -= n;
+            return Payload::from(first.split_to(n));
+        }
+        self.split_parts(n)
+    }
+    fn split_parts(&mut self, n: usize) -> Payload {
         let mut front = Payload::new();
         let mut left = n.min(self.len);
         self.len -= left;
@@ -198,8 +214,11 @@ impl fmt::Debug for Payload {
 }
 
 /// Room for the largest head that the core writes: Ethernet with a VLAN tag (18), IPv4 with options (60) and TCP with
-/// options (60); IPv6 with a fragment header is smaller.
-pub const HEAD_CAPACITY: usize = 140;
+/// options (60), IPv6 with a fragment header being smaller; and for a short payload behind it ([`INLINE_PAYLOAD`]).
+pub const HEAD_CAPACITY: usize = 140 + INLINE_PAYLOAD;
+
+/// Payloads up to this many octets travel in the head: copying them costs less than sharing them.
+pub(crate) const INLINE_PAYLOAD: usize = 96;
 
 /// The inline head of a frame: headers, written front to back.
 #[derive(Clone)]
@@ -314,7 +333,14 @@ impl Frame {
         self.body.parts().first().map_or(&[], |b| &b[..])
     }
     /// Makes the first `n` bytes contiguous (all, if there are fewer), copying only when they are not.
+    #[inline]
     pub fn pull_up(&mut self, n: usize) {
+        if self.front().len() < n {
+            self.pull_up_copying(n);
+        }
+    }
+    #[cold]
+    fn pull_up_copying(&mut self, n: usize) {
         if self.front().len() >= n.min(self.len()) {
             return;
         }
@@ -342,6 +368,19 @@ impl Frame {
         let mut out = Payload::from(Bytes::copy_from_slice(&self.head.as_slice()[n..]));
         out.append(body);
         out
+    }
+    /// As [`Frame::take_payload`], without copying what lies in the head.
+    #[inline]
+    pub(crate) fn take_text(&mut self, n: usize) -> Text<'_> {
+        let head = self.head.len();
+        let mut shared = core::mem::take(&mut self.body);
+        if n > head {
+            shared.advance(n - head);
+        }
+        Text {
+            inline: self.head.as_slice().get(n..).unwrap_or(&[]),
+            shared,
+        }
     }
     /// Keeps only the first `n` bytes: link padding goes.
     #[inline]
@@ -376,6 +415,53 @@ impl From<Bytes> for Frame {
 impl From<Vec<u8>> for Frame {
     fn from(v: Vec<u8>) -> Self {
         Frame::from(Bytes::from(v))
+    }
+}
+
+/// The payload of a received segment: octets in the frame's head, if it is short, and shared ones behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Text<'f> {
+    inline: &'f [u8],
+    shared: Payload,
+}
+
+impl Text<'_> {
+    /// Number of octets.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.inline.len() + self.shared.len()
+    }
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Drops the first `n` octets.
+    pub(crate) fn advance(&mut self, n: usize) {
+        let from_inline = n.min(self.inline.len());
+        self.inline = &self.inline[from_inline..];
+        self.shared.advance(n - from_inline);
+    }
+    /// Keeps the first `n` octets.
+    pub(crate) fn truncate(&mut self, n: usize) {
+        self.inline = &self.inline[..n.min(self.inline.len())];
+        self.shared.truncate(n - self.inline.len());
+    }
+    /// The pieces in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let inline = (!self.inline.is_empty()).then_some(self.inline);
+        inline
+            .into_iter()
+            .chain(self.shared.parts().iter().map(|part| &part[..]))
+    }
+    /// The octets as a payload; those in the head are copied.
+    pub(crate) fn into_payload(self) -> Payload {
+        if self.inline.is_empty() {
+            return self.shared;
+        }
+        let mut out = Payload::from(Bytes::copy_from_slice(self.inline));
+        out.append(self.shared);
+        out
     }
 }
 

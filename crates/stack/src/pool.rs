@@ -3,15 +3,19 @@
 //! Buffers leave the pool as [`BytesMut`], are shared as [`Bytes`], and come back when the last share is given back. A
 //! buffer that is still shared then (a device holds the frame) is let go; its memory is freed by its last holder.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
+
+use crate::tcp::recv::queue::ReceiveQueue;
+use crate::tcp::send::buffer::SendBuffer;
 
 /// Octets of a small buffer: one segment or a few short messages.
 pub(crate) const SMALL: usize = 2 * 1024;
 /// Octets of a large buffer: one super-segment.
 pub(crate) const LARGE: usize = 64 * 1024;
-/// Most small buffers kept: 1 MiB.
-const KEEP_SMALL: usize = 512;
+/// Most small buffers kept: 128 KiB.
+const KEEP_SMALL: usize = 64;
 /// Most large buffers kept: 4 MiB.
 const KEEP_LARGE: usize = 64;
 
@@ -23,14 +27,67 @@ const KEEP_LARGE: usize = 64;
 pub(crate) struct Pool {
     small: Vec<BytesMut>,
     large: Vec<BytesMut>,
+    /// Empty queues with their small buffers, ready for the next connection that has something to hold.
+    senders: Vec<Box<SendBuffer>>,
+    receivers: Vec<Box<ReceiveQueue>>,
 }
 
+/// Most empty queues kept, of each kind.
+const KEEP_QUEUES: usize = 64;
+
 impl Pool {
+    /// An empty send buffer.
+    #[inline]
+    pub(crate) fn take_sender(&mut self) -> Box<SendBuffer> {
+        self.senders.pop().unwrap_or_default()
+    }
+    /// Takes a send buffer back that has become empty.
+    #[inline]
+    pub(crate) fn give_sender(&mut self, mut sender: Box<SendBuffer>) {
+        debug_assert!(sender.is_empty());
+        if self.senders.len() < KEEP_QUEUES {
+            sender.refresh(self);
+            self.senders.push(sender);
+        }
+    }
+    /// An empty receive queue.
+    #[inline]
+    pub(crate) fn take_receiver(&mut self) -> Box<ReceiveQueue> {
+        self.receivers.pop().unwrap_or_default()
+    }
+    /// Takes a receive queue back that has become empty.
+    #[inline]
+    pub(crate) fn give_receiver(&mut self, mut receiver: Box<ReceiveQueue>) {
+        debug_assert!(receiver.is_empty());
+        if self.receivers.len() < KEEP_QUEUES {
+            receiver.refresh(self);
+            self.receivers.push(receiver);
+        }
+    }
+    /// Makes an emptied buffer ready for new octets: a small one keeps its memory, another goes back.
+    #[inline]
+    pub(crate) fn refresh(&mut self, buffer: &mut BytesMut) {
+        buffer.clear();
+        let capacity = buffer.capacity();
+        if capacity > 0 && (capacity < SMALL / 2 || capacity > SMALL) {
+            self.renew(buffer);
+        }
+    }
+    #[cold]
+    fn renew(&mut self, buffer: &mut BytesMut) {
+        // A view that has walked to its end moves back over its whole allocation, without allocating.
+        if buffer.capacity() > SMALL || !buffer.try_reclaim(SMALL) || buffer.capacity() > SMALL {
+            self.give_mut(core::mem::take(buffer));
+        }
+    }
+
     /// An empty pool.
     pub(crate) const fn new() -> Self {
         Pool {
             small: Vec::new(),
             large: Vec::new(),
+            senders: Vec::new(),
+            receivers: Vec::new(),
         }
     }
     /// An empty buffer with room for at least [`SMALL`] octets, or [`LARGE`] where `hint` octets would not fit.

@@ -5,14 +5,17 @@ use bytes::{Buf, Bytes};
 
 /// Slices in order, appended at the back and taken from the front.
 ///
-/// The first lies inline: a queue that is emptied as fast as it is filled never allocates. Once empty it holds no
-/// memory.
+/// The first lies inline: a queue that is emptied as fast as it is filled never allocates. Once empty it keeps its list
+/// for the next slices; [`Rope::refresh`] lets a long one go.
 #[derive(Debug, Default)]
 pub(crate) struct Rope {
     /// Empty only if there is no slice at all.
     first: Bytes,
     rest: VecDeque<Bytes>,
 }
+
+/// Places of the list that an emptied rope keeps: 8 KiB.
+const KEEP: usize = 256;
 
 impl Rope {
     /// No slices.
@@ -26,6 +29,11 @@ impl Rope {
     #[inline]
     pub(crate) fn parts(&self) -> usize {
         usize::from(!self.first.is_empty()) + self.rest.len()
+    }
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty()
     }
     /// The slice at `index`.
     #[inline]
@@ -41,6 +49,12 @@ impl Rope {
             .then_some(&self.first)
             .into_iter()
             .chain(&self.rest)
+    }
+    /// Lets go of a list that has become long.
+    pub(crate) fn refresh(&mut self) {
+        if self.rest.capacity() > KEEP {
+            self.rest = VecDeque::new();
+        }
     }
     /// Appends a slice; an empty one is let go.
     #[inline]
@@ -63,13 +77,7 @@ impl Rope {
     /// Takes the first slice.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let next = match self.rest.pop_front() {
-            Some(next) => next,
-            None => {
-                self.rest = VecDeque::new();
-                Bytes::new()
-            }
-        };
+        let next = self.rest.pop_front().unwrap_or_default();
         let first = core::mem::replace(&mut self.first, next);
         (!first.is_empty()).then_some(first)
     }
@@ -123,12 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn empty_holds_no_memory() {
-        let mut rope = rope(&[std::vec![1], std::vec![2], std::vec![3]]);
-        assert_eq!(rope.advance(9, drop), 3);
-        assert_eq!((rope.parts(), rope.rest.capacity()), (0, 0));
-        rope.push(Bytes::from_static(b"a"));
-        assert_eq!(rope.rest.capacity(), 0, "one slice lies inline");
+    fn one_slice_lies_inline_and_a_long_list_is_let_go() {
+        let mut one = Rope::new();
+        one.push(Bytes::from_static(b"a"));
+        assert_eq!(one.rest.capacity(), 0, "one slice lies inline");
+        for (slices, kept) in [(3, true), (KEEP + 2, false)] {
+            let mut rope = rope(&std::vec![std::vec![1]; slices]);
+            assert_eq!(rope.advance(slices, drop), slices);
+            rope.refresh();
+            assert_eq!((rope.parts(), rope.rest.capacity() > 0), (0, kept));
+        }
         assert_eq!(size_of::<Rope>(), 64);
     }
 

@@ -65,8 +65,6 @@ bitflags! {
         const URGENT = 0x40;
         /// A soft error came: ICMP, or R1 reached (MUST-47, SHLD-9).
         const SOFT_ERROR = 0x80;
-        /// All that was sent is acknowledged.
-        const DRAINED = 0x100;
         /// The socket stands in the event queue. Never seen in an [`Event`].
         #[doc(hidden)]
         const QUEUED = 0x8000;
@@ -255,7 +253,8 @@ impl Stack {
             trace,
             ip,
             tcp,
-            ..
+            udp,
+            events,
         } = self;
         let mut env = Env {
             now,
@@ -264,6 +263,21 @@ impl Stack {
             rng,
         };
         ip.handle_timeout(&mut env);
+        while let Some(notice) = ip.poll_notice() {
+            // A neighbour did not answer: to the transport it is as if a router had said so.
+            if notice.protocol == wire::protocol::TCP {
+                tcp.handle_icmp(
+                    &mut Around {
+                        env: &mut env,
+                        ip,
+                        events,
+                    },
+                    &notice,
+                );
+            } else {
+                udp.handle_icmp(&mut env, ip, events, &notice);
+            }
+        }
         tcp.handle_timeout(&mut env);
     }
 
@@ -271,6 +285,9 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         loop {
             out.clear();
+            if self.tcp.is_quiet() && self.ip.is_quiet() && self.udp.is_quiet() {
+                return None;
+            }
             let Stack {
                 config,
                 rng,
@@ -286,19 +303,35 @@ impl Stack {
                 trace,
                 rng,
             };
-            let meta = match ip.poll_transmit(&mut env, out) {
-                Some(meta) => meta,
-                None => {
-                    let mut around = Around {
+            // A run of segments under way goes first: it is what most frames are.
+            let meta = if tcp.sending {
+                tcp.poll_transmit(
+                    &mut Around {
                         env: &mut env,
                         ip,
                         events,
-                    };
-                    match tcp.poll_transmit(&mut around, out) {
+                    },
+                    out,
+                )
+            } else {
+                None
+            };
+            let meta = match meta {
+                Some(meta) => meta,
+                None => match ip.poll_transmit(&mut env, out) {
+                    Some(meta) => meta,
+                    None => match tcp.poll_transmit(
+                        &mut Around {
+                            env: &mut env,
+                            ip,
+                            events,
+                        },
+                        out,
+                    ) {
                         Some(meta) => meta,
                         None => udp.poll_transmit(&mut env, ip, events, out)?,
-                    }
-                }
+                    },
+                },
             };
             if meta.interface == InterfaceId::LOOPBACK {
                 let frame = core::mem::take(out);

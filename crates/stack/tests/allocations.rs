@@ -1,29 +1,16 @@
-//! Buffers go round without allocation: what the pool, the send buffer and the receive queue promise.
-//!
-//! The library forbids `unsafe`, which a counting allocator needs, so its modules are compiled into this test.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+//! In steady state nothing is allocated per segment: two stacks, a counting allocator, the public face.
+#![allow(missing_docs)]
 
-extern crate alloc;
-
-#[path = "../src/pool.rs"]
-mod pool;
-#[path = "../src/tcp/recv/queue.rs"]
-mod queue;
-#[path = "../src/rope.rs"]
-mod rope;
-#[path = "../src/tcp/send/buffer.rs"]
-mod send_buffer;
-mod frame {
-    pub(crate) use sockeye_stack::Payload;
-}
-
-use bytes::Bytes;
-use frame::Payload;
-use pool::{LARGE, Pool, SMALL};
-use queue::ReceiveQueue;
-use send_buffer::SendBuffer;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use sockeye_stack::tcp::TcpOptions;
+use sockeye_stack::{
+    Config, Duration, Frame, Instant, InterfaceConfig, InterfaceId, Profile, RecvError, RxMeta, SendError,
+    SocketId, Stack,
+};
 
 struct Counting;
 
@@ -47,84 +34,122 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations of `rounds` rounds after a few to warm up.
-fn allocations(rounds: usize, mut round: impl FnMut()) -> usize {
-    (0..4).for_each(|_| round());
-    let before = ALLOCATIONS.get();
-    (0..rounds).for_each(|_| round());
-    ALLOCATIONS.get() - before
+const IF: InterfaceId = InterfaceId(0);
+
+struct Pair {
+    stacks: [Stack; 2],
+    now: Instant,
+    wire: [VecDeque<Frame>; 2],
+    ends: [SocketId; 2],
 }
 
-#[test]
-fn the_pool_takes_and_gives_without_allocating() {
-    let mut pool = Pool::new();
-    for size in [SMALL, LARGE] {
-        let count = allocations(100, || {
-            let mut buffer = pool.take(size);
-            let mut shares: [Bytes; 4] = core::array::from_fn(|i| {
-                buffer.extend_from_slice(&[i as u8; 500]);
-                buffer.split().freeze()
-            });
-            drop(buffer);
-            for share in &mut shares {
-                pool.give(core::mem::take(share));
+impl Pair {
+    fn connected() -> Self {
+        let now = Instant::from_secs(1);
+        let host = |last: u8| {
+            let mut stack = Stack::new(Config::new(Profile::Rfc), [last; 32]);
+            stack.add_interface(
+                now,
+                InterfaceConfig::ip("link", 1500).address([10, 0, 0, last], 24),
+            );
+            stack
+        };
+        let mut stacks = [host(1), host(2)];
+        let options = TcpOptions {
+            receive_buffer: Some(256 * 1024),
+            ..TcpOptions::default()
+        };
+        let listener = stacks[1].tcp_socket(options.clone());
+        let address = SocketAddr::from(([10, 0, 0, 2], 80));
+        stacks[1].tcp_bind(listener, address).unwrap();
+        stacks[1].tcp_listen(listener, 1).unwrap();
+        let client = stacks[0].tcp_socket(options);
+        stacks[0].tcp_connect(now, client, address).unwrap();
+        let wire = [VecDeque::with_capacity(1024), VecDeque::with_capacity(1024)];
+        let mut pair = Pair {
+            stacks,
+            now,
+            wire,
+            ends: [client, client],
+        };
+        (0..4).for_each(|_| pair.turn());
+        pair.ends[1] = pair.stacks[1].tcp_accept(pair.now, listener).unwrap().unwrap().0;
+        pair
+    }
+    fn turn(&mut self) {
+        self.now += Duration::from_micros(50);
+        for host in [0, 1] {
+            let mut frame = Frame::new();
+            while self.stacks[host].poll_transmit(self.now, &mut frame).is_some() {
+                self.wire[1 - host].push_back(std::mem::take(&mut frame));
             }
-        });
-        assert_eq!(count, 0, "{size}");
+            while self.stacks[host].poll_event().is_some() {}
+            while let Some(frame) = self.wire[host].pop_front() {
+                self.stacks[host].handle_frame(self.now, IF, frame, RxMeta::default());
+            }
+            self.stacks[host].handle_timeout(self.now);
+        }
+    }
+    fn send(&mut self, from: usize, data: &[u8]) -> usize {
+        match self.stacks[from]
+            .tcp(self.now, self.ends[from])
+            .unwrap()
+            .send(data)
+        {
+            Ok(n) => n,
+            Err(SendError::WouldBlock) => 0,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    fn read(&mut self, at: usize, out: &mut [u8]) -> usize {
+        let mut all = 0;
+        loop {
+            match self.stacks[at].tcp(self.now, self.ends[at]).unwrap().recv(out) {
+                Ok(n) => all += n,
+                Err(RecvError::WouldBlock) => return all,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 
 #[test]
-fn requests_and_answers_allocate_nothing() {
-    let mut pool = Pool::new();
-    let mut buffer = SendBuffer::new();
-    let mut frame = Payload::new();
-    let count = allocations(100, || {
-        buffer.append(&mut pool, &[1; 700]);
-        buffer.slice(0, 700, &mut frame);
-        frame.clear();
-        buffer.ack(&mut pool, 700);
-    });
-    assert_eq!((count, buffer.is_empty()), (0, true));
+fn a_question_and_its_answer_allocate_nothing() {
+    for len in [1, 64, 96, 97, 700] {
+        let mut pair = Pair::connected();
+        let (data, mut out) = (vec![7; len], vec![0; 4096]);
+        let mut exchange = |pair: &mut Pair| {
+            for from in [0, 1] {
+                assert_eq!(pair.send(from, &data), len);
+                pair.turn();
+                pair.turn();
+                assert_eq!(pair.read(1 - from, &mut out), len);
+            }
+        };
+        (0..2000).for_each(|_| exchange(&mut pair));
+        let before = ALLOCATIONS.get();
+        (0..2000).for_each(|_| exchange(&mut pair));
+        assert_eq!(ALLOCATIONS.get() - before, 0, "messages of {len} octets");
+    }
 }
 
 #[test]
-fn a_bulk_sender_allocates_nothing() {
-    let mut pool = Pool::new();
-    let mut buffer = SendBuffer::new();
-    let data = [7; 16 * 1024];
-    let mut sent = 0;
-    // 256 KiB in flight, 64 KiB a frame, an ACK for each.
-    let count = allocations(1000, || {
-        while buffer.len() < 384 * 1024 {
-            buffer.append(&mut pool, &data);
+fn a_long_transfer_allocates_nothing_per_segment() {
+    let mut pair = Pair::connected();
+    let (data, mut out) = (vec![7; 64 * 1024], vec![0; 256 * 1024]);
+    let mut moved = 0;
+    let mut work = |pair: &mut Pair, octets: usize| {
+        let end = moved + octets;
+        while moved < end {
+            pair.send(0, &data);
+            pair.turn();
+            moved += pair.read(1, &mut out);
         }
-        while sent < 256 * 1024 {
-            let mut frame = Payload::new();
-            buffer.slice(sent, 65_536, &mut frame);
-            assert!(frame.parts().len() <= 2, "a frame is one buffer, or two");
-            sent += 65_536;
-        }
-        buffer.ack(&mut pool, 65_536);
-        sent -= 65_536;
-    });
-    assert_eq!(count, 0);
-}
-
-#[test]
-fn a_receiver_that_keeps_up_allocates_nothing() {
-    let mut pool = Pool::new();
-    let mut queue = ReceiveQueue::new();
-    let frame = Bytes::from(vec![1; 1500]);
-    let mut out = [0; 4096];
-    let count = allocations(100, || {
-        queue.push(&mut pool, Payload::from(frame.slice(52..)), false);
-        assert_eq!(queue.read(&mut pool, &mut out), 1448);
-        for _ in 0..30 {
-            queue.push(&mut pool, Payload::from(frame.slice(..100)), false);
-        }
-        queue.discard(&mut pool, 3000);
-    });
-    // Thirty small segments take two buffers: the first of them becomes a part, for which there is inline room.
-    assert_eq!((count, queue.is_empty()), (0, true));
+    };
+    work(&mut pair, 64 << 20);
+    let before = ALLOCATIONS.get();
+    work(&mut pair, 64 << 20);
+    let allocations = ALLOCATIONS.get() - before;
+    let segments = (64 << 20) / 1448;
+    assert_eq!(allocations, 0, "allocations in {segments} segments");
 }

@@ -58,6 +58,36 @@ pub(crate) struct Route {
     pub(crate) hop_limit: u8,
 }
 
+impl Route {
+    /// The hop limit that a router told the link to use, or the stack's.
+    #[inline]
+    pub(crate) fn hop_limit_or(&self, config: &Config) -> u8 {
+        if self.hop_limit == 0 {
+            config.hop_limit
+        } else {
+            self.hop_limit
+        }
+    }
+    /// A route before there is one.
+    pub(crate) const fn nowhere() -> Self {
+        let nowhere = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
+        Route {
+            source: nowhere,
+            next_hop: nowhere,
+            mtu: 0,
+            capabilities: Capabilities {
+                tx_checksum: false,
+                no_checksums: false,
+                gso_max: 0,
+            },
+            interface: InterfaceId::LOOPBACK,
+            cast: Cast::Unicast,
+            loopback: true,
+            hop_limit: 0,
+        }
+    }
+}
+
 /// What a connection keeps of its route: less than half the octets, since its own addresses and the interface know the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Path {

@@ -71,6 +71,12 @@ impl IpLayer {
         }
     }
 
+    /// An identification for a packet that is not to be fragmented.
+    #[inline]
+    pub(crate) fn atomic_id(&mut self) -> u16 {
+        self.ids.atomic()
+    }
+
     fn write_ip(&mut self, route: &Route, f: &IpFields, len: usize, part: Option<Part>, head: &mut Head) {
         match (f.source, f.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {

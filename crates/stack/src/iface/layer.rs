@@ -88,6 +88,9 @@ pub(crate) struct IpLayer {
     /// Deadlines of interfaces: addresses, routers, memberships.
     timers: BTreeSet<(Instant, InterfaceId)>,
     pub(super) key: [u8; 16],
+    /// Source, destination and interface of the last IPv4 packet whose addresses were found good, for one of our own
+    /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
+    pub(super) recent_v4: Option<(Ipv4Addr, Ipv4Addr, InterfaceId)>,
 }
 
 impl IpLayer {
@@ -97,6 +100,7 @@ impl IpLayer {
         loopback.capabilities.no_checksums = true;
         let mut layer = IpLayer {
             key,
+            recent_v4: None,
             interfaces: Vec::new(),
             loopback: Interface::new(InterfaceId::LOOPBACK, loopback),
             addresses: Addresses::default(),
@@ -144,6 +148,7 @@ impl IpLayer {
     /// Cached routes may be stale from now on.
     pub(super) fn changed(&mut self) {
         self.generation = self.generation.wrapping_add(1);
+        self.recent_v4 = None;
     }
 
     /// The whole route of a connection's path: `source` is the connection's own address.
@@ -389,6 +394,12 @@ impl IpLayer {
         if self.paths.reduce(now, destination, mtu) {
             self.changed();
         }
+    }
+
+    /// Whether the layer owes no frame.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Takes a frame that the layer owes into `out`. Frames whose interface is [`InterfaceId::LOOPBACK`] are for `receive`.

@@ -19,6 +19,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Whether nothing is queued.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
     /// Whether `frames` more with `octets` in all would fit.
     pub(super) fn has_room(&self, frames: usize, octets: usize) -> bool {
         self.frames.len() + frames <= FRAMES_MAX && self.octets + octets <= OCTETS_MAX

@@ -6,13 +6,16 @@
 use super::seq::SeqNumber;
 use super::{Flags, Segment};
 use crate::demux::FourTuple;
-use crate::frame::{ChecksumOffload, Frame, Payload, TxMeta};
+use core::net::{IpAddr, Ipv4Addr};
+
+use crate::frame::{ChecksumOffload, Frame, INLINE_PAYLOAD, Payload, TxMeta};
 use crate::iface::{Env, IpFields, IpLayer, Link, Route};
 use crate::stack::SocketId;
 use crate::trace::{Cause, TraceKind, TraceMask, Tuple};
-use crate::wire::{self, checksum};
+use crate::wire::checksum::Sum;
+use crate::wire::{self, checksum, ipv4, ipv6};
 
-/// Segments that share a header, not all sent yet.
+/// Segments that share a header, not all sent yet. There is one in a stack, filled in place.
 #[derive(Debug)]
 pub(crate) struct Burst {
     pub(crate) socket: Option<SocketId>,
@@ -22,9 +25,55 @@ pub(crate) struct Burst {
     pub(crate) traffic_class: u8,
     pub(crate) segment: Segment,
     pub(crate) payload: Payload,
+    /// A short payload, copied instead of shared; `payload` is empty then.
+    pub(crate) short: [u8; INLINE_PAYLOAD],
+    pub(crate) short_len: u8,
     /// Payload of each segment but the last.
     pub(crate) mss: u32,
     pub(crate) cause: Cause,
+    /// The headers of the segment before, while the next differs in few fields.
+    template: Option<Template>,
+}
+
+/// Headers that stay the same from segment to segment of a run, with the fields that change set to zero.
+#[derive(Clone, Copy, Debug)]
+struct Template {
+    bytes: [u8; HEADERS_MAX],
+    /// Octets of all headers.
+    len: u8,
+    /// Where the IP header starts, and the TCP header.
+    network: u8,
+    transport: u8,
+    /// The sum over pseudo-header and TCP header, without length, sequence number, flags and payload.
+    sum: Sum,
+}
+
+/// Link, IP and TCP header of a segment with data: timestamps are the longest option there.
+const HEADERS_MAX: usize = 18 + 40 + 32;
+
+impl Default for Burst {
+    fn default() -> Self {
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Burst {
+            socket: None,
+            tuple: FourTuple {
+                local: nowhere,
+                local_port: 0,
+                remote: nowhere,
+                remote_port: 0,
+            },
+            route: Route::nowhere(),
+            hop_limit: 0,
+            traffic_class: 0,
+            segment: Segment::default(),
+            payload: Payload::new(),
+            short: [0; INLINE_PAYLOAD],
+            short_len: 0,
+            mss: u32::MAX,
+            cause: Cause::Raw,
+            template: None,
+        }
+    }
 }
 
 /// What came of an attempt to send.
@@ -38,12 +87,52 @@ pub(crate) enum Sent {
 }
 
 impl Burst {
+    /// One segment without payload.
+    pub(crate) fn bare(
+        &mut self,
+        socket: Option<SocketId>,
+        reply: &Reply,
+        route: Route,
+        hop_limit: u8,
+        traffic_class: u8,
+    ) {
+        let Reply {
+            tuple,
+            segment,
+            cause,
+        } = *reply;
+        debug_assert!(
+            self.payload.is_empty() && self.short_len == 0,
+            "the run before has left"
+        );
+        (self.socket, self.tuple, self.route, self.hop_limit) = (socket, tuple, route, hop_limit);
+        (self.traffic_class, self.segment, self.mss, self.cause) = (traffic_class, segment, u32::MAX, cause);
+    }
+
     /// Takes the next frame off the run.
+    #[inline]
     pub(crate) fn next(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, out: &mut Frame) -> Sent {
+        if let Some(template) = &self.template {
+            let template = *template;
+            return self.next_alike(&template, env, ip, out);
+        }
+        self.next_anew(env, ip, out)
+    }
+
+    fn next_anew(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, out: &mut Frame) -> Sent {
         let capabilities = self.route.capabilities;
         let whole = capabilities.gso_max > 0 || self.payload.len() as u32 <= self.mss;
-        let (segment, payload) = if whole { self.take_all() } else { self.take_one() };
-        let gso_size = if payload.len() as u32 > self.mss {
+        if whole {
+            out.body = core::mem::take(&mut self.payload);
+        } else {
+            out.body = self.payload.split_to(self.mss as usize);
+        }
+        let rest = if whole {
+            None
+        } else {
+            Some(self.split(out.body.len() as u32))
+        };
+        let gso_size = if out.body.len() as u32 > self.mss {
             self.mss as u16
         } else {
             0
@@ -51,7 +140,7 @@ impl Burst {
         env.trace.record(TraceMask::SEGMENTS, env.now, self.socket, || {
             TraceKind::SegmentOut {
                 tuple: Tuple::from(self.tuple),
-                segment,
+                segment: self.segment,
                 cause: self.cause,
             }
         });
@@ -63,26 +152,126 @@ impl Burst {
             traffic_class: self.traffic_class,
             dont_fragment: true,
         };
-        let header_len = wire::tcp::header_len(&segment);
-        let transport_len = header_len + payload.len();
+        let header_len = wire::tcp::header_len(&self.segment);
+        let short_len = usize::from(self.short_len);
+        let transport_len = header_len + short_len + out.body.len();
         let link = ip.prepare(env, &self.route, &fields, transport_len, out);
         let start = out.head.len();
-        let ports = (self.tuple.local_port, self.tuple.remote_port);
-        wire::tcp::emit(&segment, ports.0, ports.1, out.head.extend(header_len));
-        out.body = payload;
+        let room = out.head.extend(header_len + short_len);
+        wire::tcp::emit(
+            &self.segment,
+            self.tuple.local_port,
+            self.tuple.remote_port,
+            &mut room[..header_len],
+        );
+        room[header_len..].copy_from_slice(&self.short[..short_len]);
+        self.short_len = 0;
         let checksum = self.fill_checksum(out, start, transport_len, gso_size > 0);
+        if let Some(rest) = rest {
+            self.segment = rest;
+            if link == Link::Ready && checksum.is_none() {
+                self.keep_template(out.head.as_slice(), start);
+            }
+        }
+        let meta = TxMeta {
+            interface: self.route.interface,
+            gso_size,
+            checksum,
+            cause: self.cause,
+        };
         match link {
-            Link::Ready => Sent::Frame(TxMeta {
-                interface: self.route.interface,
-                gso_size,
-                checksum,
-                cause: self.cause,
-            }),
+            Link::Ready => Sent::Frame(meta),
             Link::Unresolved => {
-                ip.park(env, &self.route, core::mem::take(out), self.cause);
+                ip.park_meta(env, &self.route, core::mem::take(out), meta);
                 Sent::Parked
             }
         }
+    }
+
+    /// Remembers the headers of a segment that others will follow.
+    fn keep_template(&mut self, head: &[u8], transport: usize) {
+        let ip_len = if self.tuple.remote.is_ipv4() {
+            ipv4::HEADER_LEN
+        } else {
+            ipv6::HEADER_LEN
+        };
+        let fits = head.len() <= HEADERS_MAX && !self.segment.flags.contains(Flags::URG);
+        let (Some(network), true) = (transport.checked_sub(ip_len), fits) else {
+            return;
+        };
+        let mut bytes = [0; HEADERS_MAX];
+        bytes[..head.len()].copy_from_slice(head);
+        let tcp = &mut bytes[transport..head.len()];
+        tcp[4..8].fill(0);
+        tcp[13] = 0;
+        tcp[wire::tcp::CHECKSUM_OFFSET..][..2].fill(0);
+        let sum = checksum::pseudo(self.tuple.local, self.tuple.remote, wire::protocol::TCP, 0).add(tcp);
+        self.template = Some(Template {
+            bytes,
+            len: head.len() as u8,
+            network: network as u8,
+            transport: transport as u8,
+            sum,
+        });
+    }
+
+    /// The next segment of a run: headers as before, but for length, identification, sequence number, flags of the end
+    /// and checksum.
+    fn next_alike(&mut self, like: &Template, env: &mut Env<'_>, ip: &mut IpLayer, out: &mut Frame) -> Sent {
+        let last = self.payload.len() as u32 <= self.mss;
+        let mut flags = self.segment.flags;
+        if last {
+            out.body = core::mem::take(&mut self.payload);
+            self.template = None;
+        } else {
+            out.body = self.payload.split_to(self.mss as usize);
+            flags.remove(Flags::PSH | Flags::FIN);
+        }
+        let (seq, len) = (self.segment.seq, out.body.len() as u32);
+        env.trace.record(TraceMask::SEGMENTS, env.now, self.socket, || {
+            TraceKind::SegmentOut {
+                tuple: Tuple::from(self.tuple),
+                segment: Segment {
+                    seq,
+                    flags,
+                    payload_len: len,
+                    ..self.segment
+                },
+                cause: self.cause,
+            }
+        });
+        self.segment.seq += len;
+        self.segment.payload_len -= len;
+        let all = usize::from(like.len);
+        let transport_len = all - usize::from(like.transport) + out.body.len();
+        let checksums = !self.route.capabilities.no_checksums;
+        let head = out.head.extend(all);
+        head.copy_from_slice(&like.bytes[..all]);
+        let (before, tcp) = head.split_at_mut(usize::from(like.transport));
+        let header = &mut before[usize::from(like.network)..];
+        if header.len() == ipv4::HEADER_LEN {
+            ipv4::amend(header, header.len() + transport_len, ip.atomic_id(), checksums);
+        } else {
+            ipv6::amend(header, transport_len);
+        }
+        tcp[4..8].copy_from_slice(&seq.0.to_be_bytes());
+        tcp[13] = flags.bits();
+        if checksums {
+            let sum = like
+                .sum
+                .add_u32(seq.0)
+                .add_u16(u16::from(flags.bits()))
+                .add_u32(transport_len as u32);
+            let value = sum.add_payload(&out.body).finish();
+            tcp[wire::tcp::CHECKSUM_OFFSET..][..2].copy_from_slice(&value.to_be_bytes());
+        }
+        let interface = self.route.interface;
+        Sent::Frame(TxMeta {
+            interface,
+            gso_size: 0,
+            checksum: None,
+            cause: self.cause,
+        })
     }
 
     /// Whether everything has left.
@@ -90,26 +279,19 @@ impl Burst {
         self.payload.is_empty()
     }
 
-    fn take_all(&mut self) -> (Segment, Payload) {
-        (self.segment, core::mem::take(&mut self.payload))
-    }
-
-    /// The first segment of several: the flags of the end stay with the last.
-    fn take_one(&mut self) -> (Segment, Payload) {
-        let payload = self.payload.split_to(self.mss as usize);
-        let mut segment = self.segment;
-        segment.payload_len = payload.len() as u32;
-        segment.flags.remove(Flags::PSH | Flags::FIN);
-        self.segment.seq = segment.seq + segment.payload_len;
-        self.segment.payload_len -= segment.payload_len;
-        self.segment.urgent = self
-            .segment
-            .urgent
-            .saturating_sub(segment.payload_len.min(0xffff) as u16);
-        if self.segment.urgent == 0 {
-            self.segment.flags.remove(Flags::URG);
+    /// Makes the header that of a first segment of `len` octets, and returns the header of the rest. The flags of the end
+    /// stay with the last.
+    fn split(&mut self, len: u32) -> Segment {
+        let mut rest = self.segment;
+        self.segment.payload_len = len;
+        self.segment.flags.remove(Flags::PSH | Flags::FIN);
+        rest.seq += len;
+        rest.payload_len -= len;
+        rest.urgent = rest.urgent.saturating_sub(len.min(0xffff) as u16);
+        if rest.urgent == 0 {
+            rest.flags.remove(Flags::URG);
         }
-        (segment, payload)
+        rest
     }
 
     /// MUST-2: the checksum is always made, by us or by the device.
@@ -146,7 +328,7 @@ impl Burst {
 }
 
 /// A segment that belongs to no block: resets, SYN,ACKs of half-open connections, TIME-WAIT's acknowledgments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {
     pub(crate) tuple: FourTuple,
     pub(crate) segment: Segment,

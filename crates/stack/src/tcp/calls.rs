@@ -237,6 +237,7 @@ impl Tcp {
             wheel: Default::default(),
             pending: Readiness::empty(),
             soft_error: None,
+            closing: false,
         };
         let entry = Entry::new(Kind::Connection, id.slot);
         if let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) {
@@ -314,37 +315,48 @@ impl Tcp {
                 self.tables.sockets.remove_at(id.slot);
             }
             Slot::Listener(_) => self.close_listener(cx, id),
-            Slot::SynSent(opening) => {
-                // "Delete the TCB"; of SYN-RECEIVED nothing is left to say either, since no data was exchanged.
-                let reset = opening.peer.is_some().then(|| {
-                    let mut segment = opening.segment(cx.env.config, cx.env.now);
-                    segment.seq += 1;
-                    segment.flags = super::Flags::RST | super::Flags::ACK;
-                    segment.options = Default::default();
-                    super::burst::Reply {
-                        tuple: opening.tuple,
-                        segment,
-                        cause: Cause::Reset(ResetCause::Abort),
-                    }
-                });
-                self.fail_open(
-                    cx.env,
-                    cx.events,
-                    id.slot,
-                    ConnectionError::Aborted,
-                    Transition::Close,
-                );
-                if let Some(reset) = reset {
-                    self.reply(reset);
-                }
-                self.tables.sockets.remove_at(id.slot);
+            Slot::SynSent(opening)
+                if opening.peer.is_some() && opening.options.linger.is_none_or(|l| !l.is_zero()) =>
+            {
+                // SYN-RECEIVED: "queue for processing after entering ESTABLISHED state".
+                opening.closing = true;
             }
+            Slot::SynSent(_) => self.abandon(cx, id),
             Slot::Open(_) => self.close_connection(cx, id.slot),
         }
     }
 
+    /// Gives an active open up: "delete the TCB", and in SYN-RECEIVED tell the peer by a reset (RFC 9293 section 3.10.5).
+    fn abandon(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.get_mut(id.slot, id.generation) else {
+            return;
+        };
+        let reset = opening.peer.is_some().then(|| {
+            let mut segment = opening.segment(cx.env.config, cx.env.now);
+            segment.seq += 1;
+            segment.flags = super::Flags::RST | super::Flags::ACK;
+            segment.options = Default::default();
+            super::burst::Reply {
+                tuple: opening.tuple,
+                segment,
+                cause: Cause::Reset(ResetCause::Abort),
+            }
+        });
+        self.fail_open(
+            cx.env,
+            cx.events,
+            id.slot,
+            ConnectionError::Aborted,
+            Transition::Close,
+        );
+        if let Some(reset) = reset {
+            self.reply(reset);
+        }
+        self.tables.sockets.remove_at(id.slot);
+    }
+
     fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return;
         };
         if tcb.phase != Phase::Live {
@@ -411,7 +423,7 @@ impl Tcp {
         let mut half_open = listener.half_open;
         self.bindings.unbind(id, local);
         for connection in waiting {
-            if let Some((tcb, _)) = self.open(cx.env, connection.slot) {
+            if let Some((tcb, _)) = self.open(cx.env, cx.events, connection.slot) {
                 tcb.facts.insert(Fact::ORPHAN);
                 if tcb.phase == Phase::Live {
                     let fate = Fate::Resets(None, ResetCause::ListenerClosed, Transition::Abort);
@@ -460,6 +472,7 @@ impl Tcp {
                 let fate = ending(tcb, Some(ConnectionError::Aborted), ResetCause::Abort);
                 self.settle(cx, id.slot, fate);
             }
+            Some(Slot::SynSent(_)) => self.abandon(cx, id),
             Some(_) => self.close(cx, id),
             None => {}
         }
@@ -467,7 +480,7 @@ impl Tcp {
 
     /// Shuts our side down: a FIN follows what is queued.
     pub(crate) fn shutdown_send(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return;
         };
         if tcb.phase == Phase::Live && tcb.fin_out == FinOut::No {

@@ -4,7 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::burst::{Reply, reset_for};
-use super::conn::{AckOwed, Fact, Tcb};
+use super::conn::{AckOwed, Fact, FinOut, Tcb};
 use super::ingress::{self, Fate};
 use super::listen::{self, HalfOpen};
 use super::open::{self, Handshake, Opening, PeerOffer};
@@ -13,7 +13,7 @@ use super::{Flags, Segment, SeqNumber, State, timewait};
 use crate::config::SynCookies;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::ConnectionError;
-use crate::frame::Payload;
+use crate::frame::Text;
 use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet};
 use crate::stack::{Events, Readiness, SocketId};
 use crate::time::{Duration, Instant};
@@ -33,10 +33,10 @@ impl Tcp {
     pub(crate) fn handle_packet(&mut self, cx: &mut Around<'_, '_>, packet: Packet<'_>) {
         let bytes = packet.frame.front().get(packet.at..).unwrap_or(&[]);
         let transport_len = packet.frame.len() - packet.at;
-        let header = match wire::tcp::parse(bytes, transport_len) {
-            Ok(header) => header,
-            Err(error) => return cx.env.dropped(error.into()),
-        };
+        let mut header = wire::tcp::Header::default();
+        if let Err(error) = wire::tcp::parse_into(bytes, transport_len, &mut header) {
+            return cx.env.dropped(error.into());
+        }
         let tuple = FourTuple {
             local: packet.destination,
             local_port: header.destination_port,
@@ -51,33 +51,33 @@ impl Tcp {
             // MUST-57, MUST-63
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
-        let payload = packet.frame.take_payload(packet.at + header.header_len);
-        self.segment_arrives(cx, &tuple, &header.segment, payload);
+        let text = packet.frame.take_text(packet.at + header.header_len);
+        self.segment_arrives(cx, &tuple, &header.segment, text);
     }
 
     /// Finds the entry and runs its state.
+    #[inline]
     pub(crate) fn segment_arrives(
         &mut self,
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
-        let entry = self.find(tuple);
-        let socket = entry.and_then(|e| self.socket_id(e));
-        cx.env
-            .trace
-            .record(TraceMask::SEGMENTS, cx.env.now, socket, || TraceKind::SegmentIn {
-                tuple: Tuple::from(*tuple),
-                segment: *seg,
-            });
+        let entry = self.find_for_segment(tuple);
+        if cx.env.trace.wants(TraceMask::SEGMENTS) {
+            let socket = entry.and_then(|e| self.socket_id(e));
+            let (tuple, segment) = (Tuple::from(*tuple), *seg);
+            let kind = || TraceKind::SegmentIn { tuple, segment };
+            cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
+        }
         match entry {
             Some(entry) => match entry.kind() {
-                Kind::Connection => self.at_connection(cx, entry.slot(), seg, payload),
-                Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, payload),
+                Kind::Connection => self.at_connection(cx, entry.slot(), seg, text),
+                Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, text),
                 Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg),
             },
-            None => self.at_listener(cx, tuple, seg, payload, None),
+            None => self.at_listener(cx, tuple, seg, text, None),
         }
     }
 
@@ -94,28 +94,31 @@ impl Tcp {
             .dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
     }
 
-    fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
-        if let Some(Slot::SynSent(_)) = self.tables.sockets.at(slot) {
-            return self.at_syn_sent(cx, slot, seg, payload);
-        }
-        let Some((tcb, mut scope)) = self.open(cx.env, slot) else {
-            return;
+    fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+            return self.at_syn_sent(cx, slot, seg, text);
         };
-        let fate = ingress::segment_arrives(tcb, &mut scope, seg, payload);
-        self.settle(cx, slot, fate);
+        let una = tcb.snd_una;
+        let fate = ingress::segment_arrives(tcb, &mut scope, seg, text);
+        if tcb.snd_una != una {
+            // Our data arrived, so the next hop delivers (RFC 4861 section 7.3.1).
+            cx.ip.confirm_reachable(scope.now, tcb.path);
+        }
+        if fate == Fate::Lives {
+            scope.kick(tcb);
+            scope.announce(tcb);
+        } else {
+            self.settle(cx, slot, fate);
+        }
     }
 
     /// Carries out what a step made of a connection.
     pub(crate) fn settle(&mut self, cx: &mut Around<'_, '_>, slot: u32, fate: Fate) {
         match fate {
             Fate::Lives => {
-                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
-                    return;
-                };
-                let (id, news) = (tcb.id, !tcb.pending.is_empty());
-                self.kick(Entry::new(Kind::Connection, slot));
-                if news {
-                    self.announce(cx.events, id);
+                if let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) {
+                    scope.kick(tcb);
+                    scope.announce(tcb);
                 }
             }
             Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
@@ -135,7 +138,7 @@ impl Tcp {
         }
     }
 
-    fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+    fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
@@ -173,12 +176,12 @@ impl Tcp {
                 self.kick(Entry::new(Kind::Connection, slot));
             }
             Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
-            Opening::Established => self.opened(cx, slot, seg, payload, from),
+            Opening::Established => self.opened(cx, slot, seg, text, from),
         }
     }
 
     /// Our active open is answered: the block takes the place of the opening.
-    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload, from: State) {
+    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>, from: State) {
         let Some(place) = self.tables.sockets.at_mut(slot) else {
             return;
         };
@@ -207,11 +210,16 @@ impl Tcp {
             now,
         );
         self.wheel.cancel(&mut opening.wheel);
-        let (id, tuple) = (opening.id, opening.tuple);
+        let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
+        open::take_timestamp(&mut tcb, seg);
+        if closing {
+            tcb.facts.insert(Fact::ORPHAN);
+            tcb.fin_out = FinOut::Queued;
+        }
         *place = Slot::Open(tcb);
         let why = if simultaneous {
             Transition::SynAcked
@@ -219,22 +227,32 @@ impl Tcp {
             Transition::SynAck
         };
         state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
-        if scaled || !payload.is_empty() || seg.has(Flags::FIN) {
-            self.rest_of(cx, slot, seg, payload);
+        if closing {
+            state_moved(
+                cx.env,
+                Some(id),
+                &tuple,
+                State::Established,
+                State::FinWait1,
+                Transition::Close,
+            );
+        }
+        if scaled || !text.is_empty() || seg.has(Flags::FIN) {
+            self.rest_of(cx, slot, seg, text);
         }
         self.announce(cx.events, id);
         self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
-    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, payload: Payload) {
+    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
         let mut rest = *seg;
         if rest.has(Flags::SYN) {
             rest.flags.remove(Flags::SYN);
             rest.seq += 1;
         }
         if rest.payload_len > 0 || rest.flags.intersects(Flags::FIN | Flags::URG) {
-            self.at_connection(cx, slot, &rest, payload);
+            self.at_connection(cx, slot, &rest, text);
         }
     }
 
@@ -244,9 +262,17 @@ impl Tcp {
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
-        let window = cx.env.config.receive_buffer.min(0xffff);
+        let Some(listener) = self.tables.half_open.at(place).map(|h| h.listener) else {
+            return;
+        };
+        let config = cx.env.config;
+        let (buffer, buffer_max) = match self.listener(listener) {
+            Some(listener) => open::receive_buffer(&listener.options, config),
+            None => (config.receive_buffer, config.receive_buffer_max),
+        };
+        let window = buffer.min(0xffff);
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
@@ -257,7 +283,7 @@ impl Tcp {
                     seq: half.iss + 1,
                     ack: half.rcv_nxt(),
                     flags: Flags::ACK,
-                    window: window as u16,
+                    window: open::told_window(buffer, buffer_max, half.peer.window_scale.is_some()),
                     ..Segment::default()
                 };
                 if self.may_challenge(cx.env) {
@@ -288,12 +314,12 @@ impl Tcp {
                     Transition::Reset,
                 );
             }
-            listen::Step::Complete => self.complete(cx, place, seg, payload),
+            listen::Step::Complete => self.complete(cx, place, seg, text),
         }
     }
 
     /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
-    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, payload: Payload) {
+    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: Text<'_>) {
         let Some(half) = self.tables.half_open.at(place) else {
             return;
         };
@@ -316,7 +342,7 @@ impl Tcp {
             round_trip: half.round_trip(cx.env.now),
             syn_lost: half.tries > 0,
         };
-        self.admit(cx, listener, facts, seg, payload);
+        self.admit(cx, listener, facts, seg, text);
     }
 
     /// Makes the block of a passive open and puts it on the accept queue.
@@ -326,7 +352,7 @@ impl Tcp {
         listener_id: SocketId,
         done: Finished,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;
@@ -364,6 +390,7 @@ impl Tcp {
                 now,
             );
             tcb.facts.insert(Fact::UNACCEPTED);
+            open::take_timestamp(&mut tcb, seg);
             Slot::Open(tcb)
         });
         let id = SocketId {
@@ -386,7 +413,7 @@ impl Tcp {
             Transition::SynAcked,
         );
         self.announce(cx.events, listener_id);
-        self.rest_of(cx, slot, seg, payload);
+        self.rest_of(cx, slot, seg, text);
         self.kick(Entry::new(Kind::Connection, slot));
     }
 
@@ -423,7 +450,7 @@ impl Tcp {
                     return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
                 }
                 self.end_time_wait(cx.env, place, Transition::Reused);
-                self.at_listener(cx, tuple, seg, Payload::new(), Some(after));
+                self.at_listener(cx, tuple, seg, Text::default(), Some(after));
             }
         }
     }
@@ -448,19 +475,19 @@ impl Tcp {
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let found = self.bindings.listener_for(tuple);
         let Some(id) = found else {
-            return self.refuse(cx, tuple, seg, ResetCause::NoConnection);
+            return self.refuse(cx, tuple, seg, DropReason::NoSocket, ResetCause::NoConnection);
         };
         // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
         if seg.has(Flags::RST) {
             return self.dropped(cx.env, tuple, DropReason::NoSocket);
         }
         if seg.has(Flags::ACK) {
-            return self.maybe_cookie(cx, tuple, id, seg, payload);
+            return self.maybe_cookie(cx, tuple, id, seg, text);
         }
         // Third, a SYN; fourth, anything else is dropped.
         if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
@@ -469,8 +496,15 @@ impl Tcp {
         self.syn_arrives(cx, tuple, id, seg, beyond);
     }
 
-    fn refuse(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, seg: &Segment, cause: ResetCause) {
-        self.dropped(cx.env, tuple, DropReason::NoSocket);
+    fn refuse(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        reason: DropReason,
+        cause: ResetCause,
+    ) {
+        self.dropped(cx.env, tuple, reason);
         let Some(segment) = reset_for(seg) else { return };
         if self.may_reset(cx.env) {
             self.reply(Reply {
@@ -573,7 +607,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
-        payload: Payload,
+        text: Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let Some(listener) = self.listener(id) else { return };
@@ -586,24 +620,26 @@ impl Tcp {
             None
         };
         let Some(mss) = cookie else {
-            if expected {
-                self.dropped(cx.env, tuple, DropReason::BadCookie);
-            }
-            return self.refuse(cx, tuple, seg, ResetCause::BadAck);
+            let reason = if expected {
+                DropReason::BadCookie
+            } else {
+                DropReason::NoSocket
+            };
+            return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
         };
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
-        let agreed = seg
-            .options
-            .timestamps
-            .map(|ts| self.cookies.options_from(ts.echo));
+        let offset = self.isn.timestamp_offset(tuple);
+        let stamps = seg.options.timestamps.filter(|_| config.timestamps);
+        let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
         let peer = PeerOffer {
             irs,
             mss,
-            window_scale: agreed.and_then(|a| a.window_scale),
-            sack: agreed.is_some_and(|a| a.sack),
-            timestamp: seg.options.timestamps.map(|t| t.value),
+            // What was switched off was not in our SYN,ACK, whatever the peer says.
+            window_scale: agreed.and_then(|a| a.window_scale).filter(|_| config.window_scaling),
+            sack: agreed.is_some_and(|a| a.sack) && config.sack,
+            timestamp: stamps.map(|t| t.value),
         };
         let done = Finished {
             tuple: *tuple,
@@ -612,7 +648,7 @@ impl Tcp {
             round_trip: None,
             syn_lost: false,
         };
-        self.admit(cx, id, done, seg, payload);
+        self.admit(cx, id, done, seg, text);
     }
 
     /// The MSS to offer to this peer.
@@ -688,7 +724,7 @@ impl Tcp {
     /// The path takes smaller packets than was thought: what did not fit goes again in smaller pieces at once, which is no
     /// sign of congestion (RFC 1191 section 6.3, RFC 8201 section 5.4).
     fn shrink(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, scope)) = self.open(cx.env, slot) else {
+        let Some((tcb, scope)) = self.open(cx.env, cx.events, slot) else {
             return;
         };
         let before = tcb.snd_mss;
@@ -702,7 +738,7 @@ impl Tcp {
                 recover: tcb.snd_nxt,
                 next: tcb.snd_una,
             };
-            tcb.timing = None;
+            tcb.facts.remove(Fact::TIMED);
             tcb.rexmt_at = scope.now + tcb.rto(scope.config);
             tcb.facts.insert(Fact::PATH_SHRUNK);
         }

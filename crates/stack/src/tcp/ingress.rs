@@ -11,7 +11,7 @@ use super::{Flags, SackBlock, Segment, SeqNumber};
 use super::{recv, send, urgent};
 use crate::config::Profile;
 use crate::error::ConnectionError;
-use crate::frame::Payload;
+use crate::frame::Text;
 use crate::stack::Readiness;
 use crate::trace::{AckCause, ChallengeCause, DropReason, ResetCause, Transition};
 
@@ -30,8 +30,8 @@ pub(crate) enum Fate {
 }
 
 /// Takes one segment through the RFC's steps.
-pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
-    tcb.stats.segments_in = tcb.stats.segments_in.wrapping_add(1);
+pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
+    tcb.segments_in = tcb.segments_in.wrapping_add(1);
 
     // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8). A
     // RST is judged as a RST, whatever else it carries: nothing answers it but where the RFC says so.
@@ -231,7 +231,7 @@ fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
 }
 
 /// Seventh and eighth: the text goes to the receive queue in order, or waits behind a gap; then the FIN.
-fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Payload) -> Fate {
+fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
     if tcb.fin_in != FinIn::No {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received". What reaches here
         // lies beyond the FIN; nothing of it can be real.
@@ -249,7 +249,7 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Paylo
         return Fate::Resets(None, ResetCause::UnreadData, Transition::Abort);
     }
     recv::text::accept(tcb, cx, seg, payload);
-    let fin_at = match tcb.fin_ahead {
+    let fin_at = match tcb.fin_ahead() {
         Some(at) => at,
         None => return Fate::Lives,
     };
@@ -263,7 +263,7 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Paylo
 /// Eighth: the FIN is next in sequence. It is acknowledged at once, and the application learns that the stream ends.
 fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
     let from = tcb.state();
-    tcb.fin_ahead = None;
+    tcb.facts.remove(Fact::FIN_AHEAD);
     tcb.rcv_nxt += 1;
     tcb.fin_in = FinIn::Received {
         before_ours: tcb.fin_out == FinOut::No,

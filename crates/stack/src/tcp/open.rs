@@ -92,6 +92,8 @@ pub(crate) struct SynSent {
     pub(crate) wheel: WheelEntry,
     pub(crate) pending: Readiness,
     pub(crate) soft_error: Option<ConnectionError>,
+    /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
+    pub(crate) closing: bool,
 }
 
 /// What a segment did to an opening connection.
@@ -216,7 +218,7 @@ impl SynSent {
         // Fifth, check the ACK field.
         if !seg.has(Flags::ACK) {
             if syn_again {
-                self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+                self.owed.get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
             }
             return Opening::Waits;
         }
@@ -239,6 +241,9 @@ impl SynSent {
             timestamps: segment.options.timestamps,
             ..Options::default()
         };
+        let (buffer, buffer_max) = receive_buffer(&self.options, config);
+        let scaled = self.peer.is_some_and(|p| p.window_scale.is_some());
+        segment.window = told_window(buffer, buffer_max, scaled);
         segment
     }
 
@@ -254,7 +259,7 @@ impl SynSent {
         if over {
             return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
         }
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1); // a user timeout of hours allows more than can be counted
         if self.tries == config.r1 {
             self.pending |= Readiness::SOFT_ERROR;
         }
@@ -273,7 +278,7 @@ impl SynSent {
         self.sent_at = now;
         self.retry_at = now + self.rto;
         if let Some(limit) = self.options.user_timeout {
-            self.retry_at = self.retry_at.min(self.started + limit);
+            self.retry_at = self.retry_at.min(self.started + limit).max(now);
         }
     }
 }
@@ -281,9 +286,28 @@ impl SynSent {
 /// The receive buffer at the start, and its limit, as options and settings have it.
 pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32) {
     match options.receive_buffer {
-        Some(fixed) => (fixed, fixed),
+        // Without any room the peer's data could never come.
+        Some(fixed) => (fixed.max(1), fixed.max(1)),
         None => (config.receive_buffer, config.receive_buffer_max),
     }
+}
+
+/// The segment that completes a handshake stands at the last acknowledgment sent, so TS.Recent follows it (RFC 7323
+/// section 4.3).
+pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
+    if let Some(ts) = seg.options.timestamps
+        && tcb.facts.contains(Fact::TIMESTAMPS)
+        && (ts.value.wrapping_sub(tcb.ts_recent) as i32) > 0
+    {
+        tcb.ts_recent = ts.value;
+    }
+}
+
+/// The window field of an ACK before the connection is established: what the SYN told, which was not scaled (RFC 7323
+/// section 2.2), in the units of segments without SYN.
+pub(crate) fn told_window(buffer: u32, buffer_max: u32, scaled: bool) -> u16 {
+    let shift = if scaled { scale_for(buffer_max) } else { 0 };
+    (buffer.min(0xffff) >> shift) as u16
 }
 
 /// What a finished handshake knows.
@@ -362,7 +386,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
             0,
         ),
         rtt,
-        timing: None,
+        timing: (h.iss, 0),
         first_again: 0,
         irs: h.peer.irs,
         rcv_nxt,
@@ -377,7 +401,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rcv_buf_max,
         receive: None,
         reassembly: None,
-        fin_ahead: None,
+        fin_ahead: rcv_nxt,
         dsack: None,
         tune: Default::default(),
         ts_recent: h.peer.timestamp.unwrap_or(0),
@@ -391,11 +415,14 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         probes: 0,
         wheel: WheelEntry::default(),
         wakes_at: Instant::NEVER,
-        switches: Switches::from_options(h.options, config),
+        switches: Switches::from_options(h.options),
         extra: Extra::from_options(h.options),
         urgent: None,
         pending: Readiness::empty(),
         stats: Stats::default(),
+        segments_out: 0,
+        segments_in: 0,
+        retransmits: 0,
     });
     tcb.set_mss();
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.

@@ -56,7 +56,13 @@ fn row_of(id: SocketId, socket: &Slot) -> Option<SocketRow> {
             receive_queue: listener.accept.len(),
             send_queue: listener.backlog as usize,
         },
-        Slot::SynSent(opening) => connection(Some(id), opening.state(), &opening.tuple, 0, 0),
+        Slot::SynSent(opening) => connection(
+            (!opening.closing).then_some(id),
+            opening.state(),
+            &opening.tuple,
+            0,
+            0,
+        ),
         // The TIME-WAIT entry has a row of its own.
         Slot::Open(tcb) if tcb.phase == Phase::TimeWait => return None,
         Slot::Open(tcb) => {

@@ -1,15 +1,20 @@
 //! What the steps of one connection get handed beside its block.
 
+use alloc::collections::VecDeque;
+
 use crate::config::Config;
+use crate::demux::{Entry, Kind};
 use crate::iface::Bucket;
 use crate::pool::Pool;
+use crate::stack::{Events, Readiness};
 use crate::time::Instant;
 use crate::trace::{CongestionChange, DropReason, Trace, TraceKind, TraceMask, Transition, Tuple};
 
 use crate::wheel::Wheel;
 
 use super::State;
-use super::conn::Tcb;
+use super::burst::Burst;
+use super::conn::{Fact, Tcb};
 
 /// Time, settings, trace and buffers, borrowed for one step.
 pub(crate) struct Scope<'a> {
@@ -19,6 +24,9 @@ pub(crate) struct Scope<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) wheel: &'a mut Wheel,
     pub(crate) challenges: &'a mut Bucket,
+    pub(crate) ready: &'a mut VecDeque<Entry>,
+    pub(crate) events: &'a mut Events,
+    pub(crate) burst: &'a mut Burst,
 }
 
 impl Scope<'_> {
@@ -27,6 +35,23 @@ impl Scope<'_> {
     pub(crate) fn may_challenge(&mut self) -> bool {
         self.challenges
             .take(self.now, self.config.challenge_acks_per_second)
+    }
+    /// Puts the connection on the transmit queue, once.
+    #[inline]
+    pub(crate) fn kick(&mut self, tcb: &mut Tcb) {
+        if !tcb.facts.contains(Fact::QUEUED) {
+            tcb.facts.insert(Fact::QUEUED);
+            self.ready.push_back(Entry::new(Kind::Connection, tcb.id.slot));
+        }
+    }
+    /// Tells the application what the connection's steps have gathered.
+    #[inline]
+    pub(crate) fn announce(&mut self, tcb: &mut Tcb) {
+        let nobody = tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED);
+        if !tcb.pending.is_empty() && !tcb.pending.contains(Readiness::QUEUED) && !nobody {
+            tcb.pending.insert(Readiness::QUEUED);
+            self.events.push(tcb.id);
+        }
     }
     /// Counts a drop and traces it.
     pub(crate) fn dropped(&mut self, tcb: &Tcb, reason: DropReason) {

@@ -19,9 +19,9 @@ use crate::trace::Tuple;
 /// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keepalive {
-    /// Idle time before the first probe.
+    /// Idle time before the first probe; at least 1 s, as on Linux.
     pub idle: Duration,
-    /// Time between probes.
+    /// Time between probes; at least 1 s.
     pub interval: Duration,
     /// Probes without answer before the connection ends.
     pub count: u8,
@@ -56,12 +56,19 @@ pub struct TcpOptions {
     pub max_segment: Option<u16>,
     /// Congestion control (TCP_CONGESTION); `None`: the stack's.
     pub congestion_control: Option<CongestionControl>,
-    /// TTL or hop limit (MUST-49); `None`: the stack's.
+    /// TTL or hop limit (MUST-49); `None` and 0: the stack's, since no datagram may leave with 0 (RFC 1122 section 3.2.1.7).
     pub hop_limit: Option<u8>,
     /// DiffServ and ECN field (MUST-48).
     pub traffic_class: u8,
     /// Leave urgent data in the stream (SO_OOBINLINE).
     pub urgent_inline: bool,
+}
+
+impl TcpOptions {
+    /// The hop limit that the application asks for, if it is one.
+    pub(crate) fn hops(&self) -> Option<u8> {
+        self.hop_limit.filter(|&hops| hops > 0)
+    }
 }
 
 /// What is known of a connection (TCP_INFO). Times and octets as named.
@@ -211,13 +218,18 @@ impl<'a> TcpSocket<'a> {
         let room = self.sendable()?;
         let n = data.len().min(room);
         if n > 0 {
-            if let Some((tcb, pool)) = self.block_mut() {
-                tcb.send
-                    .get_or_insert_with(Default::default)
-                    .append(pool, &data[..n]);
+            let Tcp {
+                tables, pool, ready, ..
+            } = &mut self.stack.tcp;
+            if let Some(Slot::Open(tcb)) = tables.sockets.at_mut(self.id.slot) {
+                let buffer = tcb.send.get_or_insert_with(|| pool.take_sender());
+                buffer.append(pool, &data[..n]);
                 tcb.facts.set(Fact::WANTS_ROOM, n < data.len());
+                if !tcb.facts.contains(Fact::QUEUED) {
+                    tcb.facts.insert(Fact::QUEUED);
+                    ready.push_back(Entry::new(Kind::Connection, self.id.slot));
+                }
             }
-            self.kick();
         }
         Ok(n)
     }
@@ -231,8 +243,10 @@ impl<'a> TcpSocket<'a> {
         data.truncate(room);
         let n = data.len();
         if n > 0 {
-            if let Some((tcb, _)) = self.block_mut() {
-                tcb.send.get_or_insert_with(Default::default).append_bytes(data);
+            if let Some((tcb, pool)) = self.block_mut() {
+                tcb.send
+                    .get_or_insert_with(|| pool.take_sender())
+                    .append_bytes(data);
                 tcb.facts.set(Fact::WANTS_ROOM, n < all);
             }
             self.kick();
@@ -333,9 +347,13 @@ impl<'a> TcpSocket<'a> {
             return;
         }
         let now = self.now;
-        let Some((tcb, _)) = self.block_mut() else { return };
-        if tcb.readable() == 0 {
-            tcb.receive = None;
+        let Some((tcb, pool)) = self.block_mut() else {
+            return;
+        };
+        if tcb.readable() == 0
+            && let Some(empty) = tcb.receive.take()
+        {
+            pool.give_receiver(empty);
         }
         tune::on_read(tcb, now.as_micros() as u32, n as u32);
         if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
@@ -476,7 +494,12 @@ impl<'a> TcpSocket<'a> {
                     ..options
                 };
             }
-            Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
+            Some(Slot::Open(tcb)) => {
+                tcb.set_options(&options, &config);
+                if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
+                    tcb.facts.insert(Fact::UPDATE_OWED); // a larger buffer is news for the peer
+                }
+            }
             None => {}
         }
         self.kick();

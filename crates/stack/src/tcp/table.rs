@@ -84,6 +84,8 @@ pub(crate) const REPLIES_MAX: usize = 256;
 pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
+    /// The entry that the last segment found.
+    last: Option<(FourTuple, Entry)>,
     pub(crate) bindings: Bindings,
     /// TIME-WAIT entries in the order of their making, with places of some that are gone.
     oldest_waiting: VecDeque<(u32, u32)>,
@@ -91,7 +93,9 @@ pub(crate) struct Tcp {
     /// Entries with something to send or timers to look at, each at most once.
     pub(crate) ready: VecDeque<Entry>,
     pub(crate) replies: VecDeque<Reply>,
-    pub(crate) burst: Option<Burst>,
+    /// The run of segments on its way out, and whether any of it is left.
+    pub(crate) burst: Burst,
+    pub(crate) sending: bool,
     pub(crate) pool: Pool,
     pub(crate) isn: IsnGenerator,
     pub(crate) cookies: Cookies,
@@ -107,10 +111,12 @@ impl Tcp {
             demux: Demux::new(Secrets::derive(seed, "tcp demux")),
             bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
             oldest_waiting: VecDeque::new(),
+            last: None,
             wheel: Wheel::new(),
             ready: VecDeque::new(),
             replies: VecDeque::new(),
-            burst: None,
+            burst: Burst::default(),
+            sending: false,
             pool: Pool::default(),
             isn: IsnGenerator::new(Secrets::derive(seed, "tcp isn")),
             cookies: Cookies::new(Secrets::derive(seed, "tcp cookies")),
@@ -121,9 +127,11 @@ impl Tcp {
     }
 
     /// The block of an open connection and what its steps need.
+    #[inline]
     pub(crate) fn open<'a>(
         &'a mut self,
         env: &'a mut Env<'_>,
+        events: &'a mut Events,
         slot: u32,
     ) -> Option<(&'a mut Tcb, Scope<'a>)> {
         let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
@@ -136,8 +144,17 @@ impl Tcp {
             pool: &mut self.pool,
             wheel: &mut self.wheel,
             challenges: &mut self.challenges,
+            ready: &mut self.ready,
+            events,
+            burst: &mut self.burst,
         };
         Some((tcb, scope))
+    }
+
+    /// Whether nothing waits to be sent or looked at.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.sending && self.ready.is_empty() && self.replies.is_empty()
     }
 
     /// Finds the entry for these addresses.
@@ -146,13 +163,28 @@ impl Tcp {
         self.demux.find(tuple, |entry| tables.tuple(entry) == Some(tuple))
     }
 
+    /// As [`Tcp::find`], for an arriving segment: the last one's entry is tried first (Van Jacobson's one-behind cache).
+    #[inline]
+    pub(crate) fn find_for_segment(&mut self, tuple: &FourTuple) -> Option<Entry> {
+        if let Some((last, entry)) = &self.last
+            && last == tuple
+        {
+            return Some(*entry);
+        }
+        let entry = self.find(tuple)?;
+        self.last = Some((*tuple, entry));
+        Some(entry)
+    }
+
     pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
+        self.last = None;
         let tables = &self.tables;
         self.demux
             .insert(tuple, entry, |other| tables.tuple(other).copied());
     }
 
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
+        self.last = None;
         self.demux.remove(tuple, entry);
     }
 
@@ -214,6 +246,7 @@ impl Tcp {
         Some(match self.tables.sockets.get_mut(id.slot, id.generation)? {
             Slot::Fresh(fresh) => &mut fresh.pending,
             Slot::Listener(listener) => &mut listener.pending,
+            Slot::SynSent(open) if open.closing => return None,
             Slot::SynSent(open) => &mut open.pending,
             Slot::Open(tcb) => {
                 if tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED) {
@@ -233,7 +266,8 @@ impl Tcp {
     pub(crate) fn is_held(&self, id: SocketId) -> bool {
         match self.tables.sockets.get(id.slot, id.generation) {
             Some(Slot::Open(tcb)) => !tcb.facts.contains(Fact::ORPHAN),
-            Some(Slot::Fresh(_) | Slot::Listener(_) | Slot::SynSent(_)) => true,
+            Some(Slot::SynSent(opening)) => !opening.closing,
+            Some(Slot::Fresh(_) | Slot::Listener(_)) => true,
             None => false,
         }
     }
@@ -256,7 +290,7 @@ impl Tcp {
         error: Option<ConnectionError>,
         why: Transition,
     ) {
-        let Some((tcb, mut scope)) = self.open(env, slot) else {
+        let Some((tcb, mut scope)) = self.open(env, events, slot) else {
             return;
         };
         let from = tcb.state();
@@ -290,7 +324,7 @@ impl Tcp {
                 self.end_time_wait(env, place, Transition::TimeWaitOver);
             }
         }
-        let Some((tcb, scope)) = self.open(env, slot) else {
+        let Some((tcb, scope)) = self.open(env, events, slot) else {
             return;
         };
         let now = scope.now;
@@ -351,7 +385,7 @@ impl Tcp {
         {
             self.oldest_waiting.pop_front();
         }
-        self.demux.remove(&entry.tuple, Entry::new(Kind::TimeWait, place));
+        self.leave(&entry.tuple, Entry::new(Kind::TimeWait, place));
         self.bindings.connection_gone(entry.tuple.local_port, entry.reuse);
         if let Some(id) = entry.block
             && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
@@ -381,7 +415,7 @@ impl Tcp {
             return;
         };
         let Slot::SynSent(open) = place else { return };
-        let (id, tuple, from) = (open.id, open.tuple, open.state());
+        let (id, tuple, from, closing) = (open.id, open.tuple, open.state(), open.closing);
         self.wheel.cancel(&mut open.wheel);
         let fresh = Fresh {
             options: core::mem::take(&mut open.options),
@@ -400,14 +434,18 @@ impl Tcp {
                 to: State::Closed,
                 why,
             });
-        self.announce(events, id);
+        if closing {
+            self.tables.sockets.remove_at(slot);
+        } else {
+            self.announce(events, id);
+        }
     }
 
     /// Removes a half-open entry.
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.tables.half_open.remove_at(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.demux.remove(&half.tuple, Entry::new(Kind::HalfOpen, place));
+        self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
         if let Some(listener) = self.listener(half.listener) {
             listener.half_open -= 1;
         }
@@ -438,6 +476,7 @@ fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut buffer) = tcb.send.take() {
         let all = buffer.len();
         buffer.ack(pool, all);
+        pool.give_sender(buffer);
     }
     tcb.scoreboard = None;
     tcb.reassembly = None;

@@ -3,14 +3,14 @@
 use super::burst::{Burst, Reply, Sent};
 use super::conn::{Fact, Phase, Tcb};
 use super::dispatch::{Around, reset_of};
-use super::egress::{self, Decision, Kind as PlanKind};
+use super::egress::{self, Decision};
 use super::listen;
 use super::scope::Scope;
 use super::table::{Slot, Tcp};
 use super::timers::{self, Look};
 use super::{Flags, State};
 use crate::demux::{Entry, Kind};
-use crate::frame::{Frame, Payload, TxMeta};
+use crate::frame::{Frame, TxMeta};
 use crate::iface::{IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
@@ -20,35 +20,27 @@ impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
     pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
         loop {
-            if let Some(burst) = &mut self.burst {
-                let sent = burst.next(cx.env, cx.ip, out);
-                if burst.is_done() {
-                    self.burst = None;
-                }
-                match sent {
-                    Sent::Frame(meta) => return Some(meta),
-                    Sent::Parked => continue,
-                }
+            if !self.sending && !self.load(cx)? {
+                continue;
             }
-            let burst = match self.replies.pop_front() {
-                Some(reply) => reply_burst(cx, reply),
-                None => {
-                    let entry = self.ready.pop_front()?;
-                    self.serve(cx, entry)
-                }
-            };
-            let Some(mut burst) = burst else { continue };
-            let sent = burst.next(cx.env, cx.ip, out);
-            if !burst.is_done() {
-                self.burst = Some(burst);
-            }
+            let sent = self.burst.next(cx.env, cx.ip, out);
+            self.sending = !self.burst.is_done();
             if let Sent::Frame(meta) = sent {
                 return Some(meta);
             }
         }
     }
 
-    fn serve(&mut self, cx: &mut Around<'_, '_>, entry: Entry) -> Option<Burst> {
+    /// Fills the burst with what is next; says whether there was anything, and `None` when all is quiet.
+    fn load(&mut self, cx: &mut Around<'_, '_>) -> Option<bool> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(self.load_reply(cx, reply).is_some());
+        }
+        let entry = self.ready.pop_front()?;
+        Some(self.serve(cx, entry).is_some())
+    }
+
+    fn serve(&mut self, cx: &mut Around<'_, '_>, entry: Entry) -> Option<()> {
         match entry.kind() {
             Kind::HalfOpen => self.serve_half_open(cx, entry.slot()),
             Kind::TimeWait => None,
@@ -61,10 +53,9 @@ impl Tcp {
     }
 
     /// One burst of a connection, or, when nothing is to be sent, a look at its timers.
-    fn serve_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<Burst> {
-        let entry = Entry::new(Kind::Connection, slot);
+    fn serve_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<()> {
         loop {
-            let (tcb, mut scope) = self.open(cx.env, slot)?;
+            let (tcb, mut scope) = self.open(cx.env, cx.events, slot)?;
             tcb.facts.remove(Fact::QUEUED);
             if tcb.phase != Phase::Live {
                 return None;
@@ -74,9 +65,14 @@ impl Tcp {
             let route = cx.ip.along(&tcb.path, tcb.tuple.local);
             let held = match egress::decide(tcb, scope.config, room(&route, tcb.snd_mss)) {
                 Decision::Send(plan) => {
-                    let burst = make_burst(tcb, &mut scope, route, &plan);
-                    self.kick(entry);
-                    return Some(burst);
+                    fill_burst(tcb, &mut scope, route, plan);
+                    if egress::may_have_more(tcb) {
+                        scope.kick(tcb);
+                    } else {
+                        tcb.held = None;
+                        let _: Watched = self.watch(cx, slot);
+                    }
+                    return Some(());
                 }
                 Decision::Reset(cause) => {
                     let reply = Reply {
@@ -98,35 +94,44 @@ impl Tcp {
                     scope.trace.record(TraceMask::HELD, scope.now, Some(tcb.id), kind);
                 }
             }
-            let look = timers::look(tcb, &mut scope);
-            let (id, news) = (tcb.id, !tcb.pending.is_empty());
-            tcb.check();
-            match look {
-                Look::Quiet(at) => {
-                    if at.is_never() {
-                        // An idle connection holds no place in the wheel.
-                        scope.wheel.cancel(&mut tcb.wheel);
-                        tcb.wakes_at = at;
-                    } else if at < tcb.wakes_at {
-                        tcb.wakes_at = at;
-                        scope.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
-                    }
-                    if news {
-                        self.announce(cx.events, id);
-                    }
-                    return None;
+            if self.watch(cx, slot) == Watched::Quiet {
+                return None;
+            }
+        }
+    }
+
+    /// Looks at the timers of a connection that has nothing to send, and makes sure that it is woken for the next.
+    fn watch(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Watched {
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+            return Watched::Quiet;
+        };
+        tcb.check();
+        match timers::look(tcb, &mut scope) {
+            Look::Quiet(at) => {
+                if at < tcb.wakes_at {
+                    tcb.wakes_at = at;
+                    let owner = Entry::new(Kind::Connection, slot).raw();
+                    scope.wheel.schedule(&mut tcb.wheel, owner, at);
+                } else if at.is_never() && tcb.wakes_at.is_never() {
+                    // Idle for longer than its last timer: it holds no place in the wheel.
+                    scope.wheel.cancel(&mut tcb.wheel);
                 }
-                Look::Fired => {}
-                Look::Over(fate) => {
-                    self.settle(cx, slot, fate);
-                    return None;
-                }
+                scope.announce(tcb);
+                Watched::Quiet
+            }
+            Look::Fired => {
+                scope.kick(tcb);
+                Watched::Fired
+            }
+            Look::Over(fate) => {
+                self.settle(cx, slot, fate);
+                Watched::Quiet
             }
         }
     }
 
     /// The SYN of an active open, again when its time has come.
-    fn serve_opening(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<Burst> {
+    fn serve_opening(&mut self, cx: &mut Around<'_, '_>, slot: u32) -> Option<()> {
         let (now, config) = (cx.env.now, cx.env.config);
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return None;
@@ -139,19 +144,24 @@ impl Tcp {
             return None;
         }
         let id = opening.id;
-        let burst = opening.owed.map(|cause| {
+        let sends = opening.owed.map(|cause| {
             opening.sent(now);
-            Burst {
-                socket: Some(id),
+            let reply = Reply {
                 tuple: opening.tuple,
-                route: opening.route,
-                hop_limit: opening.options.hop_limit.unwrap_or(config.hop_limit),
-                traffic_class: opening.options.traffic_class,
                 segment: opening.segment(config, now),
-                payload: Payload::new(),
-                mss: u32::MAX,
                 cause,
-            }
+            };
+            let hop_limit = opening
+                .options
+                .hops()
+                .unwrap_or_else(|| opening.route.hop_limit_or(config));
+            self.burst.bare(
+                Some(id),
+                &reply,
+                opening.route,
+                hop_limit,
+                opening.options.traffic_class,
+            );
         });
         let at = opening.retry_at;
         self.wheel
@@ -159,11 +169,11 @@ impl Tcp {
         if opening.pending.contains(Readiness::SOFT_ERROR) {
             self.announce(cx.events, id);
         }
-        burst
+        sends
     }
 
     /// The SYN,ACK of a half-open connection, again when its time has come.
-    fn serve_half_open(&mut self, cx: &mut Around<'_, '_>, place: u32) -> Option<Burst> {
+    fn serve_half_open(&mut self, cx: &mut Around<'_, '_>, place: u32) -> Option<()> {
         let (now, config) = (cx.env.now, cx.env.config);
         let half = self.tables.half_open.at_mut(place)?;
         half.queued = false;
@@ -192,17 +202,26 @@ impl Tcp {
         let mss = self.mss_towards(cx.ip, &tuple, &options)?;
         let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
         let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
-        Some(Burst {
-            socket: None,
-            tuple,
+        let hop_limit = options.hops().unwrap_or_else(|| route.hop_limit_or(config));
+        self.burst.bare(
+            None,
+            &Reply {
+                tuple,
+                segment,
+                cause,
+            },
             route,
-            hop_limit: options.hop_limit.unwrap_or(config.hop_limit),
-            traffic_class: options.traffic_class,
-            segment,
-            payload: Payload::new(),
-            mss: u32::MAX,
-            cause,
-        })
+            hop_limit,
+            options.traffic_class,
+        );
+        Some(())
+    }
+
+    fn load_reply(&mut self, cx: &mut Around<'_, '_>, reply: Reply) -> Option<()> {
+        let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
+        self.burst
+            .bare(None, &reply, route, route.hop_limit_or(cx.env.config), 0);
+        Some(())
     }
 
     /// The earliest deadline and whose it is.
@@ -220,6 +239,16 @@ impl Tcp {
         };
         Some((at, socket, timer))
     }
+}
+
+/// What a look at the timers left to do.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Watched {
+    /// Nothing now.
+    Quiet,
+    /// Something has gone off and left something to send.
+    Fired,
 }
 
 /// Addresses, routes or the path's MTU may have changed since the route was cached.
@@ -246,48 +275,59 @@ fn room(route: &Route, mss: u16) -> u32 {
     (most.saturating_sub(headers) / mss * mss).max(mss)
 }
 
-fn make_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, route: Route, plan: &egress::Plan) -> Burst {
+fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, route: Route, mut plan: egress::Plan) {
     egress::move_edge(tcb);
-    let segment = egress::header(tcb, scope.config, plan, scope.now);
-    let mut payload = Payload::new();
+    let Burst {
+        socket,
+        tuple,
+        route: via,
+        hop_limit,
+        traffic_class,
+        segment,
+        payload,
+        short,
+        short_len,
+        mss,
+        cause,
+        ..
+    } = &mut *scope.burst;
+    *segment = egress::header(tcb, scope.config, &plan, scope.now);
+    *socket = Some(tcb.id);
+    *tuple = tcb.tuple;
+    *via = route;
+    *traffic_class = tcb.switches.traffic_class;
+    *mss = u32::from(tcb.snd_mss);
+    *cause = plan.cause;
+    *hop_limit = match tcb.switches.hop_limit {
+        0 => route.hop_limit_or(scope.config),
+        chosen => chosen,
+    };
     if plan.len > 0
         && let Some(buffer) = &mut tcb.send
     {
-        buffer.slice(plan.seq.since(tcb.snd_una), plan.len, &mut payload);
+        let offset = plan.seq.since(tcb.snd_una);
+        let room = short.get_mut(..plan.len as usize).filter(|_| plan.len <= *mss);
+        if room.is_some_and(|room| buffer.copy_from_tail(offset, room)) {
+            *short_len = plan.len as u8;
+        } else {
+            buffer.slice(offset, plan.len, *mss, payload);
+            if (payload.len() as u32) < plan.len {
+                // The rest lies in further buffers and follows in the next run; this one keeps whole segments.
+                plan.len = payload.len() as u32 / *mss * *mss;
+                plan.fin = false;
+                payload.truncate(plan.len as usize);
+                segment.payload_len = plan.len;
+                segment.flags.remove(Flags::PSH | Flags::FIN);
+            }
+        }
     }
+    let plan = &plan;
     debug_assert_eq!(
-        payload.len() as u32,
+        payload.len() as u32 + u32::from(*short_len),
         plan.len,
         "what is planned is in the send buffer"
     );
     egress::commit(tcb, scope, plan);
     let segments = plan.len.div_ceil(u32::from(tcb.snd_mss)).max(1);
-    tcb.stats.segments_out = tcb.stats.segments_out.wrapping_add(segments);
-    debug_assert!(plan.kind != PlanKind::Bare || segment.flags.contains(Flags::ACK));
-    Burst {
-        socket: Some(tcb.id),
-        tuple: tcb.tuple,
-        route,
-        hop_limit: tcb.switches.hop_limit,
-        traffic_class: tcb.switches.traffic_class,
-        segment,
-        payload,
-        mss: u32::from(tcb.snd_mss),
-        cause: plan.cause,
-    }
-}
-
-fn reply_burst(cx: &mut Around<'_, '_>, reply: Reply) -> Option<Burst> {
-    let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
-    Some(Burst {
-        socket: None,
-        tuple: reply.tuple,
-        route,
-        hop_limit: cx.env.config.hop_limit,
-        traffic_class: 0,
-        segment: reply.segment,
-        payload: Payload::new(),
-        mss: u32::MAX,
-        cause: reply.cause,
-    })
+    tcb.segments_out = tcb.segments_out.wrapping_add(segments);
 }

@@ -78,7 +78,9 @@ pub(crate) fn incoming(tcb: &mut Tcb, reading: UrgentPointer, seq: SeqNumber, po
 /// data remains (one more than this).
 pub(crate) fn before_mark(tcb: &Tcb) -> Option<u32> {
     let end = tcb.urgent.as_ref()?.rcv_up?;
-    Some((end - 1).since(tcb.read_nxt()))
+    let next = tcb.read_nxt();
+    // Nothing remains where the application gave its reading side up.
+    end.after(next).then(|| (end - 1).since(next))
 }
 
 /// The urgent octet, once, when it has arrived: BSD's out-of-band read. It is looked up ahead of what the application

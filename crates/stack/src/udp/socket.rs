@@ -325,7 +325,7 @@ impl UdpSocket<'_> {
             hop_limit: if multicast {
                 options.multicast_hop_limit
             } else {
-                options.hop_limit.unwrap_or(default_hops)
+                options.hop_limit.filter(|&hops| hops > 0).unwrap_or(default_hops)
             },
             traffic_class: options.traffic_class,
             looped: listened && (options.multicast_loop || !multicast),

@@ -390,6 +390,12 @@ impl Udp {
         }
     }
 
+    /// Whether nothing waits to be sent.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
     /// Writes the next datagram into `out`. Asks the IP layer too, which may hold fragments and questions for what was
     /// handed to it.
     pub(crate) fn poll_transmit(

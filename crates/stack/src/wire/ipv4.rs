@@ -149,6 +149,25 @@ pub fn parse_embedded(bytes: &[u8]) -> Result<Header, ParseError> {
     })
 }
 
+/// Gives a header of 20 octets another total length and identification, and the checksum that goes with them (or none).
+/// Everything else stays.
+///
+/// # Panics
+/// If `header` is shorter than 20 octets.
+#[inline]
+pub fn amend(header: &mut [u8], total_len: usize, identification: u16, checksum: bool) {
+    let b: &mut [u8; HEADER_LEN] = room(header);
+    let total = u16::try_from(total_len).unwrap_or(u16::MAX);
+    let old = [u16_at(b, 2), u16_at(b, 4)];
+    b[2..4].copy_from_slice(&total.to_be_bytes());
+    b[4..6].copy_from_slice(&identification.to_be_bytes());
+    if checksum {
+        let sum = checksum::adjust16(u16_at(b, CHECKSUM_OFFSET), old[0], total);
+        let sum = checksum::adjust16(sum, old[1], identification);
+        b[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
 /// Writes a header with its checksum: [`Header::emit_len`] octets.
 ///
 /// # Panics
@@ -290,6 +309,20 @@ mod tests {
     }
     fn read(bytes: &[u8]) -> Result<Header, ParseError> {
         parse(bytes, bytes.len(), Check::Verify)
+    }
+
+    #[test]
+    fn amended_headers_are_as_if_made_anew() {
+        let mut header = Header::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 6, 1500);
+        let mut amended = [0; HEADER_LEN];
+        emit(&header, &mut amended);
+        for (total, id) in [(1500, 7), (40, 0), (1499, 0xffff), (65_535, 1), (41, 0x8000)] {
+            amend(&mut amended, total, id, true);
+            (header.total_len, header.identification) = (total, id);
+            let mut anew = [0; HEADER_LEN];
+            emit(&header, &mut anew);
+            assert_eq!(amended, anew);
+        }
     }
 
     #[test]

@@ -85,6 +85,17 @@ pub fn parse_embedded(bytes: &[u8]) -> Result<Header, ParseError> {
     })
 }
 
+/// Gives a header another payload length; everything else stays.
+///
+/// # Panics
+/// If `header` is shorter than 40 octets.
+#[inline]
+pub fn amend(header: &mut [u8], payload_len: usize) {
+    let b: &mut [u8; HEADER_LEN] = room(header);
+    let len = u16::try_from(payload_len).unwrap_or(u16::MAX);
+    b[4..6].copy_from_slice(&len.to_be_bytes());
+}
+
 /// Writes a header: [`HEADER_LEN`] octets.
 ///
 /// # Panics

@@ -22,7 +22,7 @@ const TIMESTAMPS: u8 = 8;
 const ALIGNED_TIMESTAMPS: u32 = u32::from_be_bytes([NOP, NOP, TIMESTAMPS, 10]);
 
 /// What stands in a TCP header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Header {
     /// The sender's port.
     pub source_port: u16,
@@ -45,6 +45,18 @@ pub struct Header {
 /// [`ParseError::Truncated`]; [`ParseError::Malformed`] for a data offset below 5 and an illegal option length (MUST-7).
 #[inline]
 pub fn parse(bytes: &[u8], transport_len: usize) -> Result<Header, ParseError> {
+    let mut header = Header::default();
+    parse_into(bytes, transport_len, &mut header)?;
+    Ok(header)
+}
+
+/// As [`parse`], into a header that is there already (its old content does not matter; after an error neither does its
+/// new one): on the path of every segment, where moving a result about costs more than reading the header.
+///
+/// # Errors
+/// As [`parse`].
+#[inline]
+pub fn parse_into(bytes: &[u8], transport_len: usize, header: &mut Header) -> Result<(), ParseError> {
     let b: &[u8; HEADER_LEN] = front(bytes)?;
     let header_len = usize::from(b[12] >> 4) * 4;
     if header_len < HEADER_LEN {
@@ -54,20 +66,43 @@ pub fn parse(bytes: &[u8], transport_len: usize) -> Result<Header, ParseError> {
         return Err(ParseError::Truncated);
     }
     let flags = Flags::from_bits_retain(b[13]);
-    Ok(Header {
-        source_port: u16_at(b, 0),
-        destination_port: u16_at(b, 2),
-        header_len,
-        checksum: u16_at(b, 16),
-        segment: Segment {
-            seq: SeqNumber(u32_at(b, 4)),
-            ack: SeqNumber(u32_at(b, 8)),
-            flags,
-            window: u16_at(b, 14),
-            urgent: u16_at(b, 18),
-            payload_len: (transport_len - header_len) as u32,
-            options: parse_options(&bytes[HEADER_LEN..header_len], flags.contains(Flags::SYN))?,
-        },
+    header.source_port = u16_at(b, 0);
+    header.destination_port = u16_at(b, 2);
+    header.header_len = header_len;
+    header.checksum = u16_at(b, 16);
+    let segment = &mut header.segment;
+    segment.seq = SeqNumber(u32_at(b, 4));
+    segment.ack = SeqNumber(u32_at(b, 8));
+    segment.flags = flags;
+    segment.window = u16_at(b, 14);
+    segment.urgent = u16_at(b, 18);
+    segment.payload_len = (transport_len - header_len) as u32;
+    let options = &bytes[HEADER_LEN..header_len];
+    if let Some(timestamps) = only_timestamps(options)
+        && !flags.contains(Flags::SYN)
+    {
+        let Options {
+            mss,
+            window_scale,
+            sack_permitted,
+            timestamps: ts,
+            sack,
+        } = &mut segment.options;
+        (*mss, *window_scale, *sack_permitted, *ts) = (None, None, false, Some(timestamps));
+        sack.truncate(0);
+        return Ok(());
+    }
+    segment.options = parse_options(options, flags.contains(Flags::SYN))?;
+    Ok(())
+}
+
+/// The timestamps of the usual twelve octets of options on an established connection.
+#[inline]
+fn only_timestamps(options: &[u8]) -> Option<Timestamps> {
+    let o: &[u8; 12] = options.try_into().ok()?;
+    (u32_at(o, 0) == ALIGNED_TIMESTAMPS).then(|| Timestamps {
+        value: u32_at(o, 4),
+        echo: u32_at(o, 8),
     })
 }
 

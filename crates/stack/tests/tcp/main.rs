@@ -5,5 +5,24 @@
 mod pair;
 mod peer;
 
+mod acks;
+mod addresses;
+mod close;
+mod congestion;
+mod handshake;
+mod heals;
+mod icmp;
+mod keepalive;
+mod listener;
+mod nagle;
+mod options;
+mod random;
+mod reset;
+mod rto;
+mod sack;
 mod table;
+mod timestamps;
+mod timewait;
 mod transfer;
+mod urgent;
+mod window;

@@ -140,7 +140,15 @@ impl Pair {
     }
     /// Runs until nothing is left to happen.
     pub fn run_out(&mut self) {
-        while self.step(Instant::NEVER) {}
+        let mut turns = 0;
+        while self.step(Instant::NEVER) {
+            turns += 1;
+            assert!(
+                turns < 20_000,
+                "it goes on for ever: {:?}",
+                self.ladder(self.seen.len().saturating_sub(8))
+            );
+        }
     }
 
     pub fn listen(&mut self, host: usize, port: u16, options: TcpOptions, backlog: u32) -> SocketId {
@@ -211,17 +219,6 @@ impl Pair {
             })
             .collect()
     }
-    /// The states that a host's connections went through, with what moved them.
-    pub fn states(&self, host: usize) -> Vec<(State, State)> {
-        self.trace
-            .iter()
-            .filter(|(h, _)| *h == host)
-            .filter_map(|(_, e)| match e.kind {
-                TraceKind::State { from, to, .. } => Some((from, to)),
-                _ => None,
-            })
-            .collect()
-    }
 }
 
 fn parse(packet: &[u8]) -> Option<Segment> {
@@ -231,8 +228,4 @@ fn parse(packet: &[u8]) -> Option<Segment> {
     }
     let tcp = &packet[header_len..];
     Some(sockeye_stack::wire::tcp::parse(tcp, tcp.len()).ok()?.segment)
-}
-
-pub fn flags(s: &Seen) -> Flags {
-    s.segment.flags
 }

@@ -41,7 +41,7 @@ fn bulk_transfer_with_loss() {
         n = n.wrapping_mul(1664525).wrapping_add(1013904223);
         s.segment.payload_len > 0 && n >> 24 < 13
     });
-    let data: Vec<u8> = (0..1_000_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..1_000_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
     let mut sent = 0;
     let mut got = Vec::new();
     let mut steps = 0;

@@ -11,7 +11,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::frame::Payload;
+use crate::frame::{Payload, Text};
 use crate::pool::Pool;
 use crate::rope::Rope;
 
@@ -56,20 +56,46 @@ impl ReceiveQueue {
             return;
         }
         for part in payload.parts() {
-            let mut data = &part[..];
-            while !data.is_empty() {
-                if self.tail.len() == self.tail.capacity() {
-                    self.share_tail();
-                    self.tail = pool.take(payload.len());
-                }
-                let n = data.len().min(self.tail.capacity() - self.tail.len());
-                self.tail.extend_from_slice(&data[..n]);
-                data = &data[n..];
-            }
+            self.copy(pool, part);
         }
+    }
+    /// Appends the text of a segment, copied if it is short.
+    #[inline]
+    pub(crate) fn push_text(&mut self, pool: &mut Pool, text: Text<'_>) {
+        if text.len() > COPY_MAX {
+            return self.push(pool, text.into_payload(), false);
+        }
+        self.len += text.len() as u32;
+        for piece in text.pieces() {
+            self.copy(pool, piece);
+        }
+    }
+    fn copy(&mut self, pool: &mut Pool, mut data: &[u8]) {
+        while !data.is_empty() {
+            if self.tail.len() == self.tail.capacity() {
+                self.share_tail();
+                self.tail = pool.take(data.len());
+            }
+            let n = data.len().min(self.tail.capacity() - self.tail.len());
+            self.tail.extend_from_slice(&data[..n]);
+            data = &data[n..];
+        }
+    }
+    /// Makes an emptied queue ready for its next owner; its buffer stays with it.
+    pub(crate) fn refresh(&mut self, pool: &mut Pool) {
+        self.parts.refresh();
+        pool.refresh(&mut self.tail);
     }
     /// Moves octets into `out`, as many as fit; returns how many.
     pub(crate) fn read(&mut self, pool: &mut Pool, out: &mut [u8]) -> usize {
+        if self.parts.is_empty() {
+            // The common case of short messages: all of them lie in the tail.
+            let n = self.tail.len().min(out.len());
+            out[..n].copy_from_slice(&self.tail[..n]);
+            self.tail.advance(n);
+            self.len -= n as u32;
+            return n;
+        }
         let n = self.peek(out);
         self.discard(pool, n as u32);
         n
@@ -87,12 +113,13 @@ impl ReceiveQueue {
         }
         at
     }
-    /// Takes up to `max` octets off without copying.
+    /// Takes up to `max` octets off without copying; fewer, if more slices than a payload holds without an allocation
+    /// would be needed.
     pub(crate) fn take(&mut self, max: usize) -> Payload {
         let mut out = Payload::new();
         let mut left = max.min(self.len as usize);
-        self.len -= left as u32;
-        while left > 0 {
+        let wanted = left;
+        while left > 0 && !out.is_full() {
             match self.parts.pop() {
                 Some(part) if part.len() <= left => {
                     left -= part.len();
@@ -109,9 +136,7 @@ impl ReceiveQueue {
                 }
             }
         }
-        if self.len == 0 {
-            self.tail = BytesMut::new();
-        }
+        self.len -= (wanted - left) as u32;
         out
     }
     /// The octet at a position, if it is there.
@@ -131,9 +156,6 @@ impl ReceiveQueue {
         self.parts.advance(from_parts as usize, |part| pool.give(part));
         self.tail.advance((n - from_parts) as usize);
         self.len -= n;
-        if self.len == 0 {
-            pool.give_mut(core::mem::take(&mut self.tail));
-        }
     }
 
     /// Makes the tail's octets a part, so that others can follow.
@@ -147,6 +169,7 @@ impl ReceiveQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::SMALL;
     use alloc::vec::Vec;
     use bytes::Bytes;
     use proptest::prelude::*;
@@ -167,7 +190,7 @@ mod tests {
         assert_eq!(queue.read(&mut pool, &mut out), 1448);
         assert!(frame.is_unique(), "nothing else holds it");
         assert_eq!(queue.take(9999).len(), 2600);
-        assert_eq!((queue.len(), queue.tail.capacity()), (0, 0));
+        assert_eq!(queue.len(), 0);
     }
 
     #[derive(Clone, Debug)]
@@ -214,7 +237,9 @@ mod tests {
                     }
                     Op::Take(n) => {
                         let n_expected = n.min(model.len());
-                        prop_assert_eq!(queue.take(n).to_vec(), model.drain(..n_expected).collect::<Vec<_>>());
+                        let taken = queue.take(n);
+                        prop_assert!(taken.len() == n_expected || taken.is_full());
+                        prop_assert!(taken.to_vec() == model.drain(..taken.len()).collect::<Vec<_>>());
                     }
                     Op::Peek(n) => {
                         let mut out = std::vec![0; n];
@@ -227,8 +252,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(queue.len() as usize, model.len());
-                prop_assert!(!queue.is_empty() || queue.tail.capacity() == 0);
+                prop_assert!(!queue.is_empty() || queue.parts.is_empty());
             }
+            queue.discard(&mut pool, u32::MAX);
+            queue.refresh(&mut pool);
+            prop_assert!(queue.is_empty() && queue.tail.capacity() <= SMALL, "it keeps a small buffer at most");
         }
     }
 }

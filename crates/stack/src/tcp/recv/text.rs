@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
-use crate::frame::Payload;
+use crate::frame::{Payload, Text};
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
 use crate::tcp::ingress::fin_of;
@@ -12,7 +12,7 @@ use crate::tcp::{SackBlock, Segment, SeqNumber};
 use crate::trace::{AckCause, DropReason};
 
 /// Takes the text of an acceptable segment, cut to the window, and remembers its FIN.
-pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut payload: Payload) {
+pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut payload: Text<'_>) {
     let mut seq = seg.seq;
     let mut fin = fin_of(seg);
     note_size(tcb, seg);
@@ -33,12 +33,13 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
         fin = None; // it lies beyond the window too
     }
     if let Some(at) = fin
-        && tcb.fin_ahead.is_none()
+        && tcb.fin_ahead().is_none()
     {
-        tcb.fin_ahead = Some(at);
+        tcb.facts.insert(Fact::FIN_AHEAD);
+        tcb.fin_ahead = at;
     }
     if payload.is_empty() {
-        if tcb.fin_ahead != Some(tcb.rcv_nxt) {
+        if tcb.fin_ahead() != Some(tcb.rcv_nxt) {
             let cause = if fin.is_some() {
                 AckCause::OutOfOrder
             } else {
@@ -51,18 +52,18 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
     if seq == tcb.rcv_nxt {
         in_order(tcb, cx, payload);
     } else {
-        out_of_order(tcb, cx, seq, payload);
+        out_of_order(tcb, cx, seq, payload.into_payload());
     }
 }
 
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
-fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
+fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
     let had = tcb.readable();
     let filled = tcb.reassembly.is_some();
     match tcb.reassembly.take() {
-        None => deliver(tcb, cx, payload),
+        None => deliver_text(tcb, cx, text),
         Some(mut store) => {
-            match store.insert(tcb.rcv_nxt, payload) {
+            match store.insert(tcb.rcv_nxt, text.into_payload()) {
                 Ok(Inserted {
                     new_octets: _,
                     duplicate,
@@ -94,9 +95,21 @@ fn deliver(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
     if tcb.facts.contains(Fact::NO_READ) {
         return; // the application shut its reading side down: taken and forgotten
     }
-    tcb.receive
-        .get_or_insert_with(Box::default)
-        .push(cx.pool, payload, false);
+    let queue = tcb.receive.get_or_insert_with(|| cx.pool.take_receiver());
+    queue.push(cx.pool, payload, false);
+}
+
+/// As [`deliver`], for what came in order.
+#[inline]
+fn deliver_text(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
+    let n = text.len() as u32;
+    tcb.rcv_nxt += n;
+    tcb.stats.bytes_received += u64::from(n);
+    if tcb.facts.contains(Fact::NO_READ) {
+        return;
+    }
+    let queue = tcb.receive.get_or_insert_with(|| cx.pool.take_receiver());
+    queue.push_text(cx.pool, text);
 }
 
 /// SHLD-18, SHLD-19, MUST-58: an ACK for every second full segment, else delayed (MUST-40); at once when a gap was

@@ -24,8 +24,12 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     update_window(tcb, cx, seg);
     if advanced {
         after_advance(tcb, cx, seg, acked, flight);
+        if news == News::Sacked && tcb.recovery == Recovery::Open {
+            // RFC 6675 section 2: blocks with news make a duplicate of any ACK, whether it moves SND.UNA or not.
+            duplicate(tcb, cx, news);
+        }
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
-        duplicate(tcb, cx, news, flight);
+        duplicate(tcb, cx, news);
     }
     tcb.check();
 }
@@ -65,8 +69,10 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     let octets = acked - u32::from(fin);
     if let Some(buffer) = &mut tcb.send {
         buffer.ack(cx.pool, octets);
-        if buffer.is_empty() {
-            tcb.send = None;
+        if buffer.is_empty()
+            && let Some(empty) = tcb.send.take()
+        {
+            cx.pool.give_sender(empty);
         }
     }
     tcb.snd_una = seg.ack;
@@ -94,9 +100,6 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
     }
-    if tcb.send.is_none() {
-        tcb.pending |= Readiness::DRAINED;
-    }
     acked
 }
 
@@ -104,9 +107,9 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
 /// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
 fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     let mut expected = 1;
-    let sample = match tcb.timing {
+    let sample = match tcb.timed() {
         Some((end, at)) if seg.ack.at_or_after(end) => {
-            tcb.timing = None;
+            tcb.facts.remove(Fact::TIMED);
             Duration::from_micros(u64::from((cx.now.as_micros() as u32).wrapping_sub(at)))
         }
         Some(_) => return,
@@ -247,7 +250,7 @@ fn is_duplicate(tcb: &Tcb, seg: &Segment, window_before: u32) -> bool {
 }
 
 /// A duplicate ACK, or one with news from SACK blocks: counts towards fast retransmit, or keeps recovery going.
-fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
+fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News) {
     let sack = tcb.facts.contains(Fact::SACK);
     let mss = u32::from(tcb.snd_mss);
     match tcb.recovery {
@@ -266,22 +269,25 @@ fn duplicate(tcb: &mut Tcb, cx: &mut Scope<'_>, news: News, flight: u32) {
                 .as_ref()
                 .is_some_and(|b| b.is_lost(tcb.snd_una, mss));
             if tcb.dup_acks >= DUP_THRESH || lost {
-                enter_recovery(tcb, cx, flight, mss);
+                enter_recovery(tcb, cx, mss);
             }
         }
     }
 }
 
 /// RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2: remember where it ends, halve the window, send the first hole.
-fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32, mss: u32) {
+fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, mss: u32) {
     tcb.recovery = Recovery::Fast {
         recover: tcb.snd_nxt,
         high_rxt: tcb.snd_una,
         rescued: false,
     };
     tcb.probe_owed = ProbeOwed::Fast;
-    tcb.timing = None;
-    tcb.congestion.on_enter_recovery(cx.now, flight, mss);
+    tcb.facts.remove(Fact::TIMED);
+    // FlightSize: all that is not acknowledged, SACKed or not, without what limited transmit sent beyond the window (RFC
+    // 5681 section 3.2 step 2, RFC 6675 section 5 step 4.2).
+    let flight_size = tcb.outstanding().min(tcb.congestion.cwnd());
+    tcb.congestion.on_enter_recovery(cx.now, flight_size, mss);
     if !tcb.facts.contains(Fact::SACK) {
         tcb.congestion.inflate(u32::from(DUP_THRESH) * mss);
     }
@@ -324,7 +330,7 @@ fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
             recover: tcb.snd_nxt,
             next: tcb.snd_una,
         };
-        tcb.timing = None;
+        tcb.facts.remove(Fact::TIMED);
         tcb.rexmt_at = cx.now + tcb.rto(cx.config);
         tcb.stalled_since = cx.now;
     }

@@ -1,0 +1,109 @@
+//! How the command ends: a number for scripts, a sentence for people.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The exit codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Code {
+    /// All is well, and every claim held.
+    Well = 0,
+    /// A claim of a scenario did not hold.
+    NotHeld = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// A file or a standard stream could not be read or written.
+    Input = 3,
+    /// The peer refused the connection.
+    Refused = 4,
+    /// No answer came in time.
+    TimedOut = 5,
+    /// The connection was reset, or ended before its answer was complete.
+    Reset = 6,
+    /// Any other error of the network.
+    Network = 7,
+    /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
+    NoReader = 141,
+}
+
+/// The table of exit codes, for the help.
+pub const TABLE: &str = "\
+Exit codes:
+  0  all is well, and every claim held
+  1  a claim of a scenario did not hold
+  2  the command line was wrong
+  3  a file or a standard stream could not be read or written
+  4  the peer refused the connection
+  5  no answer came in time
+  6  the connection was reset, or ended before its answer was complete
+  7  another error of the network
+  130, 141  interrupted; nobody reads the output any more";
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> ExitCode {
+        ExitCode::from(code as u8)
+    }
+}
+
+/// Why the command could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    code: Code,
+    text: String,
+}
+
+impl Failure {
+    /// A failure with its sentence: what, where, what to do.
+    pub fn new(code: Code, text: impl Into<String>) -> Failure {
+        Failure {
+            code,
+            text: text.into(),
+        }
+    }
+    /// A file could not be written.
+    pub fn file(path: &Path, error: &io::Error) -> Failure {
+        let text = format!(
+            "cannot write {}: {error}; choose a file in a directory that exists",
+            path.display()
+        );
+        Failure::new(Code::Input, text)
+    }
+    /// Standard output, or what stands for it, failed.
+    pub fn output(error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::new(Code::NoReader, ""),
+            _ => Failure::new(Code::Input, format!("cannot write the output: {error}")),
+        }
+    }
+    /// Standard input, or what stands for it, failed.
+    pub fn input(error: &io::Error) -> Failure {
+        Failure::new(
+            Code::Input,
+            format!("cannot read the input: {error}; send lines of text in UTF-8"),
+        )
+    }
+    /// A connection failed.
+    pub fn network(doing: &str, error: &io::Error) -> Failure {
+        use io::ErrorKind as Kind;
+        let (code, advice) = match error.kind() {
+            Kind::ConnectionRefused => (Code::Refused, "nobody listens there: start the server first"),
+            Kind::TimedOut => (Code::TimedOut, "the network loses too much, or nobody is there"),
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
+                (Code::Reset, "the peer broke off: connect again")
+            }
+            Kind::InvalidData => (Code::Network, "what answers there is no upper-casing server"),
+            _ => (Code::Network, "look at the diagram for what the network did"),
+        };
+        Failure::new(code, format!("{doing}: {error}; {advice}"))
+    }
+    /// The exit code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+    /// The sentence, where there is somebody to read it.
+    pub fn text(&self) -> Option<&str> {
+        (self.code != Code::NoReader).then_some(self.text.as_str())
+    }
+}

@@ -1,0 +1,4 @@
+//! Commands on virtual networks.
+
+pub mod scenario;
+pub mod upper;

@@ -1,0 +1,34 @@
+//! The face of the project: what it tells to run can be run.
+
+const README: &str = include_str!("../../../README.md");
+
+/// The lines of code blocks that call the command, without `cargo run --release --`.
+fn commands() -> Vec<&'static str> {
+    let lines = README
+        .lines()
+        .filter_map(|line| line.split_once("cargo run --release -- "));
+    lines.map(|(_, arguments)| arguments).collect()
+}
+
+#[test]
+fn the_two_commands_stand_on_lines_of_their_own() {
+    for command in ["cargo run --release -- lab upper", "cargo test --workspace"] {
+        assert_eq!(
+            README.lines().filter(|line| *line == command).count(),
+            1,
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn every_command_is_understood() {
+    use clap::Parser;
+    assert!(commands().len() >= 4);
+    for arguments in commands() {
+        let words = std::iter::once("sockeye").chain(arguments.split_whitespace());
+        if let Err(error) = sockeye_cli::args::Args::try_parse_from(words) {
+            panic!("{arguments}: {error}");
+        }
+    }
+}
