@@ -40,6 +40,7 @@
 mod address;
 mod file;
 pub(crate) mod local;
+mod local_entry;
 mod lookup;
 mod message;
 mod option;
