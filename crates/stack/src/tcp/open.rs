@@ -331,26 +331,34 @@ pub(crate) struct Handshake<'a> {
     pub(crate) syn_lost: bool,
 }
 
+impl Handshake<'_> {
+    /// What both ends agreed on.
+    fn facts(&self) -> Fact {
+        let mut facts = Fact::default();
+        facts.set(Fact::TIMESTAMPS, self.peer.timestamp.is_some());
+        facts.set(Fact::SACK, self.peer.sack);
+        facts.set(Fact::SCALING, self.peer.window_scale.is_some());
+        facts
+    }
+    /// The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
+    fn rtt(&self, now: Instant) -> RttEstimator {
+        let mut rtt = RttEstimator::new();
+        if let Some(sample) = self.round_trip {
+            rtt.on_sample(now, sample, 1);
+        } else if self.syn_lost {
+            rtt.on_established_after_syn_loss();
+        }
+        rtt
+    }
+}
+
 /// Makes the block of a connection whose handshake is complete.
 pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<Tcb> {
-    let mut facts = Fact::default();
-    facts.set(Fact::TIMESTAMPS, h.peer.timestamp.is_some());
-    facts.set(Fact::SACK, h.peer.sack);
-    facts.set(Fact::SCALING, h.peer.window_scale.is_some());
     let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
-    let rcv_wscale = if h.peer.window_scale.is_some() {
-        scale_for(rcv_buf_max)
-    } else {
-        0
-    };
+    // Both ends scale or none does (RFC 7323 section 2.2).
+    let rcv_wscale = h.peer.window_scale.map_or(0, |_| scale_for(rcv_buf_max));
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
-    let mut rtt = RttEstimator::new();
-    if let Some(sample) = h.round_trip {
-        rtt.on_sample(now, sample, 1);
-    } else if h.syn_lost {
-        rtt.on_established_after_syn_loss();
-    }
     let rcv_nxt = h.peer.irs + 1;
     let mut tcb = Box::new(Tcb {
         id: h.id,
@@ -358,7 +366,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         path: h.path,
         route_generation: h.route_generation,
         phase: Phase::Live,
-        facts,
+        facts: h.facts(),
         fin_out: FinOut::No,
         fin_in: FinIn::No,
         error: None,
@@ -385,7 +393,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
             h.options.congestion_control.unwrap_or(config.congestion_control),
             0,
         ),
-        rtt,
+        rtt: h.rtt(now),
         timing: (h.iss, 0),
         first_again: 0,
         irs: h.peer.irs,

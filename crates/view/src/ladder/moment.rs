@@ -102,7 +102,7 @@ impl Moment {
     pub(super) fn backlog(&mut self, host: HostIndex, before: (u32, u32), now: &Backlog) {
         let mut parts = Vec::new();
         if now.half_open != before.0 {
-            parts.push(format!("half-open {}/{}", now.half_open, now.backlog));
+            parts.push(format!("half-open {}", now.half_open)); // its bound is not the backlog
         }
         if now.accept != before.1 {
             parts.push(format!("accept queue {}/{}", now.accept, now.backlog));
