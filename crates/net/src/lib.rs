@@ -17,6 +17,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! The same sockets for threads: `std_net` has std's methods, `socket` the whole BSD set.
+//!
 //! A stack lives in a [`Host`], together with the wakers of the tasks that wait for its sockets. Whoever moves the
 //! host's frames is its driver: see [`Host`] for what a driver does. [`Net::tun`] starts one on a TUN device.
 #![deny(unsafe_code)] // two calls in `device` are the exception
@@ -32,6 +34,8 @@ mod options;
 mod shared;
 #[cfg(target_os = "linux")]
 pub mod socket;
+#[cfg(target_os = "linux")]
+pub mod std_net;
 pub mod tcp;
 mod udp;
 mod udp_batch;

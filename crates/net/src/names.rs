@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::net::{Net, Place};
+use crate::shared::Host;
 
 /// A table of host names, shared by the hosts that use it. Names are not case-sensitive (RFC 4343).
 #[derive(Clone, Default)]
@@ -69,22 +70,37 @@ pub async fn lookup_host(net: &Net, host: impl ToSocketAddrs) -> io::Result<std:
 
 /// The addresses of an argument; at least one.
 pub(crate) async fn resolve(net: &Net, host: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    let addresses = match host.target()? {
-        Target::Addresses(addresses) => addresses,
-        Target::Name(name, port) => match &net.0 {
-            Place::Os => tokio::net::lookup_host((name, port)).await?.collect(),
-            Place::Stack(host) => {
-                let found = host.names().lookup(&name);
-                if found.is_empty() {
-                    // getaddrinfo's EAI_NONAME as std words it.
-                    return Err(io::Error::other(
-                        "failed to lookup address information: Name or service not known",
-                    ));
-                }
-                found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
-            }
-        },
-    };
+    some(match (host.target()?, &net.0) {
+        (Target::Addresses(addresses), _) => addresses,
+        (Target::Name(name, port), Place::Os) => tokio::net::lookup_host((name, port)).await?.collect(),
+        (Target::Name(name, port), Place::Stack(host)) => of_host(host, &name, port)?,
+    })
+}
+
+/// As [`resolve`]; the thread waits.
+pub(crate) fn resolve_blocking(net: &Net, host: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    some(match (host.target()?, &net.0) {
+        (Target::Addresses(addresses), _) => addresses,
+        (Target::Name(name, port), Place::Os) => {
+            std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port))?.collect()
+        }
+        (Target::Name(name, port), Place::Stack(host)) => of_host(host, &name, port)?,
+    })
+}
+
+/// The addresses of a name in a host's table.
+pub(crate) fn of_host(host: &Host, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = host.names().lookup(name);
+    if found.is_empty() {
+        // getaddrinfo's EAI_NONAME as std words it.
+        return Err(io::Error::other(
+            "failed to lookup address information: Name or service not known",
+        ));
+    }
+    Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+fn some(addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     if addresses.is_empty() {
         return Err(invalid("could not resolve to any address"));
     }

@@ -41,6 +41,31 @@ impl Net {
                 source,
             })
     }
+    /// Waits until closed connections have finished: what was written to them is acknowledged, and their FINs. For the
+    /// end of a program, since a stack in the process goes with it, as the operating system's does not. Bound it by a
+    /// timeout: a peer that is gone keeps it waiting.
+    pub async fn finished(&self) {
+        if let Place::Stack(host) = &self.0 {
+            std::future::poll_fn(|cx| host.poll_finished(cx)).await;
+        }
+    }
+    /// As [`Net::finished`], for a thread and for at most so long; whether all did.
+    #[cfg(target_os = "linux")]
+    pub fn finish_within(&self, limit: std::time::Duration) -> bool {
+        use crate::socket::wait::{Wait, block};
+        let Place::Stack(host) = &self.0 else { return true };
+        let Some(deadline) = std::time::Instant::now().checked_add(limit) else {
+            return false;
+        };
+        let finished = block(Wait::Until(deadline), |waker| {
+            let waker = waker.cloned().unwrap_or_else(|| std::task::Waker::noop().clone());
+            match host.poll_finished(&mut std::task::Context::from_waker(&waker)) {
+                std::task::Poll::Ready(()) => Ok(()),
+                std::task::Poll::Pending => Err(std::io::ErrorKind::WouldBlock.into()),
+            }
+        });
+        finished.is_ok()
+    }
     /// Whether a thread may wait for its sockets.
     #[cfg(target_os = "linux")]
     pub(crate) fn can_block(&self) -> bool {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use sockeye_stack::tcp::State;
 use sockeye_stack::{Event, Instant, InterfaceConfig, InterfaceId, Readiness, SocketId, Stack};
 
 use crate::names::Names;
@@ -104,6 +105,27 @@ struct Inner {
     waiters: HashMap<SocketId, Waiters>,
     /// Addresses by interface.
     interfaces: Vec<Vec<IpAddr>>,
+    /// Who waits for closed connections to finish.
+    finishing: Vec<Waker>,
+}
+
+impl Inner {
+    /// Whether no connection that an application has closed still has something to send, or to be acknowledged.
+    fn is_finished(&self) -> bool {
+        self.stack.snapshot().sockets.iter().all(|row| {
+            row.id.is_some()
+                || !matches!(
+                    row.state,
+                    Some(
+                        State::Established
+                            | State::CloseWait
+                            | State::FinWait1
+                            | State::Closing
+                            | State::LastAck
+                    )
+                )
+        })
+    }
 }
 
 /// The tasks that wait for one socket. A task stands in a list once, so a list is no longer than there are tasks.
@@ -145,6 +167,7 @@ impl Host {
                 stack,
                 waiters: HashMap::new(),
                 interfaces: Vec::new(),
+                finishing: Vec::new(),
             }),
         }))
     }
@@ -188,6 +211,17 @@ impl Host {
     /// A handle that does not keep it alive, for a driver that ends with the last application.
     pub fn downgrade(&self) -> WeakHost {
         WeakHost(Arc::downgrade(&self.0))
+    }
+    /// Waits until what was written to closed connections has been acknowledged, with their FINs.
+    pub(crate) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner();
+        if inner.is_finished() {
+            return Poll::Ready(());
+        }
+        if !inner.finishing.iter().any(|w| w.will_wake(cx.waker())) {
+            inner.finishing.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
     /// The stack, for its driver (and for tests). The driver is not kicked. Take the time under the lock: it must never
     /// be earlier than that of a call before.
@@ -321,6 +355,9 @@ impl HostGuard<'_> {
     pub fn dispatch(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(event) = self.0.stack.poll_event() {
             self.notify(event, wakers);
+        }
+        if !self.0.finishing.is_empty() && self.0.is_finished() {
+            wakers.append(&mut self.0.finishing);
         }
     }
     /// As [`HostGuard::dispatch`], for one event that the driver has taken itself.

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use super::Family;
+use crate::names::of_host;
 use crate::net::{Net, Place};
 
 /// The name of the host that sockets live on.
@@ -35,10 +36,7 @@ pub fn getaddrinfo(net: &Net, name: &str, port: u16) -> io::Result<Vec<SocketAdd
     }
     let found: Vec<SocketAddr> = match &net.0 {
         Place::Os => (name, port).to_socket_addrs()?.collect(),
-        Place::Stack(host) => {
-            let found = host.names().lookup(name).into_iter();
-            found.map(|ip| SocketAddr::new(ip, port)).collect()
-        }
+        Place::Stack(host) => of_host(host, name, port)?,
     };
     if found.is_empty() {
         Err(unknown())

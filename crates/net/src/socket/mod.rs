@@ -40,6 +40,7 @@
 mod address;
 mod file;
 pub(crate) mod local;
+mod local_entry;
 mod lookup;
 mod message;
 mod option;
@@ -614,5 +615,33 @@ impl fmt::Debug for Socket {
             write!(f, " -> {peer}")?;
         }
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Names;
+    use crate::shared::{Clock, Host};
+    use sockeye_stack::{Config, Stack};
+
+    /// A thread that waited for virtual time would wait for ever.
+    #[test]
+    fn where_time_is_virtual_sockets_do_not_block() {
+        let stack = Stack::new(Config::default(), [7; 32]);
+        let host = Host::new("lab", stack, Arc::new(Clock::new()), Names::new(), || {});
+        let socket = Socket::new(&host.net(), Family::Inet, Kind::Datagram).unwrap();
+        assert!(!socket.getblocking());
+        assert_eq!(
+            socket.recv(1, Flags::empty()).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        for timeout in [None, Some(Duration::from_secs(1))] {
+            assert_eq!(
+                socket.settimeout(timeout).unwrap_err().kind(),
+                io::ErrorKind::Unsupported
+            );
+        }
+        socket.setblocking(false).unwrap();
     }
 }

@@ -133,7 +133,7 @@ on_all_back_ends! {
         an_empty_send_is_nothing_on_a_stream end_of_stream_is_no_error_and_stays a_reset_is_an_error
         closing_with_unread_data_resets half_close sending_to_one_who_has_closed peeking_and_waiting_for_all
         truncating_a_stream_drops_octets urgent_data the_wildcard_of_ipv6_takes_ipv4_too makefile_reads_lines
-        threads_share_a_socket names_of_hosts;
+        threads_share_a_socket names_of_hosts a_program_ends_when_all_is_sent;
     udp: boundaries_and_truncation an_empty_datagram_is_a_message the_largest_datagram broadcast_needs_permission
         without_a_destination a_connected_socket_hears_its_peer_only_and_refusals ancillary_data
         several_buffers_are_one_message multicast_reaches_members peeking_leaves_the_datagram shut_down;

@@ -356,3 +356,16 @@ pub(crate) fn names_of_hosts(world: &World) {
             .is_loopback()
     );
 }
+
+/// What was written before closing arrives, though the program ends at once.
+pub(crate) fn a_program_ends_when_all_is_sent(world: &World) {
+    let (server, client) = world.connection();
+    let data = bytes(1_000_000);
+    let sent = data.clone();
+    let writer = thread::spawn(move || client.sendall(&sent, NONE).unwrap());
+    let mut all = Vec::new();
+    (&server).read_to_end(&mut all).unwrap();
+    writer.join().unwrap();
+    assert!(world.client.finish_within(LONG));
+    assert!(all == data);
+}
