@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use sockeye_stack::tcp::{Flags, Segment, SeqNumber, State, TcpOptions};
 use sockeye_stack::trace::TraceKind;
 use sockeye_stack::wire::{self, checksum, ethernet, icmpv6, ipv6, ndp};
-use sockeye_stack::{Config, Frame, Instant, InterfaceConfig, RxMeta, Stack};
+use sockeye_stack::{Config, Frame, Instant, InterfaceConfig, Readiness, RxMeta, Stack};
 
-use crate::peer::{IF, Peer, Setup, ack, ip_packet, ms};
+use crate::peer::{IF, Peer, Setup, ack, ip_packet, ms, octets};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -180,4 +180,26 @@ fn a_silent_router_is_left_by_its_connections() {
     }
     assert_eq!(went.first(), Some(&ROUTER));
     assert_eq!(went.last(), Some(&[2; 6]), "{went:?}");
+}
+
+/// With our window closed, ACKs and urgent pointers of probes count (MUST-66), but only of probes whose ACK can be the peer's.
+///
+/// Proves: U-9, MAY-12.
+#[test]
+fn the_ack_range_is_checked_when_our_window_is_closed() {
+    let mut setup = Setup {
+        window: 5000,
+        ..Setup::default()
+    };
+    setup.options.receive_buffer = Some(2000);
+    let mut p = Peer::established(setup);
+    p.send(octets(1, 1, 1000));
+    p.send(octets(1001, 1, 1000));
+    assert_eq!(p.take().segment.window, 0);
+    p.told();
+    for (number, counts) in [(-5000, false), (2, false), (1 - 5000, true)] {
+        p.send(octets(2001, number, 1).urgent(60));
+        p.expect("ACK 1 ack 2001");
+        assert_eq!(p.told().contains(Readiness::URGENT), counts, "ACK {number}");
+    }
 }
