@@ -1,6 +1,7 @@
 //! A driver without coverage or sanitizers, for a bounded run on any toolchain: the corpus, then random mutations of it.
 //!
-//! `headers [RUNS] [SEED]`; the same seed makes the same inputs. An input that panics is shown in hexadecimal.
+//! `headers [RUNS] [SEED]`; the same seed makes the same inputs. An input that panics is shown in hexadecimal; to feed
+//! it alone, set INPUT to it.
 
 use std::panic;
 use std::path::Path;
@@ -10,6 +11,11 @@ const MAX_LEN: usize = 512;
 
 /// Feeds `entry` with what is in `corpus/NAME` and mutations of it.
 pub fn run(name: &str, entry: fn(&[u8])) {
+    if let Ok(hex) = std::env::var("INPUT") {
+        let octet = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+        let input: Vec<u8> = (0..hex.len() / 2).map(|i| octet(2 * i)).collect();
+        return try_one(entry, &input);
+    }
     let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>().expect("a number"));
     let runs = arguments.next().unwrap_or(1_000_000);
     let mut random = Random(arguments.next().unwrap_or(1) | 1);

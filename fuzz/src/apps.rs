@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::input::Input;
 use bytes::Bytes;
 use sockeye_stack::config::CongestionControl;
-use sockeye_stack::tcp::{Keepalive, TcpOptions};
+use sockeye_stack::tcp::{Keepalive, State, TcpOptions};
 use sockeye_stack::udp::UdpOptions;
 use sockeye_stack::{Duration, RecvError, SendError, SocketId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -355,7 +355,10 @@ impl Apps {
                 }
             }
             5 => {
-                let _ = host.stack.tcp_connect(host.now, id, places.remote(u));
+                if host.stack.tcp_connect(host.now, id, places.remote(u)).is_ok() {
+                    // After an attempt that failed, a socket may connect again: from a port of its own.
+                    self.tcp[i] = Tcp::new(id);
+                }
                 self.learn(host, i);
             }
             6 | 7 => self.accept(host, i),
@@ -386,8 +389,8 @@ impl Apps {
                 if let Ok(mut s) = host.stack.tcp(host.now, id) {
                     match u.below(3) {
                         0 => s.shutdown_recv(),
-                        1 => drop(s.take_error()),
-                        _ => drop(s.recv_urgent()),
+                        1 => { let _ = s.take_error(); }
+                        _ => { let _ = s.recv_urgent(); }
                     }
                 }
             }
@@ -398,7 +401,9 @@ impl Apps {
         let Ok(s) = host.stack.tcp(host.now, self.tcp[i].id) else { return };
         let _ = (s.state(), s.local_addr(), s.peer_addr(), s.at_urgent_mark(), s.urgent_ahead());
         let _ = (s.readable(), s.peer_closed(), s.writable(), s.options());
-        if let Some(info) = s.info() {
+        if let Some(info) = s.info()
+            && info.state != State::Closed
+        {
             assert!(info.flight as usize <= s.unacked() + 1, "more in flight than unacknowledged");
             assert!(info.cwnd > 0 && info.snd_mss > 0, "{info:?}");
         }
@@ -415,7 +420,7 @@ impl Apps {
                     reuse_port: bits & 4 != 0,
                     broadcast: bits & 8 != 0,
                     multicast_loop: bits & 16 == 0,
-                    hop_limit: if bits & 32 != 0 { Some(1) } else { None },
+                    hop_limit: if bits & 32 != 0 { Some(0) } else { None },
                     receive_buffer: if bits & 64 != 0 { Some(1) } else { None },
                     ..UdpOptions::default()
                 };
@@ -437,15 +442,15 @@ impl Apps {
             Ipv4Addr::new(10, 0, 0, 2).into(),
         ]);
         match what {
-            2 => drop(s.connect(places.remote(u))),
+            2 => { let _ = s.connect(places.remote(u)); }
             3..=5 => {
                 let len = u.pick(&[0, 1, 100, 1472, 1473, 4000, 65_507, 65_527, 65_528]);
-                drop(s.send_to(&stream(0, len), places.remote(u)));
+                let _ = s.send_to(&stream(0, len), places.remote(u));
             }
-            6 => drop(s.send(&stream(0, 100))),
-            7 => drop(s.recv()),
-            8 => drop(s.join(group, None)),
-            9 => drop(s.leave(group, None)),
+            6 => { let _ = s.send(&stream(0, 100)); }
+            7 => { let _ = s.recv(); }
+            8 => { let _ = s.join(group, None); }
+            9 => { let _ = s.leave(group, None); }
             10 => {
                 let _ = (s.local_addr(), s.peer_addr(), s.options(), s.take_error());
                 s.disconnect();

@@ -42,6 +42,8 @@ pub struct Flow {
     pub syn: bool,
     /// Urgent data was announced by the peer.
     pub urgent: bool,
+    /// Counts SYNs and resets of either side: between two of them it is one connection.
+    pub life: u32,
     /// The stack has reset it.
     pub reset: bool,
     /// The peer's data is not that of its stream: reassembly or a mutated frame may have brought other octets.
@@ -72,6 +74,7 @@ impl Flow {
             bases: Vec::new(),
             syn: false,
             urgent: false,
+            life: 0,
             reset: false,
             spoilt: false,
         }
@@ -81,6 +84,7 @@ impl Flow {
     pub fn observe(&mut self, segment: &Segment, payload: &[u8]) {
         let seq = segment.seq.0;
         let has = |f: Flags| segment.flags.contains(f);
+        self.life += u32::from(has(Flags::RST) || has(Flags::SYN));
         if has(Flags::RST) {
             self.reset = true;
             return;
@@ -194,6 +198,7 @@ impl Flow {
     /// Writes a segment with octets of the peer's stream.
     fn emit(&mut self, segment: &Segment, len: usize) -> Vec<u8> {
         let mut seq = segment.seq.0;
+        self.life += u32::from(segment.flags.intersects(Flags::SYN | Flags::RST));
         let mut base = seq;
         if segment.flags.contains(Flags::SYN) {
             seq = seq.wrapping_add(1);

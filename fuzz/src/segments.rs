@@ -65,11 +65,11 @@ fn check_edge(world: &World, last: &mut Option<(u32, u32)>) {
         return;
     }
     let unit = 1 << flow.shift;
-    if let Some((edge, start)) = *last
-        && start == flow.starts[0]
+    if let Some((edge, life)) = *last
+        && life == flow.life
     {
         let back = edge.wrapping_sub(flow.edge) as i32;
         assert!(back < unit.max(1), "the window's edge moves back by {back} octets");
     }
-    *last = Some((flow.edge, flow.starts[0]));
+    *last = Some((flow.edge, flow.life));
 }

@@ -2,4 +2,5 @@
 //! same function serves on the operating system, on a Sockeye stack, and in a virtual network.
 #![forbid(unsafe_code)]
 
+pub mod tftp;
 pub mod upper;

@@ -2,12 +2,15 @@
 
 use std::io;
 
+use sockeye_stack::tcp::TcpSocket;
 use sockeye_stack::{
     BindError, ConnectError, ConnectionError, ListenError, RecvError, SendError, StaleSocket, UdpError,
 };
 
 /// Linux's errno values (asm-generic/errno-base.h, asm-generic/errno.h).
 pub mod errno {
+    /// No such file or directory.
+    pub const ENOENT: i32 = 2;
     /// Bad file descriptor.
     pub const EBADF: i32 = 9;
     /// Resource temporarily unavailable; the same as EWOULDBLOCK.
@@ -24,6 +27,10 @@ pub mod errno {
     pub const EMSGSIZE: i32 = 90;
     /// Protocol not available: an option that does not exist.
     pub const ENOPROTOOPT: i32 = 92;
+    /// Protocol wrong type for socket.
+    pub const EPROTOTYPE: i32 = 91;
+    /// Operation not supported.
+    pub const EOPNOTSUPP: i32 = 95;
     /// Address family not supported by protocol.
     pub const EAFNOSUPPORT: i32 = 97;
     /// Address already in use.
@@ -46,6 +53,10 @@ pub mod errno {
     pub const ECONNREFUSED: i32 = 111;
     /// No route to host.
     pub const EHOSTUNREACH: i32 = 113;
+    /// Operation already in progress.
+    pub const EALREADY: i32 = 114;
+    /// Operation now in progress.
+    pub const EINPROGRESS: i32 = 115;
 }
 
 use errno::*;
@@ -87,6 +98,22 @@ pub(crate) fn from_errno(errno: i32) -> io::Error {
         EHOSTUNREACH => Kind::HostUnreachable,
         _ => Kind::Other,
     })
+}
+
+/// A reset that comes after the peer's FIN is a broken pipe on Linux, not a reset: the peer had finished, and we went on
+/// sending. Told to who sends, and by SO_ERROR.
+pub(crate) fn send_error(socket: &TcpSocket<'_>, error: SendError) -> io::Error {
+    match error {
+        SendError::Connection(ConnectionError::Reset) if socket.peer_closed() => from_errno(EPIPE),
+        error => io_error(error),
+    }
+}
+/// As [`send_error`]; who reads is at the end of the stream, as before the reset.
+pub(crate) fn received(socket: &TcpSocket<'_>, result: Result<usize, RecvError>) -> io::Result<usize> {
+    match result {
+        Err(RecvError::Connection(ConnectionError::Reset)) if socket.peer_closed() => Ok(0),
+        result => result.map_err(io_error),
+    }
 }
 
 impl Errno for StaleSocket {

@@ -19,7 +19,7 @@
 //!
 //! A stack lives in a [`Host`], together with the wakers of the tasks that wait for its sockets. Whoever moves the
 //! host's frames is its driver: see [`Host`] for what a driver does. [`Net::tun`] starts one on a TUN device.
-#![deny(unsafe_code)] // one ioctl in `device::tun` is the exception
+#![deny(unsafe_code)] // two calls in `device` are the exception
 
 #[cfg(target_os = "linux")]
 pub mod device;
@@ -30,11 +30,15 @@ mod names;
 mod net;
 mod options;
 mod shared;
+#[cfg(target_os = "linux")]
+pub mod socket;
 pub mod tcp;
 mod udp;
+mod udp_batch;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
 pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
+pub use udp_batch::{Batch, BatchSocket, Parts, Received};

@@ -41,6 +41,14 @@ impl Net {
                 source,
             })
     }
+    /// Whether a thread may wait for its sockets.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn can_block(&self) -> bool {
+        match &self.0 {
+            Place::Os => true,
+            Place::Stack(host) => host.is_real_time(),
+        }
+    }
     /// The host behind it, where sockets live on a stack.
     pub fn host(&self) -> Option<&Host> {
         match &self.0 {

@@ -12,6 +12,8 @@ use sockeye_stack::{Event, Instant, InterfaceConfig, InterfaceId, Readiness, Soc
 
 use crate::names::Names;
 use crate::net::Net;
+#[cfg(target_os = "linux")]
+use crate::socket::{local::Space, pollable::Pollable, stack::level};
 
 /// What a host's time is: the machine's, or set by hand, or running with tokio's clock (which may be paused, and then is
 /// virtual too).
@@ -90,6 +92,8 @@ struct Shared {
     name: String,
     clock: Arc<Clock>,
     names: Names,
+    #[cfg(target_os = "linux")]
+    local: Space,
     kick: Box<dyn Fn() + Send + Sync>,
     inner: Mutex<Inner>,
 }
@@ -107,6 +111,9 @@ struct Inner {
 struct Waiters {
     read: Vec<Waker>,
     write: Vec<Waker>,
+    /// A descriptor that is kept in step with the socket.
+    #[cfg(target_os = "linux")]
+    watch: Option<Arc<Pollable>>,
 }
 
 /// What a task waits for.
@@ -131,6 +138,8 @@ impl Host {
             name: name.into(),
             clock,
             names,
+            #[cfg(target_os = "linux")]
+            local: Space::default(),
             kick: Box::new(kick),
             inner: Mutex::new(Inner {
                 stack,
@@ -165,6 +174,9 @@ impl Host {
     }
     /// The interface that has `address`.
     pub fn interface_of(&self, address: IpAddr) -> Option<InterfaceId> {
+        if address.is_loopback() {
+            return Some(InterfaceId::LOOPBACK);
+        }
         let inner = self.inner();
         let place = inner.interfaces.iter().position(|own| own.contains(&address))?;
         Some(InterfaceId(place as u16))
@@ -180,7 +192,9 @@ impl Host {
     /// The stack, for its driver (and for tests). The driver is not kicked. Take the time under the lock: it must never
     /// be earlier than that of a call before.
     pub fn lock(&self) -> HostGuard<'_> {
-        HostGuard(self.inner())
+        let inner = self.inner();
+        let now = self.now();
+        HostGuard(inner, now)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -226,6 +240,38 @@ impl Host {
         (self.0.kick)();
         result
     }
+    /// Keeps a descriptor in step with a socket.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn watch(&self, id: SocketId, pollable: Arc<Pollable>) {
+        self.inner().waiters.entry(id).or_default().watch = Some(pollable);
+    }
+    /// Wakes whoever waits for a socket: something changed that the stack does not know of.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wake(&self, id: SocketId) {
+        let mut wakers = Vec::new();
+        if let Some(waiters) = self.inner().waiters.get_mut(&id) {
+            wakers.append(&mut waiters.read);
+            wakers.append(&mut waiters.write);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+    /// The first address of an interface of one family.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn address_of(&self, interface: InterfaceId, v6: bool) -> Option<IpAddr> {
+        let inner = self.inner();
+        let addresses = inner.interfaces.get(usize::from(interface.0))?;
+        addresses.iter().copied().find(|ip| ip.is_ipv6() == v6)
+    }
+    /// Its name space of AF_UNIX.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn local(&self) -> &Space {
+        &self.0.local
+    }
+    /// Tells the driver of a call that did something and waits now for more.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn kick(&self) {
+        (self.0.kick)();
+    }
     /// The last call for a socket: `f` closes it, and whoever waits for it is forgotten.
     pub(crate) fn close(&self, id: SocketId, f: impl FnOnce(&mut Stack, Instant)) {
         let mut inner = self.inner();
@@ -267,7 +313,7 @@ impl fmt::Debug for Host {
 }
 
 /// A host's stack, locked.
-pub struct HostGuard<'a>(MutexGuard<'a, Inner>);
+pub struct HostGuard<'a>(MutexGuard<'a, Inner>, Instant);
 
 impl HostGuard<'_> {
     /// Takes all events of the stack and adds to `wakers` those of the tasks that they concern. Wake them after the
@@ -286,9 +332,16 @@ impl HostGuard<'_> {
             .union(Readiness::PEER_CLOSED)
             .union(Readiness::URGENT);
         const WRITE: Readiness = ENDS.union(Readiness::WRITABLE).union(Readiness::CONNECTED);
-        let Some(waiters) = self.0.waiters.get_mut(&event.socket) else {
+        #[cfg(target_os = "linux")]
+        let now = self.1;
+        let Inner { stack, waiters, .. } = &mut *self.0;
+        let Some(waiters) = waiters.get_mut(&event.socket) else {
             return;
         };
+        #[cfg(target_os = "linux")]
+        if let Some(watch) = &waiters.watch {
+            watch.set(level(stack, now, event.socket));
+        }
         if event.ready.intersects(READ) {
             wakers.append(&mut waiters.read);
         }

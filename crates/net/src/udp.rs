@@ -15,18 +15,19 @@ use crate::names::{ToSocketAddrs, resolve};
 use crate::net::{Net, Place};
 use crate::options;
 use crate::shared::{Host, Side};
+use crate::udp_batch::Received;
 
 /// A UDP socket. Datagrams keep their boundaries: one read takes one, and what does not fit into the buffer is lost.
-pub struct UdpSocket(Inner);
+pub struct UdpSocket(pub(crate) Inner);
 
-enum Inner {
+pub(crate) enum Inner {
     Os(tokio::net::UdpSocket),
     Stack(Sock),
 }
 
 /// A UDP socket of a stack, owned: dropping it closes it.
 #[derive(Debug)]
-struct Sock {
+pub(crate) struct Sock {
     host: Host,
     id: SocketId,
 }
@@ -45,7 +46,7 @@ impl Sock {
             }
         })
     }
-    fn call<R>(&self, f: impl FnOnce(&mut StackUdp<'_>) -> Result<R, UdpError>) -> io::Result<R> {
+    pub(crate) fn call<R>(&self, f: impl FnOnce(&mut StackUdp<'_>) -> Result<R, UdpError>) -> io::Result<R> {
         self.host
             .call(|stack, now| f(&mut stack.udp(now, self.id).map_err(io_error)?).map_err(io_error))
     }
@@ -71,6 +72,15 @@ fn take(socket: &mut StackUdp<'_>, buf: &mut [u8]) -> Result<(usize, SocketAddr)
     let datagram = socket.recv()?;
     Ok((datagram.payload.copy_to(buf), datagram.source))
 }
+/// As [`take`], with the address that it was sent to.
+pub(crate) fn receive(socket: &mut StackUdp<'_>, buf: &mut [u8]) -> Result<Received, UdpError> {
+    let datagram = socket.recv()?;
+    Ok(Received {
+        len: datagram.payload.copy_to(buf),
+        from: datagram.source,
+        to: Some(datagram.destination.ip()),
+    })
+}
 /// As [`take`], leaving it in the queue.
 fn look(socket: &mut StackUdp<'_>, buf: &mut [u8]) -> Result<(usize, SocketAddr), UdpError> {
     let datagram = socket.peek()?;
@@ -91,19 +101,24 @@ impl UdpSocket {
             Place::Stack(host) => {
                 let mut last = io::Error::from(io::ErrorKind::InvalidInput);
                 for local in addresses {
-                    let id = host.look(|stack, _| stack.udp_socket(UdpOptions::default()));
-                    let sock = Sock {
-                        host: host.clone(),
-                        id,
-                    };
-                    match host.call(|stack, _| stack.udp_bind(id, local)) {
-                        Ok(()) => return Ok(UdpSocket(Inner::Stack(sock))),
-                        Err(error) => last = io_error(error),
+                    match UdpSocket::bind_stack(host, local) {
+                        Ok(socket) => return Ok(socket),
+                        Err(error) => last = error,
                     }
                 }
                 Err(last)
             }
         }
+    }
+    pub(crate) fn bind_stack(host: &Host, local: SocketAddr) -> io::Result<UdpSocket> {
+        let id = host.look(|stack, _| stack.udp_socket(UdpOptions::default()));
+        let sock = Sock {
+            host: host.clone(),
+            id,
+        };
+        host.call(|stack, _| stack.udp_bind(id, local))
+            .map_err(io_error)?;
+        Ok(UdpSocket(Inner::Stack(sock)))
     }
     /// Sets the peer: only its datagrams are received, and [`UdpSocket::send`] goes to it. Nothing is sent.
     ///

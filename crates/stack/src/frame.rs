@@ -23,7 +23,7 @@ use crate::trace::Cause;
 /// A list of shared byte slices with a known total length. Cloning and slicing copy no bytes.
 #[derive(Clone, Default)]
 pub struct Payload {
-    parts: SmallVec<[Bytes; 2]>,
+    parts: SmallVec<[Bytes; 3]>,
     len: usize,
 }
 

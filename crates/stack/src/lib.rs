@@ -21,21 +21,15 @@ pub mod trace;
 pub mod udp;
 pub mod wire;
 
-#[allow(dead_code)]
 mod arena;
 mod bindings;
-#[allow(dead_code, unused_imports)]
 mod demux;
 mod error;
-#[allow(dead_code)]
 mod pool;
-#[allow(dead_code)]
 mod rng;
-#[allow(dead_code)]
 mod rope;
 pub mod snapshot;
 mod stack;
-#[allow(dead_code)]
 mod wheel;
 
 pub use config::{Config, Profile};

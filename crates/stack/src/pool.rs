@@ -14,8 +14,8 @@ use crate::tcp::send::buffer::SendBuffer;
 pub(crate) const SMALL: usize = 2 * 1024;
 /// Octets of a large buffer: one super-segment.
 pub(crate) const LARGE: usize = 64 * 1024;
-/// Most small buffers kept: 1 MiB.
-const KEEP_SMALL: usize = 512;
+/// Most small buffers kept: 128 KiB.
+const KEEP_SMALL: usize = 64;
 /// Most large buffers kept: 4 MiB.
 const KEEP_LARGE: usize = 64;
 
@@ -33,7 +33,7 @@ pub(crate) struct Pool {
 }
 
 /// Most empty queues kept, of each kind.
-const KEEP_QUEUES: usize = 256;
+const KEEP_QUEUES: usize = 64;
 
 impl Pool {
     /// An empty send buffer.

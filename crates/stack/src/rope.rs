@@ -14,8 +14,8 @@ pub(crate) struct Rope {
     rest: VecDeque<Bytes>,
 }
 
-/// Places of the list that an emptied rope keeps: 2 KiB.
-const KEEP: usize = 64;
+/// Places of the list that an emptied rope keeps: 8 KiB.
+const KEEP: usize = 256;
 
 impl Rope {
     /// No slices.

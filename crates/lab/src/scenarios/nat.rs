@@ -141,8 +141,8 @@ fn from_outside(scene: &mut Scene<'_>, place: &Place) {
 fn datagrams(scene: &mut Scene<'_>, place: &Place) {
     let (inside, server) = (place.inside, place.server);
     let question = scene.udp(inside[1], "192.168.2.2:7000", UdpOptions::default());
-    let answerer = scene.udp(server, "203.0.113.9:53", UdpOptions::default());
-    let _ = scene.send_to(inside[1], question, b"who am I?", "203.0.113.9:53");
+    let answerer = scene.udp(server, "203.0.113.9:9999", UdpOptions::default());
+    let _ = scene.send_to(inside[1], question, b"who am I?", "203.0.113.9:9999");
     scene.run_for(ms(100));
     let from = scene.recv_from(server, answerer).map(|d| d.source);
     if let Ok(from) = from {

@@ -1,6 +1,7 @@
 //! Devices: where frames come from and go to.
 
 mod netlink;
+mod tcp_info;
 mod tun;
 mod wire;
 
@@ -9,6 +10,7 @@ use std::os::fd::BorrowedFd;
 
 use sockeye_stack::{Capabilities, Frame, Medium, RxMeta, TxFrame, TxMeta};
 
+pub(crate) use tcp_info::tcp_info;
 pub use tun::{Tun, TunConfig, TunError};
 pub use wire::{Wire, wire};
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use sockeye_stack::tcp::{State, TcpOptions, TcpSocket};
 use sockeye_stack::{RecvError, SendError, SocketId};
 
-use crate::error::{errno, from_errno, io_error};
+use crate::error::{errno, from_errno, io_error, received, send_error};
 use crate::shared::{Host, Side};
 
 /// A TCP socket of a stack, owned.
@@ -85,7 +85,7 @@ impl Conn {
             let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
             match recv(&mut socket) {
                 Err(RecvError::WouldBlock) => Poll::Pending,
-                result => Poll::Ready(result.map_err(io_error)),
+                result => Poll::Ready(received(&socket, result)),
             }
         })
     }
@@ -94,7 +94,7 @@ impl Conn {
             let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
             match socket.send(data) {
                 Err(SendError::WouldBlock) => Poll::Pending,
-                result => Poll::Ready(result.map_err(io_error)),
+                result => Poll::Ready(result.map_err(|error| send_error(&socket, error))),
             }
         })
     }
@@ -116,7 +116,7 @@ impl Conn {
                     }
                     Err(_) if sent > 0 => break,
                     Err(SendError::WouldBlock) => return Poll::Pending,
-                    Err(error) => return Poll::Ready(Err(io_error(error))),
+                    Err(error) => return Poll::Ready(Err(send_error(&socket, error))),
                 }
             }
             Poll::Ready(Ok(sent))
@@ -137,13 +137,14 @@ impl Conn {
     /// Until writing would not wait: there is room, or an error.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.host.poll(self.id, Side::Write, cx, |stack, now| {
-            let socket = stack.tcp(now, self.id).map_err(io_error)?;
+            let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
             let open = match socket.state() {
                 State::SynSent | State::SynReceived | State::Established | State::CloseWait => true,
                 State::Closed | State::Listen | State::FinWait1 | State::FinWait2 => false,
                 State::Closing | State::LastAck | State::TimeWait => false,
             };
-            if !open || socket.writable() > 0 {
+            // Asking for nothing when the buffer is full makes the stack tell when it no longer is.
+            if !open || socket.writable() > 0 || !matches!(socket.send(&[]), Err(SendError::WouldBlock)) {
                 Poll::Ready(Ok(()))
             } else {
                 Poll::Pending
@@ -152,20 +153,15 @@ impl Conn {
     }
     pub(crate) fn try_read(&self, out: &mut [u8]) -> io::Result<usize> {
         self.host.call(|stack, now| {
-            stack
-                .tcp(now, self.id)
-                .map_err(io_error)?
-                .recv(out)
-                .map_err(io_error)
+            let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
+            let result = socket.recv(out);
+            received(&socket, result)
         })
     }
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         self.host.call(|stack, now| {
-            stack
-                .tcp(now, self.id)
-                .map_err(io_error)?
-                .send(data)
-                .map_err(io_error)
+            let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
+            socket.send(data).map_err(|error| send_error(&socket, error))
         })
     }
     /// FIN after what is queued.

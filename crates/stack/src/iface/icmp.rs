@@ -97,7 +97,7 @@ pub(super) enum Complaint {
 
 impl IpLayer {
     /// Tells the sender of `packet` what is wrong with it, within the limits on such answers.
-    pub(crate) fn icmp_error(&mut self, env: &mut Env<'_>, packet: &Packet, error: IcmpError) {
+    pub(crate) fn icmp_error(&mut self, env: &mut Env<'_>, packet: &Packet<'_>, error: IcmpError) {
         let complaint = match error {
             IcmpError::PortUnreachable => Complaint::Port,
             IcmpError::ProtocolUnreachable => Complaint::Protocol { pointer: 6 },

@@ -238,7 +238,6 @@ impl IpLayer {
     }
 
     /// The name of an interface, for people.
-    #[allow(dead_code)]
     pub(crate) fn interface_name(&self, id: InterfaceId) -> Option<&str> {
         self.interface(id).map(|i| i.name.as_str())
     }

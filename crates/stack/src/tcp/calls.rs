@@ -176,19 +176,9 @@ impl Tcp {
         let remote = unmapped(to);
         let fresh = self.fresh(id).ok_or(ConnectError::NotFresh)?;
         let (bound, options) = (fresh.local, fresh.options.clone());
-        // MUST-46
         let target = remote.ip();
-        if remote.port() == 0
-            || target.is_unspecified()
-            || target.is_multicast()
-            || cx.ip.is_broadcast(target)
-        {
-            return Err(ConnectError::InvalidRemote(to));
-        }
         let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
-        if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) {
-            return Err(ConnectError::Bind(BindError::Family(to)));
-        }
+        check_remote(cx.ip, from, to)?;
         // MUST-44: IP chooses the source address before the first SYN.
         let route = cx
             .ip
@@ -490,6 +480,20 @@ impl Tcp {
             self.kick(Entry::new(Kind::Connection, slot));
         }
     }
+}
+
+/// MUST-46: whether a connection to that address can be; `from` is the address to which the socket is bound.
+fn check_remote(ip: &IpLayer, from: Option<IpAddr>, to: SocketAddr) -> Result<(), ConnectError> {
+    let remote = unmapped(to);
+    let target = remote.ip();
+    let nobody = target.is_unspecified() || target.is_multicast() || ip.is_broadcast(target);
+    if remote.port() == 0 || nobody {
+        return Err(ConnectError::InvalidRemote(to));
+    }
+    if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) {
+        return Err(ConnectError::Bind(BindError::Family(to)));
+    }
+    Ok(())
 }
 
 /// RFC 9293 section 3.10.5: a reset ends the connection, but in CLOSING and LAST-ACK both sides have closed, and the block

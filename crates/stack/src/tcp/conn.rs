@@ -21,6 +21,7 @@
 use alloc::boxed::Box;
 
 use super::congestion::Congestion;
+use super::open::receive_buffer;
 use super::recv::queue::ReceiveQueue;
 use super::recv::reassembly::Reassembly;
 use super::rtt::RttEstimator;
@@ -170,6 +171,10 @@ bitflags::bitflags! {
         const PROBING = 0x0400;
         /// cwnd was not what limited the last burst, so it must not grow.
         const APP_LIMITED = 0x0800;
+        /// A segment is being timed ([`Tcb::timed`]).
+        const TIMED = 0x1000;
+        /// The peer's FIN waits behind a gap ([`Tcb::fin_ahead`]).
+        const FIN_AHEAD = 0x4000;
         /// The path MTU shrank; what did not fit goes again in smaller pieces.
         const PATH_SHRUNK = 0x2000;
     }
@@ -222,7 +227,7 @@ pub(crate) struct Tcb {
     pub(crate) congestion: Congestion,
     pub(crate) rtt: RttEstimator,
     /// The octet after the segment being timed, and when it was sent; `None` while nothing is timed (Karn's rule).
-    pub(crate) timing: Option<(SeqNumber, u32)>,
+    pub(crate) timing: (SeqNumber, u32),
     /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
     /// 0 if there is none.
     pub(crate) first_again: u32,
@@ -246,7 +251,7 @@ pub(crate) struct Tcb {
     pub(crate) receive: Option<Box<ReceiveQueue>>,
     pub(crate) reassembly: Option<Box<Reassembly>>,
     /// The peer's FIN that waits behind a gap: its sequence number.
-    pub(crate) fin_ahead: Option<SeqNumber>,
+    pub(crate) fin_ahead: SeqNumber,
     /// A block to report as received twice (RFC 2883).
     pub(crate) dsack: Option<Box<super::SackBlock>>,
     pub(crate) tune: super::recv::tune::Tune,
@@ -278,6 +283,9 @@ pub(crate) struct Tcb {
     pub(crate) urgent: Option<Box<Urgent>>,
     pub(crate) pending: Readiness,
     pub(crate) stats: Stats,
+    pub(crate) segments_out: u32,
+    pub(crate) segments_in: u32,
+    pub(crate) retransmits: u32,
 }
 
 /// Options that few connections set, and deadlines that few have.
@@ -337,9 +345,6 @@ impl Extra {
 pub(crate) struct Stats {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
-    pub(crate) segments_out: u32,
-    pub(crate) segments_in: u32,
-    pub(crate) retransmits: u32,
 }
 
 impl Tcb {
@@ -360,6 +365,17 @@ impl Tcb {
             (FinOut::Acked, FinIn::Received { before_ours: true }) => State::Closed,
             (FinOut::Acked, FinIn::Received { before_ours: false }) => State::TimeWait,
         }
+    }
+
+    /// The octet after the segment being timed, and when it was sent.
+    #[inline]
+    pub(crate) fn timed(&self) -> Option<(SeqNumber, u32)> {
+        self.facts.contains(Fact::TIMED).then_some(self.timing)
+    }
+    /// The sequence number of the peer's FIN, while it waits behind a gap.
+    #[inline]
+    pub(crate) fn fin_ahead(&self) -> Option<SeqNumber> {
+        self.facts.contains(Fact::FIN_AHEAD).then_some(self.fin_ahead)
     }
 
     /// Octets in the send buffer: in flight and waiting.
@@ -526,6 +542,7 @@ impl Tcb {
     }
     /// Changes options of a connection.
     pub(crate) fn set_options(&mut self, options: &TcpOptions, config: &Config) {
+        let before = self.options();
         self.switches = Switches {
             reuse: self.switches.reuse,
             ..Switches::from_options(options)
@@ -541,9 +558,12 @@ impl Tcb {
             self.set_end(end_at);
         }
         self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
-        if let Some(fixed) = options.receive_buffer {
-            self.rcv_buf = fixed;
-            self.rcv_buf_max = fixed;
+        // Less than one unit of the agreed scale could never be told as a window.
+        let least = 1 << self.rcv_wscale;
+        let was_fixed = before.receive_buffer.is_some();
+        if options.receive_buffer.is_some() || was_fixed {
+            let (now, most) = receive_buffer(options, config);
+            (self.rcv_buf, self.rcv_buf_max) = (now.max(least), most.max(least));
         }
         self.set_mss();
     }
@@ -552,9 +572,6 @@ impl Tcb {
         let Stats {
             bytes_acked,
             bytes_received,
-            segments_out,
-            segments_in,
-            retransmits,
         } = self.stats;
         TcpInfo {
             state: self.state(),
@@ -571,9 +588,9 @@ impl Tcb {
             rcv_wnd: self.rcv_wnd(),
             bytes_acked,
             bytes_received,
-            segments_out: u64::from(segments_out),
-            segments_in: u64::from(segments_in),
-            retransmits: u64::from(retransmits),
+            segments_out: u64::from(self.segments_out),
+            segments_in: u64::from(self.segments_in),
+            retransmits: u64::from(self.retransmits),
             backoff: self.rtt.backoff_count(),
         }
     }

@@ -445,8 +445,9 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
 fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     let idle = tcb.outstanding() == 0;
     tcb.last_sent = cx.now;
-    if tcb.timing.is_none() && tcb.recovery == Recovery::Open {
-        tcb.timing = Some((end, cx.now.as_micros() as u32));
+    if !tcb.facts.contains(Fact::TIMED) && tcb.recovery == Recovery::Open {
+        tcb.facts.insert(Fact::TIMED);
+        tcb.timing = (end, cx.now.as_micros() as u32);
     }
     tcb.snd_nxt = tcb.snd_nxt.later(end);
     if idle {
@@ -461,8 +462,8 @@ fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
 }
 
 fn sent_again(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
-    tcb.stats.retransmits = tcb.stats.retransmits.wrapping_add(1);
-    tcb.timing = None; // Karn's rule
+    tcb.retransmits = tcb.retransmits.wrapping_add(1);
+    tcb.facts.remove(Fact::TIMED); // Karn's rule
     if tcb.first_again == 0
         && matches!(
             plan.cause,

@@ -31,7 +31,7 @@ pub(crate) enum Fate {
 
 /// Takes one segment through the RFC's steps.
 pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
-    tcb.stats.segments_in = tcb.stats.segments_in.wrapping_add(1);
+    tcb.segments_in = tcb.segments_in.wrapping_add(1);
 
     // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8). A
     // RST is judged as a RST, whatever else it carries: nothing answers it but where the RFC says so.
@@ -249,7 +249,7 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<
         return Fate::Resets(None, ResetCause::UnreadData, Transition::Abort);
     }
     recv::text::accept(tcb, cx, seg, payload);
-    let fin_at = match tcb.fin_ahead {
+    let fin_at = match tcb.fin_ahead() {
         Some(at) => at,
         None => return Fate::Lives,
     };
@@ -263,7 +263,7 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<
 /// Eighth: the FIN is next in sequence. It is acknowledged at once, and the application learns that the stream ends.
 fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
     let from = tcb.state();
-    tcb.fin_ahead = None;
+    tcb.facts.remove(Fact::FIN_AHEAD);
     tcb.rcv_nxt += 1;
     tcb.fin_in = FinIn::Received {
         before_ours: tcb.fin_out == FinOut::No,

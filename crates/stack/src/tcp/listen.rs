@@ -84,9 +84,10 @@ impl HalfOpen {
     /// RFC 9293 section 3.10.7.4 as far as SYN-RECEIVED goes, passive open.
     pub(crate) fn segment_arrives(&mut self, seg: &Segment, window: u32) -> Step {
         let rcv_nxt = self.rcv_nxt();
-        // A repeated SYN asks for our answer again.
+        // A repeated SYN asks for our answer again; one that is still owed is not a retransmission yet.
         if seg.has(Flags::SYN) && seg.seq == self.peer.irs && !seg.flags.intersects(Flags::ACK | Flags::RST) {
-            self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+            self.owed
+                .get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
             return Step::Waits;
         }
         let acceptable = seg.seq.within(rcv_nxt, window.max(1));

@@ -7,6 +7,7 @@ pub(crate) mod conn;
 pub(crate) mod cookie;
 pub(crate) mod dispatch;
 mod egress;
+mod handshake;
 mod ingress;
 pub(crate) mod isn;
 mod listen;

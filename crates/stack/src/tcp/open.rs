@@ -218,7 +218,8 @@ impl SynSent {
         // Fifth, check the ACK field.
         if !seg.has(Flags::ACK) {
             if syn_again {
-                self.owed = Some(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+                self.owed
+                    .get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
             }
             return Opening::Waits;
         }
@@ -259,7 +260,7 @@ impl SynSent {
         if over {
             return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
         }
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1); // a user timeout of hours allows more than can be counted
         if self.tries == config.r1 {
             self.pending |= Readiness::SOFT_ERROR;
         }
@@ -286,7 +287,8 @@ impl SynSent {
 /// The receive buffer at the start, and its limit, as options and settings have it.
 pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32) {
     match options.receive_buffer {
-        Some(fixed) => (fixed, fixed),
+        // Without any room the peer's data could never come.
+        Some(fixed) => (fixed.max(1), fixed.max(1)),
         None => (config.receive_buffer, config.receive_buffer_max),
     }
 }
@@ -330,26 +332,34 @@ pub(crate) struct Handshake<'a> {
     pub(crate) syn_lost: bool,
 }
 
+impl Handshake<'_> {
+    /// What both ends agreed on.
+    fn facts(&self) -> Fact {
+        let mut facts = Fact::default();
+        facts.set(Fact::TIMESTAMPS, self.peer.timestamp.is_some());
+        facts.set(Fact::SACK, self.peer.sack);
+        facts.set(Fact::SCALING, self.peer.window_scale.is_some());
+        facts
+    }
+    /// The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
+    fn rtt(&self, now: Instant) -> RttEstimator {
+        let mut rtt = RttEstimator::new();
+        if let Some(sample) = self.round_trip {
+            rtt.on_sample(now, sample, 1);
+        } else if self.syn_lost {
+            rtt.on_established_after_syn_loss();
+        }
+        rtt
+    }
+}
+
 /// Makes the block of a connection whose handshake is complete.
 pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<Tcb> {
-    let mut facts = Fact::default();
-    facts.set(Fact::TIMESTAMPS, h.peer.timestamp.is_some());
-    facts.set(Fact::SACK, h.peer.sack);
-    facts.set(Fact::SCALING, h.peer.window_scale.is_some());
     let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
-    let rcv_wscale = if h.peer.window_scale.is_some() {
-        scale_for(rcv_buf_max)
-    } else {
-        0
-    };
+    // Both ends scale or none does (RFC 7323 section 2.2).
+    let rcv_wscale = h.peer.window_scale.map_or(0, |_| scale_for(rcv_buf_max));
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
-    let mut rtt = RttEstimator::new();
-    if let Some(sample) = h.round_trip {
-        rtt.on_sample(now, sample, 1);
-    } else if h.syn_lost {
-        rtt.on_established_after_syn_loss();
-    }
     let rcv_nxt = h.peer.irs + 1;
     let mut tcb = Box::new(Tcb {
         id: h.id,
@@ -357,7 +367,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         path: h.path,
         route_generation: h.route_generation,
         phase: Phase::Live,
-        facts,
+        facts: h.facts(),
         fin_out: FinOut::No,
         fin_in: FinIn::No,
         error: None,
@@ -384,8 +394,8 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
             h.options.congestion_control.unwrap_or(config.congestion_control),
             0,
         ),
-        rtt,
-        timing: None,
+        rtt: h.rtt(now),
+        timing: (h.iss, 0),
         first_again: 0,
         irs: h.peer.irs,
         rcv_nxt,
@@ -400,7 +410,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rcv_buf_max,
         receive: None,
         reassembly: None,
-        fin_ahead: None,
+        fin_ahead: rcv_nxt,
         dsack: None,
         tune: Default::default(),
         ts_recent: h.peer.timestamp.unwrap_or(0),
@@ -419,6 +429,9 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         urgent: None,
         pending: Readiness::empty(),
         stats: Stats::default(),
+        segments_out: 0,
+        segments_in: 0,
+        retransmits: 0,
     });
     tcb.set_mss();
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.

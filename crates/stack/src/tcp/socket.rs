@@ -21,9 +21,9 @@ use crate::trace::Tuple;
 /// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keepalive {
-    /// Idle time before the first probe.
+    /// Idle time before the first probe; at least 1 s, as on Linux.
     pub idle: Duration,
-    /// Time between probes.
+    /// Time between probes; at least 1 s.
     pub interval: Duration,
     /// Probes without answer before the connection ends.
     pub count: u8,
@@ -58,12 +58,19 @@ pub struct TcpOptions {
     pub max_segment: Option<u16>,
     /// Congestion control (TCP_CONGESTION); `None`: the stack's.
     pub congestion_control: Option<CongestionControl>,
-    /// TTL or hop limit (MUST-49); `None`: the stack's.
+    /// TTL or hop limit (MUST-49); `None` and 0: the stack's, since no datagram may leave with 0 (RFC 1122 section 3.2.1.7).
     pub hop_limit: Option<u8>,
     /// DiffServ and ECN field (MUST-48).
     pub traffic_class: u8,
     /// Leave urgent data in the stream (SO_OOBINLINE).
     pub urgent_inline: bool,
+}
+
+impl TcpOptions {
+    /// The hop limit that the application asks for, if it is one.
+    pub(crate) fn hops(&self) -> Option<u8> {
+        self.hop_limit.filter(|&hops| hops > 0)
+    }
 }
 
 /// What is known of a connection (TCP_INFO). Times and octets as named.
@@ -343,6 +350,13 @@ impl<'a> TcpSocket<'a> {
     pub fn urgent_ahead(&self) -> Option<u32> {
         self.block().and_then(urgent::before_mark).map(|n| n + 1)
     }
+    /// Finished connections that wait on a listener to be accepted.
+    pub fn acceptable(&self) -> usize {
+        match self.slot() {
+            Some(Slot::Listener(listener)) => listener.accept.len(),
+            _ => 0,
+        }
+    }
     /// Octets that can be read.
     pub fn readable(&self) -> usize {
         self.block().map_or(0, Tcb::readable)
@@ -440,7 +454,12 @@ impl<'a> TcpSocket<'a> {
                     ..options
                 };
             }
-            Some(Slot::Open(tcb)) => tcb.set_options(&options, &config),
+            Some(Slot::Open(tcb)) => {
+                tcb.set_options(&options, &config);
+                if tcb.phase == Phase::Live && tcb.fin_in == FinIn::No && window::update_due(tcb) {
+                    tcb.facts.insert(Fact::UPDATE_OWED); // a larger buffer is news for the peer
+                }
+            }
             None => {}
         }
         self.kick();

@@ -105,7 +105,7 @@ fn choose_persist(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.outstanding() == 0 || tcb.snd_wnd == 0 {
         tcb.facts.insert(Fact::PROBING);
         tcb.probes = 0;
-        tcb.timing = None;
+        tcb.facts.remove(Fact::TIMED);
         let wait = if tcb.snd_wnd == 0 {
             tcb.rto(cx.config)
         } else {
@@ -170,7 +170,7 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
         next: tcb.snd_una,
     };
     tcb.dup_acks = 0;
-    tcb.timing = None;
+    tcb.facts.remove(Fact::TIMED);
     tcb.probe_owed = ProbeOwed::Timeout;
     tcb.rtt.backoff();
     cx.congestion(tcb, Some(CongestionChange::Timeout));
@@ -182,6 +182,9 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     }
     Look::Fired
 }
+
+/// The shortest times of keepalive, as on Linux: with none, a probe and its answer would chase each other without end.
+const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// Keepalive (MUST-24..29): only on request, only when nothing is outstanding and nothing was heard for the idle time.
 fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
@@ -196,9 +199,9 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
         return Look::Quiet(clock.next());
     }
     let quiet_since = if tcb.probes == 0 {
-        tcb.last_heard + settings.idle
+        tcb.last_heard + settings.idle.max(LEAST_KEEPALIVE)
     } else {
-        probed_at + settings.interval
+        probed_at + settings.interval.max(LEAST_KEEPALIVE)
     };
     if !clock.expired(quiet_since) {
         return Look::Quiet(clock.next());

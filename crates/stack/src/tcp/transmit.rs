@@ -132,7 +132,7 @@ impl Tcp {
             };
             let hop_limit = opening
                 .options
-                .hop_limit
+                .hops()
                 .unwrap_or_else(|| opening.route.hop_limit_or(config));
             self.burst.bare(
                 Some(id),
@@ -182,7 +182,7 @@ impl Tcp {
         let mss = self.mss_towards(cx.ip, &tuple, &options)?;
         let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
         let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
-        let hop_limit = options.hop_limit.unwrap_or_else(|| route.hop_limit_or(config));
+        let hop_limit = options.hops().unwrap_or_else(|| route.hop_limit_or(config));
         self.burst.bare(
             None,
             &Reply {
@@ -342,5 +342,5 @@ fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
     } else {
         plan.len.div_ceil(mss)
     };
-    tcb.stats.segments_out = tcb.stats.segments_out.wrapping_add(segments);
+    tcb.segments_out = tcb.segments_out.wrapping_add(segments);
 }

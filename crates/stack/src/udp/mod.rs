@@ -30,7 +30,7 @@ pub struct UdpOptions {
     pub reuse_port: bool,
     /// May send to broadcast addresses (SO_BROADCAST).
     pub broadcast: bool,
-    /// TTL or hop limit; `None`: the stack's.
+    /// TTL or hop limit; `None` and 0: the stack's.
     pub hop_limit: Option<u8>,
     /// TTL or hop limit of multicast (1 by default).
     pub multicast_hop_limit: u8,

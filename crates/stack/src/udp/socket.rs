@@ -218,6 +218,10 @@ impl UdpSocket<'_> {
     pub fn take_error(&mut self) -> Option<ConnectionError> {
         self.udp.get_mut(self.id)?.error.take()
     }
+    /// Whether an ICMP error came that was not taken.
+    pub fn has_error(&self) -> bool {
+        self.udp.get(self.id).is_some_and(|socket| socket.error.is_some())
+    }
     /// Removes the socket. What it has sent still leaves.
     pub fn close(mut self) {
         self.disconnect();
@@ -321,7 +325,7 @@ impl UdpSocket<'_> {
             hop_limit: if multicast {
                 options.multicast_hop_limit
             } else {
-                options.hop_limit.unwrap_or(default_hops)
+                options.hop_limit.filter(|&hops| hops > 0).unwrap_or(default_hops)
             },
             traffic_class: options.traffic_class,
             looped: listened && (options.multicast_loop || !multicast),

@@ -140,7 +140,15 @@ impl Pair {
     }
     /// Runs until nothing is left to happen.
     pub fn run_out(&mut self) {
-        while self.step(Instant::NEVER) {}
+        let mut turns = 0;
+        while self.step(Instant::NEVER) {
+            turns += 1;
+            assert!(
+                turns < 20_000,
+                "it goes on for ever: {:?}",
+                self.ladder(self.seen.len().saturating_sub(8))
+            );
+        }
     }
 
     pub fn listen(&mut self, host: usize, port: u16, options: TcpOptions, backlog: u32) -> SocketId {

@@ -1,7 +1,7 @@
 //! Every state against every kind of segment, call and timeout (RFC 9293 section 3.10), as plain text tables.
 //!
 //! Each cell starts from a fresh stack. The tables are reviewed against the RFC's text; what deviates from its letter on
-//! purpose is listed in [`NOTES`], which heads each table it concerns.
+//! purpose is said in [`Start::notes`], which heads the table.
 
 use std::fmt::Write as _;
 

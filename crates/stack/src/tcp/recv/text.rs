@@ -33,12 +33,13 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
         fin = None; // it lies beyond the window too
     }
     if let Some(at) = fin
-        && tcb.fin_ahead.is_none()
+        && tcb.fin_ahead().is_none()
     {
-        tcb.fin_ahead = Some(at);
+        tcb.facts.insert(Fact::FIN_AHEAD);
+        tcb.fin_ahead = at;
     }
     if payload.is_empty() {
-        if tcb.fin_ahead != Some(tcb.rcv_nxt) {
+        if tcb.fin_ahead() != Some(tcb.rcv_nxt) {
             let cause = if fin.is_some() {
                 AckCause::OutOfOrder
             } else {

@@ -107,9 +107,9 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
 /// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
 fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     let mut expected = 1;
-    let sample = match tcb.timing {
+    let sample = match tcb.timed() {
         Some((end, at)) if seg.ack.at_or_after(end) => {
-            tcb.timing = None;
+            tcb.facts.remove(Fact::TIMED);
             Duration::from_micros(u64::from((cx.now.as_micros() as u32).wrapping_sub(at)))
         }
         Some(_) => return,
@@ -283,7 +283,7 @@ fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, mss: u32) {
         rescued: false,
     };
     tcb.probe_owed = ProbeOwed::Fast;
-    tcb.timing = None;
+    tcb.facts.remove(Fact::TIMED);
     // FlightSize: all that is not acknowledged, SACKed or not, without what limited transmit sent beyond the window (RFC
     // 5681 section 3.2 step 2, RFC 6675 section 5 step 4.2).
     let flight_size = tcb.outstanding().min(tcb.congestion.cwnd());
@@ -330,7 +330,7 @@ fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
             recover: tcb.snd_nxt,
             next: tcb.snd_una,
         };
-        tcb.timing = None;
+        tcb.facts.remove(Fact::TIMED);
         tcb.rexmt_at = cx.now + tcb.rto(cx.config);
         tcb.stalled_since = cx.now;
     }

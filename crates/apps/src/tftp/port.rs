@@ -1,0 +1,180 @@
+//! A transfer's line to its peer: a socket of its own, or a share of the server's.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sockeye_net::{Batch, BatchSocket, Parts};
+use sockeye_stack::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use super::packet::{self, ErrorCode};
+
+/// The time since a point, which the machines take. Follows tokio's clock, so it stands still where that is paused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(tokio::time::Instant);
+impl Clock {
+    pub(super) fn new() -> Clock {
+        Clock(tokio::time::Instant::now())
+    }
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.elapsed().as_nanos() as u64)
+    }
+    fn at(&self, time: Instant) -> tokio::time::Instant {
+        self.0 + std::time::Duration::from_nanos(time.as_nanos())
+    }
+}
+
+/// Where datagrams come from.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// A socket of its own: its port is the transfer's TID.
+    Own(BatchSocket),
+    /// The server's: the peer's datagrams come by the inbox, and others never.
+    Shared {
+        socket: Arc<BatchSocket>,
+        inbox: mpsc::Receiver<Box<[u8]>>,
+        /// The address that was asked, from which answers go.
+        from: Option<IpAddr>,
+    },
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Woken {
+    /// A datagram of so many octets is in the buffer.
+    Datagram(usize, SocketAddr),
+    /// The deadline, or a little before: ask the machine.
+    Time,
+}
+
+/// The line and who is at its other end.
+#[derive(Debug)]
+pub(super) struct Port {
+    line: Line,
+    peer: SocketAddr,
+    batch: Batch,
+    copies: u8,
+}
+
+impl Port {
+    pub(super) fn new(line: Line, peer: SocketAddr, duplicates: u8) -> Port {
+        Port {
+            line,
+            peer,
+            batch: Batch::default(),
+            copies: duplicates.min(3) + 1,
+        }
+    }
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+    /// The peer, once its answer has told its TID.
+    pub(super) fn set_peer(&mut self, peer: SocketAddr) {
+        self.peer = peer;
+    }
+    pub(super) fn socket(&self) -> &BatchSocket {
+        match &self.line {
+            Line::Own(socket) => socket,
+            Line::Shared { socket, .. } => socket,
+        }
+    }
+
+    /// Sends datagrams to the peer, all but the last of the same length. Waits while the socket is full. What the network
+    /// refuses counts as lost: the timer sees to it.
+    ///
+    /// # Errors
+    /// A datagram is too long for the socket.
+    pub(super) async fn send(&mut self, datagrams: &[Parts<'_>]) -> io::Result<()> {
+        let from = match &self.line {
+            Line::Own(_) => None,
+            Line::Shared { from, .. } => *from,
+        };
+        let Port {
+            line,
+            batch,
+            peer,
+            copies,
+        } = self;
+        let socket = match &*line {
+            Line::Own(socket) => socket,
+            Line::Shared { socket, .. } => socket,
+        };
+        for _ in 0..*copies {
+            let mut rest = datagrams;
+            while let Some((head, body)) = rest.first() {
+                match batch.try_send(socket, rest, *peer, from) {
+                    Ok(sent) => rest = &rest[sent..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let _ = socket.send_to(&[*head, *body].concat(), *peer).await;
+                        rest = &rest[1..];
+                    }
+                    Err(error) if is_too_long(&error) => return Err(error),
+                    Err(_) => rest = &rest[1..],
+                }
+            }
+        }
+        Ok(())
+    }
+    /// Sends one datagram to the peer.
+    pub(super) async fn send_one(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.send(&[(datagram, &[])]).await
+    }
+    /// Tells a stranger that its packet belongs to no transfer (RFC 1350 section 4). The transfer goes on.
+    pub(super) fn refuse(&self, stranger: SocketAddr) {
+        // If the socket is full just now, the stranger will ask again.
+        let _ = self.socket().try_send_to(
+            &packet::error(ErrorCode::UNKNOWN_TID, "unknown transfer ID"),
+            stranger,
+        );
+    }
+
+    async fn recv(&mut self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match &mut self.line {
+            Line::Own(socket) => socket.recv_from(buf).await,
+            Line::Shared { inbox, .. } => match inbox.recv().await {
+                Some(datagram) => {
+                    let n = datagram.len().min(buf.len());
+                    buf[..n].copy_from_slice(&datagram[..n]);
+                    Ok((n, self.peer))
+                }
+                None => std::future::pending().await, // the server stops, and the task with it
+            },
+        }
+    }
+    /// Waits for a datagram, at most until `deadline`. The sleeper is set only when it must be earlier: one that wakes too
+    /// early costs less than setting it for each block.
+    pub(super) async fn wait(
+        &mut self,
+        buf: &mut [u8],
+        clock: &Clock,
+        mut sleeper: Pin<&mut Sleep>,
+        deadline: Option<Instant>,
+    ) -> io::Result<Woken> {
+        if let Line::Own(socket) = &self.line {
+            match socket.try_recv_from(buf) {
+                Ok((n, from)) => return Ok(Woken::Datagram(n, from)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(deadline) = deadline {
+            let deadline = clock.at(deadline);
+            if sleeper.is_elapsed() || deadline < sleeper.deadline() {
+                sleeper.as_mut().reset(deadline);
+            }
+        }
+        tokio::select! {
+            biased;
+            received = self.recv(buf) => received.map(|(n, from)| Woken::Datagram(n, from)),
+            () = sleeper, if deadline.is_some() => Ok(Woken::Time),
+        }
+    }
+}
+
+/// Message too long (EMSGSIZE).
+fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(sockeye_net::error::errno::EMSGSIZE)
+}

@@ -1,0 +1,294 @@
+//! Blocks of a file that is read.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::netascii::Encoder;
+use super::packet::Mode;
+
+/// How much is read at once, when a transfer is under way.
+const CHUNK: usize = 256 * 1024;
+
+/// A file as blocks. What the page cache has is read at once; for the rest a thread of the blocking pool waits, and the
+/// kernel is told what comes next (read-ahead).
+#[derive(Debug)]
+pub(super) struct Source {
+    input: Input,
+    blksize: usize,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Blocks are slices of the window.
+    Octet,
+    /// Blocks are kept from the oldest that may be needed again, since their borders are only known by encoding.
+    Netascii {
+        encoder: Encoder,
+        /// Octets of the file that are encoded.
+        encoded: u64,
+        first: u64,
+        blocks: VecDeque<Vec<u8>>,
+        spare: Vec<Vec<u8>>,
+    },
+}
+
+/// A file, or octets in memory.
+#[derive(Debug)]
+struct Input {
+    file: Option<Arc<File>>,
+    size: u64,
+    /// The octets of the file from `start` on.
+    window: Vec<u8>,
+    start: u64,
+    /// Octets of `window` that are filled.
+    filled: usize,
+}
+
+impl Source {
+    /// The first `size` octets of a file, in blocks of `blksize`.
+    pub(super) fn file(file: File, size: u64, mode: Mode, blksize: u16) -> Source {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential); // advice only
+        Source::new(Some(Arc::new(file)), size, Vec::new(), mode, blksize)
+    }
+    /// Octets in memory.
+    pub(super) fn memory(octets: Vec<u8>, mode: Mode, blksize: u16) -> Source {
+        Source::new(None, octets.len() as u64, octets, mode, blksize)
+    }
+    fn new(file: Option<Arc<File>>, size: u64, window: Vec<u8>, mode: Mode, blksize: u16) -> Source {
+        let form = match mode {
+            Mode::Octet => Form::Octet,
+            Mode::Netascii => Form::Netascii {
+                encoder: Encoder::default(),
+                encoded: 0,
+                first: 1,
+                blocks: VecDeque::new(),
+                spare: Vec::new(),
+            },
+        };
+        let filled = window.len();
+        let input = Input {
+            file,
+            size,
+            window,
+            start: 0,
+            filled,
+        };
+        Source {
+            input,
+            blksize: blksize.into(),
+            form,
+        }
+    }
+    /// Another block size, before the first block is asked for.
+    pub(super) fn set_blksize(&mut self, blksize: u16) {
+        self.blksize = blksize.into();
+    }
+    /// The last block, if it is known before the file is read.
+    pub(super) fn last(&self) -> Option<u64> {
+        match self.form {
+            Form::Octet => Some(self.input.size / self.blksize as u64 + 1),
+            Form::Netascii { .. } => None,
+        }
+    }
+
+    /// Makes the blocks `first .. first + count` ready; fewer, if the file ends before. Blocks before `base` are not
+    /// needed any more. Returns the last block once it is known.
+    pub(super) async fn ready(&mut self, base: u64, first: u64, count: u32) -> io::Result<Option<u64>> {
+        let blksize = self.blksize as u64;
+        match &mut self.form {
+            Form::Octet => {
+                let from = (first - 1) * blksize;
+                let to = (from + u64::from(count) * blksize).min(self.input.size);
+                self.input.load(from, to, first > 1).await?;
+                Ok(Some(self.input.size / blksize + 1))
+            }
+            Form::Netascii {
+                encoder,
+                encoded,
+                first: oldest,
+                blocks,
+                spare,
+            } => {
+                while *oldest < base && !blocks.is_empty() {
+                    spare.extend(blocks.pop_front());
+                    *oldest += 1;
+                }
+                let ended = |blocks: &VecDeque<Vec<u8>>| {
+                    let short = blocks.back().is_some_and(|b| (b.len() as u64) < blksize);
+                    short.then(|| *oldest + blocks.len() as u64 - 1)
+                };
+                while ended(blocks).is_none() && *oldest + (blocks.len() as u64) < first + u64::from(count) {
+                    let mut block = spare.pop().unwrap_or_default();
+                    block.clear();
+                    while block.len() < self.blksize && (*encoded < self.input.size || encoder.is_pending()) {
+                        let to = (*encoded + blksize).min(self.input.size);
+                        self.input.load(*encoded, to, *encoded > 0).await?;
+                        *encoded +=
+                            encoder.encode(self.input.octets(*encoded, to), &mut block, self.blksize) as u64;
+                    }
+                    blocks.push_back(block);
+                }
+                Ok(ended(blocks))
+            }
+        }
+    }
+    /// A block that is ready.
+    pub(super) fn block(&self, number: u64) -> &[u8] {
+        match &self.form {
+            Form::Octet => {
+                let from = (number - 1) * self.blksize as u64;
+                let to = (from + self.blksize as u64).min(self.input.size);
+                self.input.octets(from, to)
+            }
+            Form::Netascii { first, blocks, .. } => {
+                let place = number.checked_sub(*first).map(|n| n as usize);
+                place.and_then(|n| blocks.get(n)).map_or(&[], |b| b)
+            }
+        }
+    }
+}
+
+impl Input {
+    /// Octets of the file that are loaded.
+    fn octets(&self, from: u64, to: u64) -> &[u8] {
+        let from = (from - self.start) as usize;
+        let to = (to - self.start) as usize;
+        &self.window[from..to]
+    }
+    /// Loads `from .. to`, and more if the transfer is under way.
+    async fn load(&mut self, from: u64, to: u64, under_way: bool) -> io::Result<()> {
+        if from >= self.start && to <= self.start + self.filled as u64 {
+            return Ok(());
+        }
+        let Some(file) = self.file.clone() else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let needed = (to - from) as usize;
+        let chunk = if under_way {
+            CHUNK / needed.max(1) * needed
+        } else {
+            0
+        };
+        let wanted = (chunk.max(needed) as u64).min(self.size - from) as usize;
+        if self.window.len() < wanted {
+            self.window.resize(wanted, 0);
+        }
+        self.start = from;
+        self.filled = read_cached(&file, &mut self.window[..wanted], from);
+        if self.filled < needed {
+            let mut window = std::mem::take(&mut self.window);
+            let filled = self.filled;
+            let reader = Arc::clone(&file);
+            let read = move || {
+                let done = fill(&reader, &mut window[filled..wanted], from + filled as u64);
+                (done, window)
+            };
+            let (done, window) = tokio::task::spawn_blocking(read)
+                .await
+                .map_err(io::Error::other)?;
+            self.window = window;
+            self.filled = filled + done?;
+        }
+        #[cfg(target_os = "linux")]
+        if under_way && let Some(len) = std::num::NonZeroU64::new(CHUNK as u64) {
+            let next = from + self.filled as u64;
+            if next < self.size {
+                let _ = rustix::fs::fadvise(&*file, next, Some(len), rustix::fs::Advice::WillNeed); // advice only
+            }
+        }
+        if self.filled < needed {
+            // It was longer when the transfer began.
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Reads what needs no waiting; how much that is.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, buf: &mut [u8], at: u64) -> usize {
+    use rustix::io::ReadWriteFlags;
+    let mut parts = [io::IoSliceMut::new(buf)];
+    // Any error comes again with the read that may wait.
+    rustix::io::preadv2(file, &mut parts, at, ReadWriteFlags::NOWAIT).unwrap_or(0)
+}
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &File, _: &mut [u8], _: u64) -> usize {
+    0
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &File, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match file.read_at(&mut buf[done..], at + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{TempDir, pattern};
+    use super::*;
+
+    async fn all(mut source: Source, window: u32) -> Vec<u8> {
+        let (mut octets, mut first) = (Vec::new(), 1);
+        loop {
+            let last = source.ready(first, first, window).await.unwrap();
+            let end = last.map_or(first + u64::from(window), |l| {
+                (l + 1).min(first + u64::from(window))
+            });
+            for block in first..end {
+                octets.extend_from_slice(source.block(block));
+            }
+            first = end;
+            if last.is_some_and(|l| first > l) {
+                return octets;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn blocks_are_the_file() {
+        let dir = TempDir::new();
+        for len in [0, 1, 511, 512, 513, 1024, 300_000, 1_000_000] {
+            let content = pattern(len);
+            let path = dir.path().join(len.to_string());
+            std::fs::write(&path, &content).unwrap();
+            for (blksize, window) in [(8, 1), (512, 1), (512, 64), (65_464, 3)] {
+                let file = File::open(&path).unwrap();
+                let source = Source::file(file, len as u64, Mode::Octet, blksize);
+                assert_eq!(source.last(), Some(len as u64 / u64::from(blksize) + 1));
+                assert!(all(source, window).await == content);
+                let file = File::open(&path).unwrap();
+                let source = Source::file(file, len as u64, Mode::Netascii, blksize);
+                let mut expected = Vec::new();
+                Encoder::default().encode(&content, &mut expected, usize::MAX);
+                assert!(all(source, window).await == expected);
+            }
+            assert!(all(Source::memory(content.clone(), Mode::Octet, 100), 7).await == content);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_ends_the_transfer() {
+        let dir = TempDir::new();
+        let path = dir.path().join("file");
+        std::fs::write(&path, pattern(10)).unwrap();
+        let mut source = Source::file(File::open(&path).unwrap(), 2000, Mode::Octet, 512);
+        assert!(source.ready(1, 1, 4).await.is_err());
+    }
+}

@@ -1,0 +1,702 @@
+//! AF_UNIX on a stack: streams and datagrams between programs of one host, through a name space of that host.
+//!
+//! A name is gone with its socket. (On the operating system a path stays in the file system until it is removed.)
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+
+use super::message::{Ancillary, Flags, Message};
+use super::option::{SockOpt, Value};
+use super::pollable::{Level, Pollable};
+use super::wait::{Wait, block};
+use super::{Address, Kind, Shutdown, UnixAddress};
+use crate::error::{errno, from_errno};
+
+/// Octets that wait to be read from one socket; a sender waits when there are as many. Linux's default buffer.
+const BUFFER: usize = 212_992;
+/// Datagrams that wait at one socket (Linux: net.unix.max_dgram_qlen, 10, of which one more is admitted).
+const DATAGRAMS: usize = 11;
+/// Messages that wait in one stream. Small ones are joined, so that only descriptors make many.
+const MESSAGES: usize = 4096;
+
+/// The AF_UNIX sockets of a host.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Space(Arc<Mutex<Sockets>>);
+
+#[derive(Default, Debug)]
+struct Sockets {
+    next: u64,
+    /// By name and, for abstract ones, by kind: streams and datagrams share only the file system.
+    names: BTreeMap<(UnixAddress, bool), u64>,
+    sockets: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kind: Kind,
+    name: UnixAddress,
+    /// The other end. It may be gone.
+    peer: Option<u64>,
+    /// What it was called when we were connected.
+    peer_name: UnixAddress,
+    connected: bool,
+    /// Connections that wait to be accepted, if it listens.
+    accepting: Option<(VecDeque<u64>, usize)>,
+    inbox: VecDeque<Packet>,
+    inbox_octets: usize,
+    /// Nothing more comes: the peer has shut its side or is gone.
+    ended: bool,
+    /// The peer went with data unread.
+    reset: bool,
+    /// Nothing more is sent.
+    shut_write: bool,
+    readers: Vec<Waker>,
+    writers: Vec<Waker>,
+    /// Sockets that found this one full.
+    blocked: Vec<u64>,
+    watch: Option<Arc<Pollable>>,
+}
+
+#[derive(Debug)]
+struct Packet {
+    octets: VecDeque<u8>,
+    from: UnixAddress,
+    rights: Vec<OwnedFd>,
+}
+
+impl Entry {
+    fn new(kind: Kind) -> Entry {
+        Entry {
+            kind,
+            name: UnixAddress::Unnamed,
+            peer: None,
+            peer_name: UnixAddress::Unnamed,
+            connected: false,
+            accepting: None,
+            inbox: VecDeque::new(),
+            inbox_octets: 0,
+            ended: false,
+            reset: false,
+            shut_write: false,
+            readers: Vec::new(),
+            writers: Vec::new(),
+            blocked: Vec::new(),
+            watch: None,
+        }
+    }
+    /// Whether a message of `len` octets may come in.
+    fn has_room(&self, len: usize) -> bool {
+        match self.kind {
+            Kind::Stream => self.inbox_octets < BUFFER && self.inbox.len() < MESSAGES,
+            Kind::Datagram => self.inbox.len() < DATAGRAMS && self.inbox_octets + len <= BUFFER,
+        }
+    }
+    fn is_readable(&self) -> bool {
+        let waiting = self
+            .accepting
+            .as_ref()
+            .is_some_and(|(queue, _)| !queue.is_empty());
+        waiting || !self.inbox.is_empty() || self.ended || self.reset
+    }
+}
+
+/// Where a name stands in the table.
+fn key(name: &UnixAddress, kind: Kind) -> (UnixAddress, bool) {
+    let apart = matches!(name, UnixAddress::Abstract(_)) && kind == Kind::Stream;
+    (name.clone(), apart)
+}
+
+/// Who is to be woken, after the lock is dropped.
+type Woken = Vec<Waker>;
+
+impl Sockets {
+    fn add(&mut self, entry: Entry) -> u64 {
+        self.next += 1;
+        self.sockets.insert(self.next, entry);
+        self.next
+    }
+    fn entry(&mut self, id: u64) -> io::Result<&mut Entry> {
+        self.sockets.get_mut(&id).ok_or_else(|| from_errno(errno::EBADF))
+    }
+    /// Something changed at `id`: its waiters look again, and its descriptor is brought in step.
+    fn touch(&mut self, id: u64, woken: &mut Woken) {
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            woken.append(&mut entry.readers);
+            woken.append(&mut entry.writers);
+        }
+        self.sync(id);
+    }
+    /// Brings a descriptor in step.
+    fn sync(&mut self, id: u64) {
+        let writable = self.is_writable(id);
+        let Some(entry) = self.sockets.get(&id) else {
+            return;
+        };
+        let Some(watch) = &entry.watch else { return };
+        watch.set(Level {
+            readable: entry.is_readable(),
+            writable,
+        });
+        // Whoever polls for room hears of it, whether or not it has tried to send.
+        if !writable
+            && let Some(peer) = entry.peer
+            && let Some(peer) = self.sockets.get_mut(&peer)
+            && !peer.blocked.contains(&id)
+        {
+            peer.blocked.push(id);
+        }
+    }
+    fn is_writable(&self, id: u64) -> bool {
+        let Some(entry) = self.sockets.get(&id) else {
+            return true;
+        };
+        match entry.peer.and_then(|peer| self.sockets.get(&peer)) {
+            Some(peer) => entry.shut_write || peer.has_room(1),
+            None => entry.accepting.is_none(),
+        }
+    }
+    fn pair(&mut self, kind: Kind) -> (u64, u64) {
+        let (a, b) = (self.add(Entry::new(kind)), self.add(Entry::new(kind)));
+        for (one, other) in [(a, b), (b, a)] {
+            if let Some(entry) = self.sockets.get_mut(&one) {
+                entry.peer = Some(other);
+                entry.connected = true;
+            }
+        }
+        (a, b)
+    }
+    /// Who has the name, with the refusals of Linux.
+    fn find(&self, name: &UnixAddress, kind: Kind) -> io::Result<u64> {
+        let missing = match name {
+            UnixAddress::Unnamed => errno::EINVAL,
+            UnixAddress::Path(_) => errno::ENOENT,
+            UnixAddress::Abstract(_) => errno::ECONNREFUSED,
+        };
+        let id = *self
+            .names
+            .get(&key(name, kind))
+            .ok_or_else(|| from_errno(missing))?;
+        match self.sockets.get(&id) {
+            Some(entry) if entry.kind == kind => Ok(id),
+            Some(_) => Err(from_errno(errno::EPROTOTYPE)),
+            None => Err(from_errno(errno::ECONNREFUSED)),
+        }
+    }
+    /// Lets a socket go: its name, its peer's end of stream, and the connections that nobody accepted.
+    fn remove(&mut self, id: u64, woken: &mut Woken) {
+        let Some(entry) = self.sockets.remove(&id) else {
+            return;
+        };
+        let place = key(&entry.name, entry.kind);
+        if self.names.get(&place) == Some(&id) {
+            self.names.remove(&place);
+        }
+        if let Some(peer) = entry.peer {
+            if entry.kind == Kind::Stream
+                && let Some(other) = self.sockets.get_mut(&peer)
+            {
+                other.ended = true;
+                other.reset |= !entry.inbox.is_empty();
+            }
+            self.touch(peer, woken);
+        }
+        for sender in entry.blocked {
+            self.touch(sender, woken);
+        }
+        woken.extend(entry.readers);
+        woken.extend(entry.writers);
+        for waiting in entry.accepting.map(|(queue, _)| queue).unwrap_or_default() {
+            if let Some(never) = self.sockets.get_mut(&waiting) {
+                // The client is reset, as by a socket that goes with data unread.
+                never.inbox.push_back(Packet {
+                    octets: VecDeque::new(),
+                    from: UnixAddress::Unnamed,
+                    rights: Vec::new(),
+                });
+            }
+            self.remove(waiting, woken);
+        }
+    }
+}
+
+/// One socket of a name space, owned.
+#[derive(Debug)]
+pub(super) struct LocalSocket {
+    space: Space,
+    id: u64,
+    pub(super) kind: Kind,
+    watch: OnceLock<Arc<Pollable>>,
+}
+
+impl LocalSocket {
+    pub(super) fn new(space: &Space, kind: Kind) -> LocalSocket {
+        let id = space.lock().add(Entry::new(kind));
+        LocalSocket::from_id(space, id, kind)
+    }
+    pub(super) fn pair(space: &Space, kind: Kind) -> (LocalSocket, LocalSocket) {
+        let (a, b) = space.lock().pair(kind);
+        (
+            LocalSocket::from_id(space, a, kind),
+            LocalSocket::from_id(space, b, kind),
+        )
+    }
+    fn from_id(space: &Space, id: u64, kind: Kind) -> LocalSocket {
+        LocalSocket {
+            space: space.clone(),
+            id,
+            kind,
+            watch: OnceLock::new(),
+        }
+    }
+    /// Runs `op` under the lock and wakes afterwards. Where it says "would block" and there is a waker, that waits in
+    /// our list for reading or writing; who makes room or brings data touches us.
+    fn attempt<R>(
+        &self,
+        waker: Option<&Waker>,
+        write: bool,
+        op: impl FnOnce(&mut Sockets, u64, &mut Woken) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut woken = Vec::new();
+        let mut sockets = self.space.lock();
+        let result = op(&mut sockets, self.id, &mut woken);
+        if let (Some(waker), Err(error)) = (waker, &result)
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            let entry = sockets.entry(self.id)?;
+            let list = if write {
+                &mut entry.writers
+            } else {
+                &mut entry.readers
+            };
+            if !list.iter().any(|w| w.will_wake(waker)) {
+                list.push(waker.clone());
+            }
+        }
+        sockets.sync(self.id);
+        drop(sockets);
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    pub(super) fn bind(&self, address: &Address) -> io::Result<()> {
+        let name = address.unix()?.clone();
+        self.attempt(None, false, |sockets, id, _| {
+            if name == UnixAddress::Unnamed || sockets.entry(id)?.name != UnixAddress::Unnamed {
+                return Err(from_errno(errno::EINVAL));
+            }
+            let place = key(&name, sockets.entry(id)?.kind);
+            if sockets.names.contains_key(&place) {
+                return Err(from_errno(errno::EADDRINUSE));
+            }
+            sockets.names.insert(place, id);
+            sockets.entry(id)?.name = name;
+            Ok(())
+        })
+    }
+    pub(super) fn listen(&self, backlog: u32) -> io::Result<()> {
+        self.attempt(None, false, |sockets, id, _| {
+            let entry = sockets.entry(id)?;
+            if entry.kind != Kind::Stream {
+                return Err(from_errno(errno::EOPNOTSUPP));
+            }
+            if entry.connected || entry.name == UnixAddress::Unnamed {
+                return Err(from_errno(errno::EINVAL));
+            }
+            let queue = entry.accepting.take().map(|(queue, _)| queue).unwrap_or_default();
+            entry.accepting = Some((queue, backlog as usize));
+            Ok(())
+        })
+    }
+    pub(super) fn accept(&self, wait: Wait) -> io::Result<(LocalSocket, Address)> {
+        block(wait, |waker| {
+            self.attempt(waker, false, |sockets, id, woken| {
+                let entry = sockets.entry(id)?;
+                if entry.kind != Kind::Stream {
+                    return Err(from_errno(errno::EOPNOTSUPP));
+                }
+                let (queue, _) = entry
+                    .accepting
+                    .as_mut()
+                    .ok_or_else(|| from_errno(errno::EINVAL))?;
+                let accepted = queue.pop_front().ok_or_else(|| from_errno(errno::EAGAIN))?;
+                // Those who wait to connect.
+                sockets.touch(id, woken);
+                let peer = sockets.entry(accepted)?.peer_name.clone();
+                let socket = LocalSocket::from_id(&self.space, accepted, Kind::Stream);
+                Ok((socket, peer.into()))
+            })
+        })
+    }
+    pub(super) fn connect(&self, address: &Address, wait: Wait) -> io::Result<()> {
+        let name = address.unix()?;
+        if self.kind == Kind::Datagram {
+            return self.attempt(None, false, |sockets, id, _| {
+                let target = sockets.find(name, Kind::Datagram)?;
+                let entry = sockets.entry(id)?;
+                (entry.peer, entry.connected) = (Some(target), true);
+                entry.peer_name = name.clone();
+                Ok(())
+            });
+        }
+        block(wait, |waker| {
+            self.attempt(None, true, |sockets, id, woken| {
+                let own = sockets.entry(id)?;
+                if own.connected {
+                    return Err(from_errno(errno::EISCONN));
+                }
+                if own.accepting.is_some() {
+                    return Err(from_errno(errno::EINVAL));
+                }
+                let own_name = own.name.clone();
+                let target = sockets.find(name, Kind::Stream)?;
+                let entry = sockets.entry(target)?;
+                let Some((queue, backlog)) = &entry.accepting else {
+                    return Err(from_errno(errno::ECONNREFUSED));
+                };
+                if queue.len() > *backlog {
+                    if let Some(waker) = waker {
+                        entry.writers.push(waker.clone());
+                    }
+                    return Err(from_errno(errno::EAGAIN));
+                }
+                let listener_name = entry.name.clone();
+                let accepted = sockets.add(Entry {
+                    name: listener_name.clone(),
+                    peer: Some(id),
+                    peer_name: own_name,
+                    connected: true,
+                    ..Entry::new(Kind::Stream)
+                });
+                let own = sockets.entry(id)?;
+                own.peer = Some(accepted);
+                own.peer_name = listener_name;
+                own.connected = true;
+                if let Some((queue, _)) = &mut sockets.entry(target)?.accepting {
+                    queue.push_back(accepted);
+                }
+                sockets.touch(target, woken);
+                sockets.touch(id, woken);
+                Ok(())
+            })
+        })
+    }
+    pub(super) fn disconnect(&self) -> io::Result<()> {
+        self.attempt(None, false, |sockets, id, _| {
+            let entry = sockets.entry(id)?;
+            if entry.kind == Kind::Stream {
+                return Err(from_errno(errno::EOPNOTSUPP));
+            }
+            (entry.peer, entry.connected) = (None, false);
+            Ok(())
+        })
+    }
+
+    pub(super) fn receive(&self, buf: &mut [u8], flags: Flags, wait: Wait) -> io::Result<Message> {
+        if flags.contains(Flags::OOB) {
+            return Err(from_errno(errno::EOPNOTSUPP));
+        }
+        let stream = self.kind == Kind::Stream;
+        let all =
+            stream && flags.contains(Flags::WAITALL) && matches!(wait, Wait::Forever | Wait::OptionUntil(_));
+        let mut message = Message {
+            len: 0,
+            flags: Flags::empty(),
+            address: None,
+            ancillary: Vec::new(),
+        };
+        let result = block(wait, |waker| {
+            self.attempt(waker, false, |sockets, id, woken| {
+                let entry = sockets.entry(id)?;
+                if stream && !entry.connected {
+                    return Err(from_errno(errno::EINVAL));
+                }
+                if entry.inbox.is_empty() && entry.reset {
+                    entry.reset = false;
+                    return Err(from_errno(errno::ECONNRESET));
+                }
+                let result = if stream {
+                    entry.read_stream(buf, flags, &mut message, all)
+                } else {
+                    entry.read_datagram(buf, flags, &mut message)
+                };
+                if !flags.contains(Flags::PEEK) {
+                    // Whoever sends to us may go on.
+                    for sender in std::mem::take(&mut entry.blocked) {
+                        sockets.touch(sender, woken);
+                    }
+                }
+                result
+            })
+        });
+        match result {
+            Err(error) if message.len == 0 => Err(error),
+            _ => Ok(message),
+        }
+    }
+
+    /// Sends; descriptors go with the first octet.
+    pub(super) fn send(
+        &self,
+        data: &[u8],
+        mut ancillary: Vec<Ancillary>,
+        to: Option<&Address>,
+        wait: Wait,
+    ) -> io::Result<usize> {
+        let mut rights = Vec::new();
+        for item in &mut ancillary {
+            match item {
+                Ancillary::Rights(given) => rights.append(given),
+                _ => return Err(from_errno(errno::EINVAL)),
+            }
+        }
+        let to = to.map(Address::unix).transpose()?;
+        let all = matches!(wait, Wait::Forever | Wait::OptionUntil(_));
+        let mut done = 0;
+        let result = block(wait, |waker| {
+            self.attempt(waker, true, |sockets, id, woken| {
+                let entry = sockets.entry(id)?;
+                let (kind, from) = (entry.kind, entry.name.clone());
+                if entry.shut_write {
+                    return Err(from_errno(errno::EPIPE));
+                }
+                let target = match (kind, to) {
+                    (Kind::Datagram, Some(to)) => sockets.find(to, Kind::Datagram)?,
+                    (Kind::Stream, Some(_)) if !entry.connected => return Err(from_errno(errno::EOPNOTSUPP)),
+                    (_, _) if entry.connected => entry.peer.unwrap_or(0),
+                    (_, _) => return Err(from_errno(errno::ENOTCONN)),
+                };
+                let Some(receiver) = sockets.sockets.get_mut(&target) else {
+                    let gone = if kind == Kind::Stream {
+                        errno::EPIPE
+                    } else {
+                        errno::ECONNREFUSED
+                    };
+                    return Err(from_errno(gone));
+                };
+                if kind == Kind::Datagram && data.len() > BUFFER {
+                    return Err(from_errno(errno::EMSGSIZE));
+                }
+                if receiver.reads_no_more(kind) {
+                    return Err(from_errno(errno::EPIPE));
+                }
+                if kind == Kind::Stream && data.is_empty() {
+                    return Ok(());
+                }
+                if receiver.has_room(data.len()) {
+                    done += receiver.take_in(&data[done..], from, std::mem::take(&mut rights));
+                    if done == data.len() || !all {
+                        sockets.touch(target, woken);
+                        return Ok(());
+                    }
+                }
+                if !receiver.blocked.contains(&id) {
+                    receiver.blocked.push(id);
+                }
+                sockets.touch(target, woken);
+                Err(from_errno(errno::EAGAIN))
+            })
+        });
+        match result {
+            Err(error) if done == 0 => Err(error),
+            _ => Ok(done),
+        }
+    }
+
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.attempt(None, false, |sockets, id, woken| {
+            let entry = sockets.entry(id)?;
+            if !entry.connected {
+                return Err(from_errno(errno::ENOTCONN));
+            }
+            let (stream, peer) = (entry.kind == Kind::Stream, entry.peer);
+            if how != Shutdown::Write {
+                entry.ended = true;
+            }
+            if how != Shutdown::Read {
+                entry.shut_write = true;
+                if stream
+                    && let Some(peer) = peer
+                    && let Some(other) = sockets.sockets.get_mut(&peer)
+                {
+                    other.ended = true;
+                    sockets.touch(peer, woken);
+                }
+            }
+            sockets.touch(id, woken);
+            Ok(())
+        })
+    }
+    pub(super) fn local_addr(&self) -> io::Result<Address> {
+        Ok(self.space.lock().entry(self.id)?.name.clone().into())
+    }
+    pub(super) fn peer_addr(&self) -> io::Result<Address> {
+        let mut sockets = self.space.lock();
+        let entry = sockets.entry(self.id)?;
+        if !entry.connected {
+            return Err(from_errno(errno::ENOTCONN));
+        }
+        Ok(entry.peer_name.clone().into())
+    }
+    pub(super) fn set_option(&self, option: SockOpt, value: &Value) -> io::Result<()> {
+        match option {
+            // They are allowed and do nothing here.
+            SockOpt::ReuseAddr | SockOpt::SendBuffer | SockOpt::ReceiveBuffer | SockOpt::KeepAlive => {
+                value.int().map(|_| ())
+            }
+            _ => Err(from_errno(if option.numbers().0 == 1 {
+                errno::ENOPROTOOPT
+            } else {
+                errno::EOPNOTSUPP
+            })),
+        }
+    }
+    pub(super) fn option(&self, option: SockOpt) -> io::Result<Value> {
+        let mut sockets = self.space.lock();
+        Ok(match option {
+            SockOpt::Type => Value::Int(self.kind.number()),
+            SockOpt::Domain => Value::Int(super::Family::Unix.number()),
+            SockOpt::Protocol | SockOpt::Error => Value::Int(0),
+            SockOpt::AcceptConn => sockets.entry(self.id)?.accepting.is_some().into(),
+            SockOpt::SendBuffer | SockOpt::ReceiveBuffer => (BUFFER as u32).into(),
+            SockOpt::ReuseAddr | SockOpt::KeepAlive => false.into(),
+            _ if option.numbers().0 == 1 => return Err(from_errno(errno::ENOPROTOOPT)),
+            _ => return Err(from_errno(errno::EOPNOTSUPP)),
+        })
+    }
+    /// The descriptor that polls, made when first asked for.
+    pub(super) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        if self.watch.get().is_none() {
+            let made = Arc::new(Pollable::new()?);
+            if self.watch.set(made.clone()).is_ok() {
+                self.attempt(None, false, |sockets, id, _| {
+                    sockets.entry(id)?.watch = Some(made);
+                    Ok(())
+                })?;
+            }
+        }
+        let watch = self.watch.get().ok_or_else(|| from_errno(errno::EBADF))?;
+        Ok(watch.descriptor())
+    }
+}
+
+impl Entry {
+    /// Whether what is sent here can never be read.
+    fn reads_no_more(&self, kind: Kind) -> bool {
+        // A stream whose reader has shut its side; `ended` alone may come from its peer's FIN, that is from us.
+        kind == Kind::Datagram && self.ended
+    }
+    /// Puts octets into the inbox; how many.
+    fn take_in(&mut self, data: &[u8], from: UnixAddress, rights: Vec<OwnedFd>) -> usize {
+        let n = match self.kind {
+            Kind::Stream => data.len().min(BUFFER - self.inbox_octets),
+            Kind::Datagram => data.len(),
+        };
+        self.inbox_octets += n;
+        match self.inbox.back_mut() {
+            Some(last) if self.kind == Kind::Stream && rights.is_empty() => last.octets.extend(&data[..n]),
+            _ => self.inbox.push_back(Packet {
+                octets: data[..n].iter().copied().collect(),
+                from,
+                rights,
+            }),
+        }
+        n
+    }
+    fn read_stream(
+        &mut self,
+        buf: &mut [u8],
+        flags: Flags,
+        message: &mut Message,
+        all: bool,
+    ) -> io::Result<()> {
+        let peek = flags.contains(Flags::PEEK);
+        let mut places = self.inbox.iter_mut();
+        let start = if peek { 0 } else { message.len };
+        let (mut done, mut gone) = (start, 0);
+        while done < buf.len()
+            && let Some(packet) = places.next()
+        {
+            if !packet.rights.is_empty() && !peek {
+                if done > start {
+                    break; // descriptors do not come with octets before them
+                }
+                message
+                    .ancillary
+                    .push(Ancillary::Rights(std::mem::take(&mut packet.rights)));
+            }
+            let n = packet.octets.len().min(buf.len() - done);
+            for (to, from) in buf[done..done + n].iter_mut().zip(&packet.octets) {
+                *to = *from;
+            }
+            done += n;
+            if !peek {
+                packet.octets.drain(..n);
+                gone += usize::from(packet.octets.is_empty());
+            }
+        }
+        self.inbox.drain(..gone);
+        if !peek {
+            self.inbox_octets -= done - start;
+        }
+        message.len = done;
+        let waits = if all {
+            done < buf.len()
+        } else {
+            done == 0 && !buf.is_empty()
+        };
+        if waits && !self.ended {
+            if peek {
+                message.len = 0;
+            }
+            return Err(from_errno(errno::EAGAIN));
+        }
+        Ok(())
+    }
+    fn read_datagram(&mut self, buf: &mut [u8], flags: Flags, message: &mut Message) -> io::Result<()> {
+        let Some(packet) = self.inbox.front_mut() else {
+            return if self.ended {
+                Ok(())
+            } else {
+                Err(from_errno(errno::EAGAIN))
+            };
+        };
+        let whole = packet.octets.len();
+        let n = whole.min(buf.len());
+        for (to, from) in buf[..n].iter_mut().zip(&packet.octets) {
+            *to = *from;
+        }
+        message.len = if flags.contains(Flags::TRUNC) { whole } else { n };
+        message.flags.set(Flags::TRUNC, n < whole);
+        if packet.from != UnixAddress::Unnamed {
+            message.address = Some(packet.from.clone().into());
+        }
+        if !flags.contains(Flags::PEEK) {
+            if !packet.rights.is_empty() {
+                let rights = std::mem::take(&mut packet.rights);
+                message.ancillary.push(Ancillary::Rights(rights));
+            }
+            self.inbox_octets -= whole;
+            self.inbox.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl Space {
+    fn lock(&self) -> MutexGuard<'_, Sockets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LocalSocket {
+    fn drop(&mut self) {
+        let mut woken = Vec::new();
+        let mut sockets = self.space.lock();
+        sockets.remove(self.id, &mut woken);
+        drop(sockets);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}

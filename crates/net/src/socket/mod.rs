@@ -1,0 +1,618 @@
+//! The BSD socket set, for programs written as the tutorials have them: blocking calls, timeouts, options, flags, on the
+//! operating system or on a stack.
+//!
+//! Functions have their BSD names. A [`Socket`] is a handle: clones name the same socket, which is closed with the last
+//! of them. All calls take `&self`, so threads can share one.
+//!
+//! ```
+//! use sockeye_net::Net;
+//! use sockeye_net::socket::{Family, Flags, Kind, Shutdown, Socket};
+//! # fn main() -> std::io::Result<()> {
+//! let net = Net::os();
+//! let server = Socket::new(&net, Family::Inet, Kind::Stream)?;
+//! server.bind(("127.0.0.1", 0))?;
+//! server.listen(5)?;
+//! let client = Socket::new(&net, Family::Inet, Kind::Stream)?;
+//! client.connect(server.getsockname()?)?;
+//! client.sendall(b"hello", Flags::empty())?;
+//! let (conversation, _address) = server.accept()?;
+//! conversation.sendall(&conversation.recv(1024, Flags::empty())?.to_ascii_uppercase(), Flags::empty())?;
+//! assert_eq!(client.recv(1024, Flags::empty())?, b"HELLO");
+//! client.shutdown(Shutdown::Write)?;
+//! assert_eq!(conversation.recv(1024, Flags::empty())?, b""); // the end of the stream
+//! # Ok(()) }
+//! ```
+//!
+//! # Waiting
+//! A socket blocks unless told otherwise ([`Socket::setblocking`], [`Socket::settimeout`]). On a stack whose time is
+//! virtual (a lab's) a thread cannot wait: there sockets never block, and asking for it is an error.
+//!
+//! # Where the back ends differ
+//! `tests/conformance` runs the same programs on both; what differs, and why:
+//!
+//! - A stack has no privileges: ports below 1024 can be bound by everybody.
+//! - SO_SNDBUF and SO_RCVBUF are told as they were set; Linux doubles them for its bookkeeping.
+//! - Closing with SO_LINGER set to a time does not wait on a stack: it finishes in the background.
+//! - `shutdown` of a listener is an error on a stack (not connected); Linux stops listening.
+//! - A name of AF_UNIX on a stack is gone with its socket; a path of the operating system stays until removed.
+//! - TCP urgent data, keepalive and timers have the stack's figures: see `sockeye_stack::Config`.
+
+mod address;
+mod file;
+pub(crate) mod local;
+mod lookup;
+mod message;
+mod option;
+mod os;
+mod os_option;
+pub(crate) mod pollable;
+pub(crate) mod stack;
+mod stack_option;
+pub(crate) mod wait;
+
+use std::fmt;
+use std::io::{self, BufReader, BufWriter, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+pub use address::{Address, ToAddress, UnixAddress};
+pub use file::{FileReader, FileWriter, SocketReader, SocketWriter};
+pub use lookup::{getaddrinfo, gethostbyname, gethostname};
+pub use message::{Ancillary, Flags, Message};
+pub use option::{Info, Interface, SockOpt, Value};
+pub use std::net::Shutdown;
+
+use crate::error::{errno, from_errno};
+use crate::net::{Net, Place};
+use local::LocalSocket;
+use os::OsSocket;
+use stack::StackSocket;
+use wait::Wait;
+
+/// The family of a socket's addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Family {
+    /// AF_UNIX: programs of one host.
+    Unix,
+    /// AF_INET: IPv4.
+    Inet,
+    /// AF_INET6: IPv6, and IPv4 as mapped addresses unless [`SockOpt::V6Only`] is set.
+    Inet6,
+}
+
+/// What a socket carries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// SOCK_STREAM: octets in order, without boundaries. TCP.
+    Stream,
+    /// SOCK_DGRAM: messages with boundaries. UDP.
+    Datagram,
+}
+
+impl Family {
+    /// Linux's number.
+    pub fn number(self) -> i32 {
+        match self {
+            Family::Unix => 1,
+            Family::Inet => 2,
+            Family::Inet6 => 10,
+        }
+    }
+}
+impl Kind {
+    /// Linux's number.
+    pub fn number(self) -> i32 {
+        match self {
+            Kind::Stream => 1,
+            Kind::Datagram => 2,
+        }
+    }
+}
+
+/// A socket.
+#[derive(Clone)]
+pub struct Socket(Arc<Inner>);
+
+struct Inner {
+    net: Net,
+    family: Family,
+    kind: Kind,
+    back: Back,
+    /// The timeout of all calls in nanoseconds; [`FOREVER`] for none, 0 for not blocking.
+    timeout: AtomicU64,
+    /// SO_RCVTIMEO and SO_SNDTIMEO where the back end is ours.
+    receive_timeout: AtomicU64,
+    send_timeout: AtomicU64,
+}
+
+enum Back {
+    Os(OsSocket),
+    Stack(StackSocket),
+    Local(LocalSocket),
+}
+
+const FOREVER: u64 = u64::MAX;
+
+/// Which of the two option timeouts a call heeds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Receive,
+    Send,
+}
+
+impl Socket {
+    /// A new socket: `socket(family, kind)`.
+    ///
+    /// # Errors
+    /// Those of the operating system; none on a stack.
+    pub fn new(net: &Net, family: Family, kind: Kind) -> io::Result<Socket> {
+        let back = match &net.0 {
+            Place::Os => Back::Os(OsSocket::new(family, kind)?),
+            Place::Stack(host) if family == Family::Unix => Back::Local(LocalSocket::new(host.local(), kind)),
+            Place::Stack(host) => Back::Stack(StackSocket::new(host, family, kind)),
+        };
+        Ok(Socket::around(net, family, kind, back))
+    }
+    /// Two AF_UNIX sockets joined to each other: `socketpair`.
+    ///
+    /// # Errors
+    /// Those of the operating system; none on a stack.
+    pub fn pair(net: &Net, kind: Kind) -> io::Result<(Socket, Socket)> {
+        let (a, b) = match &net.0 {
+            Place::Os => {
+                let (a, b) = OsSocket::pair(kind)?;
+                (Back::Os(a), Back::Os(b))
+            }
+            Place::Stack(host) => {
+                let (a, b) = LocalSocket::pair(host.local(), kind);
+                (Back::Local(a), Back::Local(b))
+            }
+        };
+        let around = |back| Socket::around(net, Family::Unix, kind, back);
+        Ok((around(a), around(b)))
+    }
+    fn around(net: &Net, family: Family, kind: Kind, back: Back) -> Socket {
+        let timeout = if net.can_block() { FOREVER } else { 0 };
+        Socket(Arc::new(Inner {
+            net: net.clone(),
+            family,
+            kind,
+            back,
+            timeout: AtomicU64::new(timeout),
+            receive_timeout: AtomicU64::new(FOREVER),
+            send_timeout: AtomicU64::new(FOREVER),
+        }))
+    }
+    /// Its family.
+    pub fn family(&self) -> Family {
+        self.0.family
+    }
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+    /// Where it lives.
+    pub fn net(&self) -> &Net {
+        &self.0.net
+    }
+    fn address(&self, address: impl ToAddress) -> io::Result<Address> {
+        address.to_address(&self.0.net, self.0.family)
+    }
+    /// How long a call with `flags` may wait.
+    fn wait(&self, way: Way, flags: Flags) -> Wait {
+        if flags.contains(Flags::DONTWAIT) {
+            return Wait::No;
+        }
+        let now = Instant::now();
+        // A time beyond what the clock can count is for ever.
+        let after = |nanos| now.checked_add(Duration::from_nanos(nanos));
+        match self.0.timeout.load(Ordering::Relaxed) {
+            0 => Wait::No,
+            FOREVER => {
+                let option = match way {
+                    Way::Receive => &self.0.receive_timeout,
+                    Way::Send => &self.0.send_timeout,
+                };
+                match option.load(Ordering::Relaxed) {
+                    FOREVER => Wait::Forever,
+                    nanos => after(nanos).map_or(Wait::Forever, Wait::OptionUntil),
+                }
+            }
+            nanos => after(nanos).map_or(Wait::Forever, Wait::Until),
+        }
+    }
+
+    /// Gives it an address of this host; port 0 chooses one.
+    ///
+    /// # Errors
+    /// `AddrInUse`; `AddrNotAvailable` for an address that is not this host's; `InvalidInput` if it has one, or for a
+    /// port above 65,535; `PermissionDenied` for a port that needs privilege.
+    pub fn bind(&self, address: impl ToAddress) -> io::Result<()> {
+        let address = self.address(address)?;
+        match &self.0.back {
+            Back::Os(s) => s.bind(&address),
+            Back::Stack(s) => s.bind(&address),
+            Back::Local(s) => s.bind(&address),
+        }
+    }
+    /// Listens. `backlog` bounds the finished connections that wait to be accepted; one more is admitted.
+    ///
+    /// # Errors
+    /// `AddrInUse`; operation not supported for datagrams; `InvalidInput` if it is connected.
+    pub fn listen(&self, backlog: u32) -> io::Result<()> {
+        match &self.0.back {
+            Back::Os(s) => s.listen(backlog),
+            Back::Stack(s) => s.listen(backlog),
+            Back::Local(s) => s.listen(backlog),
+        }
+    }
+    /// Takes the connection that has waited longest, and says from where it comes.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it does not listen; `TimedOut`; `WouldBlock`.
+    pub fn accept(&self) -> io::Result<(Socket, Address)> {
+        let wait = self.wait(Way::Receive, Flags::empty());
+        let (back, peer) = match &self.0.back {
+            Back::Os(s) => s.accept(wait).map(|(s, peer)| (Back::Os(s), peer))?,
+            Back::Stack(s) => s.accept(wait).map(|(s, peer)| (Back::Stack(s), peer))?,
+            Back::Local(s) => s.accept(wait).map(|(s, peer)| (Back::Local(s), peer))?,
+        };
+        Ok((
+            Socket::around(&self.0.net, self.0.family, self.0.kind, back),
+            peer,
+        ))
+    }
+    /// Connects: for a stream the handshake, for datagrams the choice of a peer.
+    ///
+    /// # Errors
+    /// `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, `HostUnreachable`; operation in progress (EINPROGRESS) if
+    /// it does not block, and then already in progress (EALREADY) until it has ended; already connected (EISCONN).
+    pub fn connect(&self, address: impl ToAddress) -> io::Result<()> {
+        let address = self.address(address)?;
+        let wait = self.wait(Way::Send, Flags::empty());
+        match &self.0.back {
+            Back::Os(s) => s.connect(&address, wait),
+            Back::Stack(s) => s.connect(&address, wait),
+            Back::Local(s) => s.connect(&address, wait),
+        }
+    }
+    /// As [`Socket::connect`], but tells the outcome as an errno value: 0 is success, 111 refused, 11 that the timeout
+    /// of the socket has passed.
+    ///
+    /// # Errors
+    /// Only those that are none of connecting: a name that is unknown, a port above 65,535.
+    pub fn connect_ex(&self, address: impl ToAddress) -> io::Result<i32> {
+        let address = self.address(address)?;
+        match self.connect(address) {
+            Ok(()) => Ok(0),
+            Err(error) => match error.raw_os_error() {
+                Some(number) => Ok(number),
+                None if error.kind() == io::ErrorKind::TimedOut => Ok(errno::EAGAIN),
+                None => Err(error),
+            },
+        }
+    }
+    /// Forgets the peer of a datagram socket: `connect` with AF_UNSPEC.
+    ///
+    /// # Errors
+    /// Operation not supported for streams.
+    pub fn disconnect(&self) -> io::Result<()> {
+        match &self.0.back {
+            Back::Os(s) => s.disconnect(),
+            Back::Stack(s) => s.disconnect(),
+            Back::Local(s) => s.disconnect(),
+        }
+    }
+
+    /// Receives at most `size` octets. From a stream an empty answer is its end; from datagrams it is an empty one.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`, `ConnectionReset`, `NotConnected`, `ConnectionRefused`.
+    pub fn recv(&self, size: usize, flags: Flags) -> io::Result<Vec<u8>> {
+        Ok(self.recvfrom(size, flags)?.0)
+    }
+    /// As [`Socket::recv`], into a buffer; how many octets.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_into(&self, buf: &mut [u8], flags: Flags) -> io::Result<usize> {
+        Ok(self.receive(buf, flags)?.len)
+    }
+    /// As [`Socket::recv`], and who sent it; `None` on a connection.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recvfrom(&self, size: usize, flags: Flags) -> io::Result<(Vec<u8>, Option<Address>)> {
+        let mut buf = vec![0; size];
+        let (n, from) = self.recvfrom_into(&mut buf, flags)?;
+        buf.truncate(n);
+        Ok((buf, from))
+    }
+    /// As [`Socket::recvfrom`], into a buffer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recvfrom_into(&self, buf: &mut [u8], flags: Flags) -> io::Result<(usize, Option<Address>)> {
+        let message = self.receive(buf, flags)?;
+        Ok((message.len, message.address))
+    }
+    fn receive(&self, buf: &mut [u8], flags: Flags) -> io::Result<Message> {
+        let wait = self.wait(Way::Receive, flags);
+        match &self.0.back {
+            Back::Os(s) => s.receive(buf, flags, wait),
+            Back::Stack(s) => s.receive(buf, flags, wait),
+            Back::Local(s) => s.receive(buf, flags, wait),
+        }
+    }
+    /// Receives into several buffers, and says what else is known of the message.
+    ///
+    /// # Errors
+    /// As [`Socket::recv`].
+    pub fn recvmsg(&self, bufs: &mut [IoSliceMut<'_>], flags: Flags) -> io::Result<Message> {
+        if let Back::Os(s) = &self.0.back {
+            return s.receive_message(bufs, flags, self.wait(Way::Receive, flags));
+        }
+        if let [one] = bufs {
+            return self.receive(one, flags);
+        }
+        let mut whole = vec![0; bufs.iter().map(|buf| buf.len()).sum()];
+        let message = self.receive(&mut whole, flags)?;
+        let mut rest = &whole[..message.len.min(whole.len())];
+        for buf in bufs {
+            let n = rest.len().min(buf.len());
+            buf[..n].copy_from_slice(&rest[..n]);
+            rest = &rest[n..];
+        }
+        Ok(message)
+    }
+
+    /// Sends; how many octets were taken, which on a stream that does not block may be fewer than given. The rest stays
+    /// with the caller.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `TimedOut`, `BrokenPipe`, `ConnectionReset`; destination address required, message too long.
+    pub fn send(&self, data: &[u8], flags: Flags) -> io::Result<usize> {
+        self.transmit(data, flags, None)
+    }
+    /// Sends everything. A timeout holds for all of it together.
+    ///
+    /// # Errors
+    /// As [`Socket::send`]; how much was sent before is not known then.
+    pub fn sendall(&self, data: &[u8], flags: Flags) -> io::Result<()> {
+        let wait = self.wait(Way::Send, flags);
+        let mut done = 0;
+        loop {
+            done += self.transmit_within(&data[done..], flags, None, wait)?;
+            if done >= data.len() {
+                return Ok(());
+            }
+        }
+    }
+    /// Sends a datagram to an address.
+    ///
+    /// # Errors
+    /// As [`Socket::send`]; `PermissionDenied` for broadcast without [`SockOpt::Broadcast`]; `NetworkUnreachable`.
+    pub fn sendto(&self, data: &[u8], flags: Flags, address: impl ToAddress) -> io::Result<usize> {
+        let address = self.address(address)?;
+        self.transmit(data, flags, Some(&address))
+    }
+    fn transmit(&self, data: &[u8], flags: Flags, to: Option<&Address>) -> io::Result<usize> {
+        self.transmit_within(data, flags, to, self.wait(Way::Send, flags))
+    }
+    fn transmit_within(
+        &self,
+        data: &[u8],
+        flags: Flags,
+        to: Option<&Address>,
+        wait: Wait,
+    ) -> io::Result<usize> {
+        match &self.0.back {
+            Back::Os(s) => s.send(data, flags, to, wait),
+            Back::Stack(s) => s.send(data, flags, to, wait),
+            Back::Local(s) => s.send(data, Vec::new(), to, wait),
+        }
+    }
+    /// Sends the content of several buffers as one message, with ancillary data. A stack takes descriptors over AF_UNIX
+    /// only, and sets hop limit and traffic class by options.
+    ///
+    /// # Errors
+    /// As [`Socket::sendto`]; `InvalidInput` for ancillary data that cannot be sent here.
+    pub fn sendmsg(
+        &self,
+        bufs: &[IoSlice<'_>],
+        ancillary: Vec<Ancillary>,
+        flags: Flags,
+        address: Option<&Address>,
+    ) -> io::Result<usize> {
+        let wait = self.wait(Way::Send, flags);
+        match &self.0.back {
+            Back::Os(s) => s.send_message(bufs, ancillary, flags, address, wait),
+            Back::Stack(_) if !ancillary.is_empty() => Err(from_errno(errno::EINVAL)),
+            Back::Stack(s) => s.send(&bufs.concat_bytes(), flags, address, wait),
+            Back::Local(s) => s.send(&bufs.concat_bytes(), ancillary, address, wait),
+        }
+    }
+
+    /// Shuts one direction or both. On a stream the peer sees the end of it after what was sent; reading may go on
+    /// (half-close).
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.0.back {
+            Back::Os(s) => s.shutdown(how),
+            Back::Stack(s) => s.shutdown(how),
+            Back::Local(s) => s.shutdown(how),
+        }
+    }
+    /// Closes this handle; the socket, if it is the last. What was sent still goes out, unless data was left unread:
+    /// then the peer is reset.
+    pub fn close(self) {}
+    /// The local address; unspecified before it has one.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn getsockname(&self) -> io::Result<Address> {
+        match &self.0.back {
+            Back::Os(s) => s.local_addr(),
+            Back::Stack(s) => s.local_addr(),
+            Back::Local(s) => s.local_addr(),
+        }
+    }
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn getpeername(&self) -> io::Result<Address> {
+        match &self.0.back {
+            Back::Os(s) => s.peer_addr(),
+            Back::Stack(s) => s.peer_addr(),
+            Back::Local(s) => s.peer_addr(),
+        }
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// Protocol not available (ENOPROTOOPT) for one that this kind of socket does not have; `InvalidInput` for a value
+    /// out of range.
+    pub fn setsockopt(&self, option: SockOpt, value: impl Into<Value>) -> io::Result<()> {
+        let value = value.into();
+        if let SockOpt::ReceiveTimeout | SockOpt::SendTimeout = option
+            && !matches!(self.0.back, Back::Os(_))
+        {
+            let nanos = match value.time()? {
+                None | Some(Duration::ZERO) => FOREVER,
+                Some(time) => nanos(time),
+            };
+            self.option_timeout(option).store(nanos, Ordering::Relaxed);
+            return Ok(());
+        }
+        match &self.0.back {
+            Back::Os(s) => s.set_option(option, &value),
+            Back::Stack(s) => s.set_option(option, &value),
+            Back::Local(s) => s.set_option(option, &value),
+        }
+    }
+    /// Reads an option.
+    ///
+    /// # Errors
+    /// Protocol not available for one that this kind of socket does not have.
+    pub fn getsockopt(&self, option: SockOpt) -> io::Result<Value> {
+        match &self.0.back {
+            Back::Os(s) => s.option(option),
+            _ if matches!(option, SockOpt::ReceiveTimeout | SockOpt::SendTimeout) => {
+                let nanos = self.option_timeout(option).load(Ordering::Relaxed);
+                Ok(Value::Time(
+                    (nanos != FOREVER).then(|| Duration::from_nanos(nanos)),
+                ))
+            }
+            Back::Stack(s) => s.option(option),
+            Back::Local(s) => s.option(option),
+        }
+    }
+    fn option_timeout(&self, option: SockOpt) -> &AtomicU64 {
+        if option == SockOpt::ReceiveTimeout {
+            &self.0.receive_timeout
+        } else {
+            &self.0.send_timeout
+        }
+    }
+
+    /// How long calls may wait: `None` for ever, zero not at all. A call that waits longer says `TimedOut`.
+    ///
+    /// # Errors
+    /// `Unsupported` for anything but zero where time is virtual.
+    pub fn settimeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout != Some(Duration::ZERO) && !self.0.net.can_block() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a thread cannot wait for virtual time: use the async sockets, or do not block",
+            ));
+        }
+        if let Back::Os(s) = &self.0.back {
+            s.socket.set_nonblocking(timeout.is_some())?;
+        }
+        let nanos = timeout.map_or(FOREVER, nanos);
+        self.0.timeout.store(nanos, Ordering::Relaxed);
+        Ok(())
+    }
+    /// The timeout, or `None`.
+    pub fn gettimeout(&self) -> Option<Duration> {
+        match self.0.timeout.load(Ordering::Relaxed) {
+            FOREVER => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+    /// `true`: calls wait for ever; `false`: they do not wait.
+    ///
+    /// # Errors
+    /// As [`Socket::settimeout`].
+    pub fn setblocking(&self, blocking: bool) -> io::Result<()> {
+        self.settimeout(if blocking { None } else { Some(Duration::ZERO) })
+    }
+    /// Whether calls may wait.
+    pub fn getblocking(&self) -> bool {
+        self.gettimeout() != Some(Duration::ZERO)
+    }
+
+    /// A descriptor that polls: readable and writable when the socket is. On the operating system it is the socket's
+    /// own. On a stack it stands for it: poll, select and epoll (level-triggered) work, reading and writing do not go
+    /// through it, and it lives as long as the socket.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn fileno(&self) -> io::Result<RawFd> {
+        Ok(self.descriptor()?.as_raw_fd())
+    }
+    /// As [`Socket::fileno`], borrowed, so that it cannot outlive the socket.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        match &self.0.back {
+            Back::Os(s) => Ok(s.socket.as_fd()),
+            Back::Stack(s) => s.descriptor(),
+            Back::Local(s) => s.descriptor(),
+        }
+    }
+    /// A buffered reader and a buffered writer on it: `makefile("rwb")`. They keep the socket open. They are for sockets
+    /// that block: an error in the middle of a line loses the line.
+    pub fn makefile(&self) -> (FileReader, FileWriter) {
+        (
+            BufReader::new(SocketReader(self.clone())),
+            BufWriter::new(SocketWriter(self.clone())),
+        )
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos())
+        .unwrap_or(FOREVER - 1)
+        .min(FOREVER - 1)
+}
+
+/// Buffers joined.
+trait Concat {
+    fn concat_bytes(&self) -> Vec<u8>;
+}
+impl Concat for [IoSlice<'_>] {
+    fn concat_bytes(&self) -> Vec<u8> {
+        self.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Socket({:?} {:?} {:?}", self.0.net, self.0.family, self.0.kind)?;
+        if let Ok(local) = self.getsockname() {
+            write!(f, " {local}")?;
+        }
+        if let Ok(peer) = self.getpeername() {
+            write!(f, " -> {peer}")?;
+        }
+        f.write_str(")")
+    }
+}

@@ -1,0 +1,305 @@
+//! Segments that reach a handshake: SYN-SENT, and SYN-RECEIVED of either kind of open (RFC 9293 sections 3.10.7.3 and
+//! 3.10.7.4), up to the connection that comes of it.
+
+use super::burst::Reply;
+use super::conn::{AckOwed, Fact, FinOut};
+use super::dispatch::{Around, state_moved};
+use super::listen;
+use super::open::{self, Handshake, Opening, PeerOffer};
+use super::table::{Slot, Tcp};
+use super::{Flags, Segment, SeqNumber, State};
+use crate::demux::{Entry, FourTuple, Kind};
+use crate::frame::Text;
+use crate::stack::{Readiness, SocketId};
+use crate::time::Duration;
+use crate::trace::{Cause, DropReason, Transition};
+
+impl Tcp {
+    pub(super) fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
+        let (id, tuple, from) = (opening.id, opening.tuple, opening.state());
+        match opening.segment_arrives(cx.env.config, seg) {
+            Opening::Waits => self.kick(Entry::new(Kind::Connection, slot)),
+            Opening::Answer(segment, cause) => {
+                if self.may_reset(cx.env) {
+                    self.reply(Reply {
+                        tuple,
+                        segment,
+                        cause: Cause::Reset(cause),
+                    });
+                }
+            }
+            Opening::Acknowledge(cause) => {
+                let segment = opening.acknowledgment(cx.env.config, cx.env.now);
+                if self.may_challenge(cx.env) {
+                    self.reply(Reply {
+                        tuple,
+                        segment,
+                        cause,
+                    });
+                }
+            }
+            Opening::Simultaneous => {
+                state_moved(
+                    cx.env,
+                    Some(id),
+                    &tuple,
+                    from,
+                    State::SynReceived,
+                    Transition::Syn,
+                );
+                self.kick(Entry::new(Kind::Connection, slot));
+            }
+            Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
+            Opening::Established => self.opened(cx, slot, seg, text, from),
+        }
+    }
+
+    /// Our active open is answered: the block takes the place of the opening.
+    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>, from: State) {
+        let Some(place) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
+        let Slot::SynSent(opening) = place else { return };
+        let Some(peer) = opening.peer else { return };
+        let simultaneous = from == State::SynReceived;
+        let scaled = !seg.has(Flags::SYN);
+        let (now, config) = (cx.env.now, cx.env.config);
+        let mut tcb = open::establish(
+            Handshake {
+                id: opening.id,
+                tuple: opening.tuple,
+                path: opening.route.into(),
+                route_generation: cx.ip.generation(),
+                options: &opening.options,
+                iss: opening.iss,
+                peer,
+                window: seg.window,
+                window_scaled: scaled,
+                wl: (seg.seq, seg.ack),
+                ts_offset: opening.ts_offset,
+                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
+                syn_lost: opening.tries > 0 && !simultaneous,
+            },
+            config,
+            now,
+        );
+        self.wheel.cancel(&mut opening.wheel);
+        let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
+        // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
+        tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
+        tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
+        tcb.soft_error = opening.soft_error;
+        open::take_timestamp(&mut tcb, seg);
+        if closing {
+            tcb.facts.insert(Fact::ORPHAN);
+            tcb.fin_out = FinOut::Queued;
+        }
+        *place = Slot::Open(tcb);
+        let why = if simultaneous {
+            Transition::SynAcked
+        } else {
+            Transition::SynAck
+        };
+        state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
+        if closing {
+            state_moved(
+                cx.env,
+                Some(id),
+                &tuple,
+                State::Established,
+                State::FinWait1,
+                Transition::Close,
+            );
+        }
+        if scaled || !text.is_empty() || seg.has(Flags::FIN) {
+            self.rest_of(cx, slot, seg, text);
+        }
+        self.announce(cx.events, id);
+        self.kick(Entry::new(Kind::Connection, slot));
+    }
+
+    /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
+    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+        let mut rest = *seg;
+        if rest.has(Flags::SYN) {
+            rest.flags.remove(Flags::SYN);
+            rest.seq += 1;
+        }
+        if rest.payload_len > 0 || rest.flags.intersects(Flags::FIN | Flags::URG) {
+            self.at_connection(cx, slot, &rest, text);
+        }
+    }
+
+    pub(super) fn at_half_open(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        place: u32,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
+        let Some(listener) = self.tables.half_open.at(place).map(|h| h.listener) else {
+            return;
+        };
+        let config = cx.env.config;
+        let (buffer, buffer_max) = match self.listener(listener) {
+            Some(listener) => open::receive_buffer(&listener.options, config),
+            None => (config.receive_buffer, config.receive_buffer_max),
+        };
+        let window = buffer.min(0xffff);
+        let Some(half) = self.tables.half_open.at_mut(place) else {
+            return;
+        };
+        match half.segment_arrives(seg, window) {
+            listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
+            listen::Step::Acknowledge(cause) => {
+                let segment = Segment {
+                    seq: half.iss + 1,
+                    ack: half.rcv_nxt(),
+                    flags: Flags::ACK,
+                    window: open::told_window(buffer, buffer_max, half.peer.window_scale.is_some()),
+                    ..Segment::default()
+                };
+                if self.may_challenge(cx.env) {
+                    self.reply(Reply {
+                        tuple: *tuple,
+                        segment,
+                        cause,
+                    });
+                }
+            }
+            listen::Step::Answer(segment, cause) => {
+                if self.may_reset(cx.env) {
+                    self.reply(Reply {
+                        tuple: *tuple,
+                        segment,
+                        cause: Cause::Reset(cause),
+                    });
+                }
+            }
+            listen::Step::Gone => {
+                self.drop_half_open(place);
+                state_moved(
+                    cx.env,
+                    None,
+                    tuple,
+                    State::SynReceived,
+                    State::Closed,
+                    Transition::Reset,
+                );
+            }
+            listen::Step::Complete => self.complete(cx, place, seg, text),
+        }
+    }
+
+    /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
+    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: Text<'_>) {
+        let Some(half) = self.tables.half_open.at(place) else {
+            return;
+        };
+        let (listener, tuple) = (half.listener, half.tuple);
+        let Some(entry) = self.listener(listener) else {
+            self.drop_half_open(place);
+            return;
+        };
+        if entry.accept_queue_full() {
+            // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
+            return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
+        }
+        let Some(half) = self.drop_half_open(place) else {
+            return;
+        };
+        let facts = Finished {
+            tuple,
+            iss: half.iss,
+            peer: half.peer,
+            round_trip: half.round_trip(cx.env.now),
+            syn_lost: half.tries > 0,
+        };
+        self.admit(cx, listener, facts, seg, text);
+    }
+
+    /// Makes the block of a passive open and puts it on the accept queue.
+    pub(super) fn admit(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        listener_id: SocketId,
+        done: Finished,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let tuple = done.tuple;
+        let Some(route) = cx.ip.route(tuple.remote, Some(tuple.local), None) else {
+            return self.dropped(cx.env, &tuple, DropReason::NoRoute);
+        };
+        let ts_offset = self.isn.timestamp_offset(&tuple);
+        let Some(listener) = self.listener(listener_id) else {
+            return;
+        };
+        let options = listener.options.clone();
+        let generation = cx.ip.generation();
+        let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
+            let id = SocketId {
+                slot,
+                generation: slot_generation,
+            };
+            let mut tcb = open::establish(
+                Handshake {
+                    id,
+                    tuple,
+                    path: route.into(),
+                    route_generation: generation,
+                    options: &options,
+                    iss: done.iss,
+                    peer: done.peer,
+                    window: seg.window,
+                    window_scaled: true,
+                    wl: (seg.seq, seg.ack),
+                    ts_offset,
+                    round_trip: done.round_trip,
+                    syn_lost: done.syn_lost,
+                },
+                config,
+                now,
+            );
+            tcb.facts.insert(Fact::UNACCEPTED);
+            open::take_timestamp(&mut tcb, seg);
+            Slot::Open(tcb)
+        });
+        let id = SocketId {
+            slot,
+            generation: generation_of_slot,
+        };
+        self.enter(&tuple, Entry::new(Kind::Connection, slot));
+        self.bindings
+            .connection_made(tuple.local_port, options.reuse_address);
+        if let Some(listener) = self.listener(listener_id) {
+            listener.accept.push_back(id);
+            listener.pending |= Readiness::ACCEPT;
+        }
+        state_moved(
+            cx.env,
+            Some(id),
+            &tuple,
+            State::SynReceived,
+            State::Established,
+            Transition::SynAcked,
+        );
+        self.announce(cx.events, listener_id);
+        self.rest_of(cx, slot, seg, text);
+        self.kick(Entry::new(Kind::Connection, slot));
+    }
+}
+
+/// A passive handshake that is complete.
+pub(super) struct Finished {
+    pub(super) tuple: FourTuple,
+    pub(super) iss: SeqNumber,
+    pub(super) peer: PeerOffer,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) syn_lost: bool,
+}
