@@ -384,6 +384,7 @@ impl Tcp {
             peer,
             round_trip: None,
             syn_lost: false,
+            half_open: None,
         };
         self.admit(cx, id, done, seg, text);
     }
