@@ -193,6 +193,15 @@ impl Demux {
         }
     }
 
+    /// Puts `new` in the place of `old`, which has the same tuple.
+    pub(crate) fn replace(&mut self, tuple: &FourTuple, old: Entry, new: Entry) {
+        let found = self.table.find_mut(self.hash_of(tuple), |&raw| raw == old.0);
+        debug_assert!(found.is_some(), "{old:?} is in the table");
+        if let Some(raw) = found {
+            *raw = new.0;
+        }
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.table.len()

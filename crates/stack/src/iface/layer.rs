@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::is_link_local;
@@ -91,6 +92,17 @@ pub(crate) struct IpLayer {
     /// Source, destination and interface of the last IPv4 packet whose addresses were found good, for one of our own
     /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
     pub(super) recent_v4: Option<(Ipv4Addr, Ipv4Addr, InterfaceId)>,
+    /// The last answers of [`IpLayer::route`], without a source given and with one.
+    recent_routes: [Cell<Option<RecentRoute>>; 2],
+}
+
+/// A question for a route and its answer.
+#[derive(Clone, Copy, Debug)]
+struct RecentRoute {
+    destination: IpAddr,
+    source: Option<IpAddr>,
+    generation: u32,
+    route: Route,
 }
 
 impl IpLayer {
@@ -101,6 +113,7 @@ impl IpLayer {
         let mut layer = IpLayer {
             key,
             recent_v4: None,
+            recent_routes: Default::default(),
             interfaces: Vec::new(),
             loopback: Interface::new(InterfaceId::LOOPBACK, loopback),
             addresses: Addresses::default(),
@@ -253,7 +266,41 @@ impl IpLayer {
 
     /// The way to `destination`. `source` fixes our address, `on` the interface. `None` where there is no way: no route,
     /// an address that is not ours, families that differ.
+    ///
+    /// The last answers are kept as long as nothing has changed: a handshake asks for the same way several times.
     pub(crate) fn route(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        on: Option<InterfaceId>,
+    ) -> Option<Route> {
+        if on.is_some() {
+            return self.find_route(destination, source, on);
+        }
+        let recent = &self.recent_routes[usize::from(source.is_some())];
+        if let Some(kept) = recent.get()
+            && kept.generation == self.generation
+            && (kept.destination, kept.source) == (destination, source)
+        {
+            let Route {
+                next_hop, interface, ..
+            } = kept.route;
+            // A router may have stopped answering since.
+            if next_hop == destination || !self.neighbors.has_failed(next_hop, interface) {
+                return Some(kept.route);
+            }
+        }
+        let route = self.find_route(destination, source, on)?;
+        recent.set(Some(RecentRoute {
+            destination,
+            source,
+            generation: self.generation,
+            route,
+        }));
+        Some(route)
+    }
+
+    fn find_route(
         &self,
         destination: IpAddr,
         source: Option<IpAddr>,

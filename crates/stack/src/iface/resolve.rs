@@ -65,6 +65,9 @@ impl IpLayer {
         // RFC 4861 section 6.3.2: uniform between 0.5 and 1.5 of what routers say.
         let spread = base.as_nanos() / 1000 * u64::from(500 + env.rng.below(1001));
         let reachable = Duration::from_nanos(spread);
+        if self.neighbors.has_failed(neighbor, on) && self.routes.is_gateway(neighbor) {
+            self.changed(); // a router that is back
+        }
         let known = self.neighbors.learn(env.now, neighbor, on, reachable, told);
         let Some((link, frames)) = known else { return };
         for (mut frame, meta) in frames {

@@ -194,7 +194,7 @@ impl Tcp {
             remote: target,
             remote_port: remote.port(),
         };
-        if self.find(&tuple).is_some() {
+        if bound.is_some() && self.find(&tuple).is_some() {
             return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
         }
         if let Some(bound) = bound {

@@ -567,7 +567,10 @@ impl Tcb {
     }
     /// TCP_INFO.
     pub(crate) fn info(&self, config: &Config) -> TcpInfo {
-        let Stats { bytes_acked, bytes_received } = self.stats;
+        let Stats {
+            bytes_acked,
+            bytes_received,
+        } = self.stats;
         TcpInfo {
             state: self.state(),
             srtt: self.srtt(),

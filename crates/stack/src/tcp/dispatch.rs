@@ -95,7 +95,13 @@ impl Tcp {
             .dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
     }
 
-    pub(super) fn at_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+    pub(super) fn at_connection(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return self.at_syn_sent(cx, slot, seg, text);
         };
@@ -365,7 +371,9 @@ impl Tcp {
             irs,
             mss,
             // What was switched off was not in our SYN,ACK, whatever the peer says.
-            window_scale: agreed.and_then(|a| a.window_scale).filter(|_| config.window_scaling),
+            window_scale: agreed
+                .and_then(|a| a.window_scale)
+                .filter(|_| config.window_scaling),
             sack: agreed.is_some_and(|a| a.sack) && config.sack,
             timestamp: stamps.map(|t| t.value),
         };
@@ -375,6 +383,7 @@ impl Tcp {
             peer,
             round_trip: None,
             syn_lost: false,
+            half_open: None,
         };
         self.admit(cx, id, done, seg, text);
     }

@@ -209,7 +209,7 @@ impl Tcp {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
             return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
         }
-        let Some(half) = self.drop_half_open(place) else {
+        let Some(half) = self.take_half_open(place) else {
             return;
         };
         let facts = Finished {
@@ -218,6 +218,7 @@ impl Tcp {
             peer: half.peer,
             round_trip: half.round_trip(cx.env.now),
             syn_lost: half.tries > 0,
+            half_open: Some(Entry::new(Kind::HalfOpen, place)),
         };
         self.admit(cx, listener, facts, seg, text);
     }
@@ -234,13 +235,18 @@ impl Tcp {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;
         let Some(route) = cx.ip.route(tuple.remote, Some(tuple.local), None) else {
+            if let Some(half_open) = done.half_open {
+                self.leave(&tuple, half_open);
+            }
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
         let ts_offset = self.isn.timestamp_offset(&tuple);
-        let Some(listener) = self.listener(listener_id) else {
+        let Some(options) = self.listener(listener_id).map(|l| l.options.clone()) else {
+            if let Some(half_open) = done.half_open {
+                self.leave(&tuple, half_open);
+            }
             return;
         };
-        let options = listener.options.clone();
         let generation = cx.ip.generation();
         let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
             let id = SocketId {
@@ -274,7 +280,11 @@ impl Tcp {
             slot,
             generation: generation_of_slot,
         };
-        self.enter(&tuple, Entry::new(Kind::Connection, slot));
+        let connection = Entry::new(Kind::Connection, slot);
+        match done.half_open {
+            Some(half_open) => self.hand_over(&tuple, half_open, connection),
+            None => self.enter(&tuple, connection),
+        }
         self.bindings
             .connection_made(tuple.local_port, options.reuse_address);
         if let Some(listener) = self.listener(listener_id) {
@@ -298,6 +308,8 @@ impl Tcp {
 /// A passive handshake that is complete.
 pub(super) struct Finished {
     pub(super) tuple: FourTuple,
+    /// The entry that it comes from, already removed, whose addresses it takes over; none with a cookie.
+    pub(super) half_open: Option<Entry>,
     pub(super) iss: SeqNumber,
     pub(super) peer: PeerOffer,
     pub(super) round_trip: Option<Duration>,

@@ -84,7 +84,8 @@ impl HalfOpen {
         let rcv_nxt = self.rcv_nxt();
         // A repeated SYN asks for our answer again; one that is still owed is not a retransmission yet.
         if seg.has(Flags::SYN) && seg.seq == self.peer.irs && !seg.flags.intersects(Flags::ACK | Flags::RST) {
-            self.owed.get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+            self.owed
+                .get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
             return Step::Waits;
         }
         let acceptable = seg.seq.within(rcv_nxt, window.max(1));

@@ -218,7 +218,8 @@ impl SynSent {
         // Fifth, check the ACK field.
         if !seg.has(Flags::ACK) {
             if syn_again {
-                self.owed.get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
+                self.owed
+                    .get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
             }
             return Opening::Waits;
         }

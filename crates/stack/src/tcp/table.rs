@@ -176,16 +176,24 @@ impl Tcp {
         Some(entry)
     }
 
+    /// Makes an entry found by its addresses. The next segment is probably for it.
     pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.last = None;
+        self.last = Some((*tuple, entry));
         let tables = &self.tables;
         self.demux
             .insert(tuple, entry, |other| tables.tuple(other).copied());
     }
 
+    /// Makes an entry found no more.
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.last = None;
+        self.last = self.last.filter(|(_, last)| *last != entry);
         self.demux.remove(tuple, entry);
+    }
+
+    /// Another entry takes these addresses over.
+    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, from: Entry, to: Entry) {
+        self.last = Some((*tuple, to));
+        self.demux.replace(tuple, from, to);
     }
 
     /// Puts an entry on the transmit queue, once.
@@ -355,7 +363,6 @@ impl Tcp {
             segment: entry.ack(now),
             cause: crate::trace::Cause::Ack(crate::trace::AckCause::Fin),
         };
-        self.leave(&tuple, Entry::new(Kind::Connection, slot));
         let until = now + env.config.msl * 2;
         let wheel = &mut self.wheel;
         let (place, generation) = self.tables.time_wait.insert_with(|place, _| {
@@ -363,7 +370,11 @@ impl Tcp {
             entry
         });
         self.oldest_waiting.push_back((place, generation));
-        self.enter(&tuple, Entry::new(Kind::TimeWait, place));
+        let (connection, waiting) = (
+            Entry::new(Kind::Connection, slot),
+            Entry::new(Kind::TimeWait, place),
+        );
+        self.hand_over(&tuple, connection, waiting);
         if ack_owed {
             self.reply(ack);
         }
@@ -443,9 +454,15 @@ impl Tcp {
 
     /// Removes a half-open entry.
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
+        let half = self.take_half_open(place)?;
+        self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
+        Some(half)
+    }
+
+    /// As [`Tcp::drop_half_open`], leaving its addresses to be handed over or left.
+    pub(crate) fn take_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.tables.half_open.remove_at(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
         if let Some(listener) = self.listener(half.listener) {
             listener.half_open -= 1;
         }
