@@ -28,7 +28,10 @@ pub(crate) struct Pool {
     small: Vec<BytesMut>,
     large: Vec<BytesMut>,
     /// Empty queues with their small buffers, ready for the next connection that has something to hold.
-    #[expect(clippy::vec_box, reason = "a connection takes the box as it is; unboxed, each take would allocate")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection takes the box as it is; unboxed, each take would allocate"
+    )]
     senders: Vec<Box<SendBuffer>>,
     #[expect(clippy::vec_box, reason = "as above")]
     receivers: Vec<Box<ReceiveQueue>>,

@@ -190,7 +190,7 @@ const INVALID_QUIET: u32 = 500;
 
 /// The acknowledgment that answers a bad segment. One without text may itself be such an answer.
 fn answer_to(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, cause: AckCause) -> AckOwed {
-    if seg.len() == 0 {
+    if seg.is_empty() {
         let now = cx.now.as_millis() as u32;
         if now.wrapping_sub(tcb.answered_at) < INVALID_QUIET {
             cx.dropped(tcb, DropReason::RateLimited);
