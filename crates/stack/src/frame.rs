@@ -214,7 +214,7 @@ impl fmt::Debug for Payload {
 }
 
 /// Room for the largest head that the core writes: Ethernet with a VLAN tag (18), IPv4 with options (60) and TCP with
-/// options (60), IPv6 with a fragment header being smaller; and for a short payload behind it ([`INLINE_PAYLOAD`]).
+/// options (60), IPv6 with a fragment header being smaller; and for a short payload behind it (`INLINE_PAYLOAD`).
 pub const HEAD_CAPACITY: usize = 140 + INLINE_PAYLOAD;
 
 /// Payloads up to this many octets travel in the head: copying them costs less than sharing them.
