@@ -186,7 +186,7 @@ pub struct AskArgs {
 /// `sockeye tftp get`.
 #[derive(Args, Debug)]
 pub struct GetArgs {
-    /// tftp://host[:port]/path[;mode=octet]
+    /// `tftp://host[:port]/path[;mode=octet]`
     pub url: Url,
     /// Where to; the file's own name by default, - is standard output.
     pub file: Option<PathBuf>,
@@ -200,7 +200,7 @@ pub struct GetArgs {
 pub struct PutArgs {
     /// The file; - is standard input.
     pub file: PathBuf,
-    /// tftp://host[:port]/path[;mode=octet]
+    /// `tftp://host[:port]/path[;mode=octet]`
     pub url: Url,
     /// How to ask.
     #[command(flatten)]
