@@ -214,7 +214,8 @@ impl Pair for Sockeye {
             if stack.poll_transmit(self.now, frame).is_none() {
                 break;
             }
-            if self.tuning.link == Link::Flat {
+            // A short frame is one piece from the beginning: it stands in the ring's own slot.
+            if self.tuning.link == Link::Flat && !frame.body.is_empty() {
                 let flat = self.buffers.flatten(frame);
                 frame.clear();
                 frame.body.push(flat);
@@ -232,11 +233,11 @@ impl Pair for Sockeye {
         };
         let ring = &mut host.incoming;
         while ring.count > 0 {
-            let frame = std::mem::take(&mut ring.frames[ring.first]);
+            let frame = &mut ring.frames[ring.first];
             ring.first = (ring.first + 1) % BATCH;
             ring.count -= 1;
             host.stack
-                .handle_frame(self.now, host.interface, frame, RxMeta::default());
+                .handle_frame_in(self.now, host.interface, frame, RxMeta::default());
         }
     }
 

@@ -75,8 +75,10 @@ impl Payload {
     /// Removes everything, keeping no reference to any buffer.
     #[inline]
     pub fn clear(&mut self) {
-        self.parts.clear();
-        self.len = 0;
+        if self.len > 0 {
+            self.parts.clear();
+            self.len = 0;
+        }
     }
     /// Drops the first `n` bytes (all of them if there are fewer).
     pub fn advance(&mut self, n: usize) {
@@ -370,7 +372,7 @@ impl Frame {
         out
     }
     /// As [`Frame::take_payload`], moving and copying nothing. What comes before in the body is dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text(&mut self, n: usize) -> Text<'_> {
         let head = self.head.len();
         if n > head {
@@ -445,6 +447,11 @@ impl Text<'_> {
     pub(crate) fn truncate(&mut self, n: usize) {
         self.inline = &self.inline[..n.min(self.inline.len())];
         self.shared.truncate(n - self.inline.len());
+    }
+    /// All octets, if they lie in the head.
+    #[inline]
+    pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then_some(self.inline)
     }
     /// The pieces in order.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {

@@ -98,6 +98,7 @@ pub(crate) struct Events {
 
 impl Events {
     /// The caller makes sure that a socket stands in the queue once ([`Readiness::QUEUED`]).
+    #[inline]
     pub(crate) fn push(&mut self, id: SocketId) {
         self.queue.push_back(id);
     }
@@ -207,8 +208,16 @@ impl Stack {
 
     /// A frame has come.
     pub fn handle_frame(&mut self, now: Instant, on: InterfaceId, mut frame: Frame, meta: RxMeta) {
+        self.handle_frame_in(now, on, &mut frame, meta);
+    }
+    /// As [`Stack::handle_frame`], for a driver that keeps its frames: this one comes back empty, ready for the next.
+    pub fn handle_frame_in(&mut self, now: Instant, on: InterfaceId, frame: &mut Frame, meta: RxMeta) {
+        self.take_frame(now, on, frame, meta);
+        frame.clear();
+    }
+    fn take_frame(&mut self, now: Instant, on: InterfaceId, frame: &mut Frame, meta: RxMeta) {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
-            self.trace_frame(now, on, &frame, None);
+            self.trace_frame(now, on, frame, None);
         }
         let Stack {
             config,
@@ -225,7 +234,15 @@ impl Stack {
             trace,
             rng,
         };
-        match ip.receive(&mut env, on, &mut frame, meta) {
+        let mut around = Around {
+            env: &mut env,
+            ip,
+            events,
+        };
+        if tcp.predicted(&mut around, on, frame, meta) {
+            return;
+        }
+        match ip.receive(&mut env, on, frame, meta) {
             None => {}
             Some(Inbound::Tcp(packet)) => tcp.handle_packet(
                 &mut Around {
@@ -287,8 +304,8 @@ impl Stack {
 
     /// Writes the next frame to send into `out`, replacing what was there, or says that there is none.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
+        out.clear();
         loop {
-            out.clear();
             if self.tcp.is_quiet() && self.ip.is_quiet() && self.udp.is_quiet() {
                 return None;
             }
@@ -342,12 +359,11 @@ impl Stack {
                 },
             };
             if meta.interface == InterfaceId::LOOPBACK {
-                let frame = core::mem::take(out);
                 let intact = RxMeta {
                     checksum_verified: true,
                     gro_size: 0,
                 };
-                self.handle_frame(now, InterfaceId::LOOPBACK, frame, intact);
+                self.handle_frame_in(now, InterfaceId::LOOPBACK, out, intact);
                 continue;
             }
             if self.trace.wants(TraceMask::FRAMES) {

@@ -412,6 +412,7 @@ fn blocks(tcb: &Tcb) -> SackBlocks {
 }
 
 /// Does the book-keeping of a segment that is about to leave.
+#[inline(always)]
 pub(crate) fn commit(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan) {
     let end = plan.seq + plan.len + u32::from(plan.fin);
     if plan.fin && tcb.fin_out == FinOut::Queued {
@@ -429,6 +430,7 @@ pub(crate) fn commit(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan) {
 }
 
 /// Any segment carries our acknowledgment and window, so nothing of that kind is owed any more.
+#[inline(always)]
 fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
     tcb.last_ack_sent = tcb.rcv_nxt;
     let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
@@ -441,6 +443,7 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
     }
 }
 
+#[inline(always)]
 fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     let idle = tcb.outstanding() == 0;
     tcb.last_sent = cx.now;
@@ -487,6 +490,7 @@ fn sent_again(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     }
 }
 
+#[inline]
 fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.facts.contains(Fact::PROBING) {
         return; // the persist timer runs instead
@@ -500,6 +504,7 @@ fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
 }
 
 /// Moves the window's right edge as far as it may go, since a segment is about to tell it.
+#[inline(always)]
 pub(crate) fn move_edge(tcb: &mut Tcb) {
     if tcb.fin_in == FinIn::No {
         tcb.rcv_adv = window::right_edge(tcb);
@@ -507,6 +512,7 @@ pub(crate) fn move_edge(tcb: &mut Tcb) {
 }
 
 /// RFC 5681 section 4.1: after an idle time longer than the RTO the window starts again from the initial one.
+#[inline(always)]
 pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.outstanding() > 0 || tcb.unsent() == 0 {
         return;

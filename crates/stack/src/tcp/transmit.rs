@@ -18,7 +18,20 @@ use crate::trace::{Cause, Held, ResetCause, Timer, TraceKind, TraceMask, Transit
 
 impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
+    #[inline]
     pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
+        if !self.sending
+            && self.replies.is_empty()
+            && let Some(meta) = self.quick(cx, out)
+        {
+            return Some(meta);
+        }
+        out.head.clear();
+        self.next_frame(cx, out)
+    }
+
+    #[inline(never)]
+    fn next_frame(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
         loop {
             if !self.sending && !self.load(cx)? {
                 continue;
@@ -224,7 +237,7 @@ impl Tcp {
 
 /// Remembers why what is queued is held, or that it is not.
 #[inline]
-fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
+pub(super) fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
     tcb.held = held;
     if let Some(why) = held {
         let waiting = tcb.unsent();
@@ -235,7 +248,7 @@ fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
 
 /// Looks at the timers of a connection that has nothing more to send, and makes sure that it is woken for the next.
 #[inline]
-fn watch(tcb: &mut Tcb, scope: &mut Scope<'_>) -> Look {
+pub(super) fn watch(tcb: &mut Tcb, scope: &mut Scope<'_>) -> Look {
     tcb.check();
     let look = timers::look(tcb, scope);
     match look {

@@ -9,10 +9,10 @@
 //!        slices of the frames they came in     copied together
 //! ```
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use crate::frame::{Payload, Text};
-use crate::pool::Pool;
+use crate::pool::{Pool, drop_front};
 use crate::rope::Rope;
 
 /// Payloads up to this many octets are copied out of the frame they came in, which would otherwise be held by them:
@@ -62,11 +62,22 @@ impl ReceiveQueue {
             return self.push(pool, text.into_payload(), false);
         }
         self.len += text.len() as u32;
+        if let Some(octets) = text.in_one_piece() {
+            return self.copy(pool, octets);
+        }
         for piece in text.pieces() {
             self.copy(pool, piece);
         }
     }
-    fn copy(&mut self, pool: &mut Pool, mut data: &[u8]) {
+    #[inline]
+    fn copy(&mut self, pool: &mut Pool, data: &[u8]) {
+        if data.len() <= self.tail.capacity() - self.tail.len() {
+            return self.tail.extend_from_slice(data);
+        }
+        self.copy_on(pool, data);
+    }
+    /// As [`ReceiveQueue::copy`], where the tail does not hold all of it.
+    fn copy_on(&mut self, pool: &mut Pool, mut data: &[u8]) {
         while !data.is_empty() {
             if self.tail.len() == self.tail.capacity() {
                 self.share_tail();
@@ -88,7 +99,7 @@ impl ReceiveQueue {
             // The common case of short messages: all of them lie in the tail.
             let n = self.tail.len().min(out.len());
             out[..n].copy_from_slice(&self.tail[..n]);
-            self.tail.advance(n);
+            drop_front(&mut self.tail, n);
             self.len -= n as u32;
             return n;
         }
@@ -150,7 +161,7 @@ impl ReceiveQueue {
         let n = n.min(self.len);
         let from_parts = n.min(self.len - self.tail.len() as u32);
         self.parts.advance(from_parts as usize, |part| pool.give(part));
-        self.tail.advance((n - from_parts) as usize);
+        drop_front(&mut self.tail, (n - from_parts) as usize);
         self.len -= n;
     }
 
