@@ -11,6 +11,7 @@ use sockeye_view::{Detail, LadderStyle, Notation};
 use crate::exit::TABLE;
 use crate::output::Color;
 use crate::values;
+use crate::words::Lang;
 
 /// TCP and UDP that you can see through.
 ///
@@ -19,6 +20,9 @@ use crate::values;
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100, args_override_self = true)]
 pub struct Args {
+    /// What language messages are in. Without it LC_ALL, LC_MESSAGES or LANG decide.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

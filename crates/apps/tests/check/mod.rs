@@ -1,4 +1,5 @@
 //! What holds of the texts in all languages, checked for a crate's files and its code.
+#![allow(unreachable_pub)] // it is a part of several tests
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,10 +7,10 @@ use std::path::Path;
 use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
 
 /// Each key of a file of texts, with the values that its text has places for.
-pub(crate) type Texts = BTreeMap<String, BTreeSet<String>>;
+pub type Texts = BTreeMap<String, BTreeSet<String>>;
 
 /// Reads a file of texts. It has to be Fluent throughout, each key in it once, and each a message with a text.
-pub(crate) fn parse(source: &str) -> Texts {
+pub fn parse(source: &str) -> Texts {
     let resource = fluent_syntax::parser::parse(source)
         .unwrap_or_else(|(_, errors)| panic!("the file is no Fluent: {errors:?}"));
     let mut texts = Texts::new();
@@ -59,7 +60,7 @@ fn place_of(inline: &InlineExpression<&str>, into: &mut BTreeSet<String>) {
 
 /// Both languages have the same keys, with places for the same values. `english_lacks` are values that the English text
 /// does not mention, by key.
-pub(crate) fn same(english: &Texts, chinese: &Texts, english_lacks: &[(&str, &str)]) {
+pub fn same(english: &Texts, chinese: &Texts, english_lacks: &[(&str, &str)]) {
     let keys = |texts: &Texts| texts.keys().cloned().collect::<BTreeSet<_>>();
     let (en, zh) = (keys(english), keys(chinese));
     let missing: Vec<_> = en.symmetric_difference(&zh).collect();
@@ -74,7 +75,7 @@ pub(crate) fn same(english: &Texts, chinese: &Texts, english_lacks: &[(&str, &st
 
 /// Each key is used by the code below `directory`, and each use of a text there (`text!`, `t!`) names a key that exists,
 /// with its values.
-pub(crate) fn used(texts: &Texts, directory: &Path) {
+pub fn used(texts: &Texts, directory: &Path) {
     let mut code = String::new();
     read(directory, &mut code);
     for key in texts.keys() {
