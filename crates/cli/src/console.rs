@@ -9,10 +9,13 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::Value;
 use sockeye_apps::chat::Input;
-use sockeye_apps::line::{Charset, Stop, Stopper, shown};
+use sockeye_apps::line::{Charset, shown};
+use sockeye_net::Net;
 use tokio::sync::mpsc;
 
 use crate::exit::{Code, Failure};
+use crate::place;
+pub use crate::signals::stop_on_interrupt;
 use crate::{Outcome, t, words};
 
 /// How text is encoded on the network.
@@ -38,11 +41,12 @@ impl From<Encoding> for Charset {
     }
 }
 
-/// Runs a program to its end. What still blocks then, a read of the terminal say, does not hold it up.
+/// Runs a program to its end, and lets its connections on `net` close. What still blocks then, a read of the terminal say,
+/// does not hold it up.
 ///
 /// # Errors
 /// The program's, or that the operating system has no place for a runtime.
-pub fn run(program: impl Future<Output = Outcome>) -> Outcome {
+pub fn run(net: &Net, program: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,6 +56,7 @@ pub fn run(program: impl Future<Output = Outcome>) -> Outcome {
         })?;
     let outcome = runtime.block_on(program);
     runtime.shutdown_background();
+    place::finish(net);
     match outcome {
         Ok(Code::Well) if BAD_INPUT.load(Ordering::Relaxed) => Ok(Code::Input),
         outcome => outcome,
@@ -95,22 +100,6 @@ pub fn lines() -> Input {
 /// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
 pub fn no_lines() -> (mpsc::Sender<String>, Input) {
     mpsc::channel(1)
-}
-
-/// Ctrl-C once closes in good order, twice aborts.
-pub fn stop_on_interrupt() -> Stop {
-    let (stopper, stop) = Stopper::new();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        note(&t!("console-closing"));
-        stopper.stop();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            process::exit(i32::from(Code::Interrupted as u8));
-        }
-    });
-    stop
 }
 
 /// A line on standard output. If nobody reads it any more, or it cannot be written, the program ends here.

@@ -98,25 +98,24 @@ pub struct CommonArgs {
     pub json: bool,
 }
 
-/// Runs it.
+/// Runs it on sockets of `net`.
 ///
 /// # Errors
 /// What went wrong on the network.
-pub fn command(command: &UdpCommand) -> Outcome {
+pub fn command(command: &UdpCommand, net: &Net) -> Outcome {
     match command {
-        UdpCommand::Send(args) => console::run(send(args, Manner::Send)),
-        UdpCommand::Chat(args) => console::run(send(args, Manner::Both)),
-        UdpCommand::Recv(args) => console::run(recv(args)),
+        UdpCommand::Send(args) => console::run(net, send(args, net, Manner::Send)),
+        UdpCommand::Chat(args) => console::run(net, send(args, net, Manner::Both)),
+        UdpCommand::Recv(args) => console::run(net, recv(args, net)),
     }
 }
 
-async fn send(args: &SendArgs, manner: Manner) -> Outcome {
-    let net = Net::os();
+async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome {
     let doing = t!("udp-cannot-send", address = args.address);
-    let to = first(&net, &args.address, &doing).await?;
+    let to = first(net, &args.address, &doing).await?;
     let bind = match &args.bind {
         None => None,
-        Some(bind) => Some(first(&net, bind, &t!("udp-cannot-use", address = bind)).await?),
+        Some(bind) => Some(first(net, bind, &t!("udp-cannot-use", address = bind)).await?),
     };
     let options = udp::Options {
         bind,
@@ -128,7 +127,7 @@ async fn send(args: &SendArgs, manner: Manner) -> Outcome {
         Some(bind) => t!("udp-cannot-use", address = bind),
         None => t!("udp-cannot-use-any"),
     };
-    let socket = udp::open(&net, Some(to), &options).await;
+    let socket = udp::open(net, Some(to), &options).await;
     let socket = socket.map_err(|error| failure(&cannot, &error))?;
     let settings = Settings {
         charset: args.common.encoding.into(),
@@ -138,16 +137,15 @@ async fn send(args: &SendArgs, manner: Manner) -> Outcome {
     hold(&socket, Some(to), &settings, input, args.common.json, &doing).await
 }
 
-async fn recv(args: &RecvArgs) -> Outcome {
-    let net = Net::os();
+async fn recv(args: &RecvArgs, net: &Net) -> Outcome {
     let doing = t!("udp-cannot-receive", address = args.address);
     let options = udp::Options {
-        bind: Some(first(&net, &args.address, &doing).await?),
+        bind: Some(first(net, &args.address, &doing).await?),
         join: args.common.join.clone(),
         ..udp::Options::default()
     };
     let told = |error| failure(&doing, &error);
-    let socket = udp::open(&net, None, &options).await.map_err(told)?;
+    let socket = udp::open(net, None, &options).await.map_err(told)?;
     let at = socket.local_addr().map_err(told)?;
     match args.common.json {
         true => say_json(&json!({"event": "listening", "address": at.to_string()})),

@@ -13,7 +13,7 @@ advice-refused = nobody listens there: start the server first
 advice-timed-out = nobody is there, or something on the way drops what is sent
 advice-reset = the peer broke off: connect again
 advice-in-use = another program has this port (ss -lntup shows which): end it or choose another port
-advice-no-such-address = this machine has no such address: ip address shows those it has, 0.0.0.0 means all
+advice-no-such-address = there is no such address here: ip address shows this machine's, --net tun: has that of addr=, 0.0.0.0 means all
 advice-not-permitted = ports below 1024 need root, broadcast addresses --broadcast
 advice-no-way = there is no way to that address: look at ip route
 advice-usage = look at --help
@@ -46,3 +46,18 @@ udp-cannot-use = cannot use { $address }
 udp-cannot-use-any = cannot use any port
 udp-cannot-receive = cannot receive at { $address }
 udp-receiving = receiving at { $at }; Ctrl-C ends
+
+## --net
+
+place-accepted = accepted are os and tun:NAME,addr=10.77.0.2/24
+place-linux-only = TUN devices are there on Linux only; use os
+place-needs-name = a TUN device needs a name and an address: tun:NAME,addr=10.77.0.2/24
+place-cannot = cannot have sockets on TUN device { $name }: { $error }
+place-no-tun = /dev/net/tun is missing: load the module (modprobe tun), or pass the device into the container
+place-not-permitted = making a TUN device needs root or CAP_NET_ADMIN, and access to /dev/net/tun
+place-name-taken = a network device named { $name } is there already: choose another name
+place-unacknowledged = a peer has not acknowledged everything that was sent to it; ending all the same
+
+## sockeye tftp
+
+tftp-stopping = running transfers may end; Ctrl-C again stops at once

@@ -12,7 +12,7 @@ advice-refused = 那里没有程序在监听：请先运行服务端
 advice-timed-out = 对方不在，或者途中有设备丢弃了发送的数据
 advice-reset = 对方断开了连接：请重新连接
 advice-in-use = 另一个程序占用了这个端口（用 ss -lntup 查看）：请结束它，或者换一个端口
-advice-no-such-address = 本机没有这个地址：用 ip address 查看本机的地址，0.0.0.0 表示全部
+advice-no-such-address = 这里没有这个地址：用 ip address 查看本机的地址，--net tun: 的地址是 addr= 给出的，0.0.0.0 表示全部
 advice-not-permitted = 1024 以下的端口需要 root 权限，广播地址需要 --broadcast
 advice-no-way = 没有到那个地址的路：用 ip route 查看
 advice-usage = 请看 --help
@@ -45,3 +45,18 @@ udp-cannot-use = 无法使用 { $address }
 udp-cannot-use-any = 没有可用的端口
 udp-cannot-receive = 无法在 { $address } 接收
 udp-receiving = 在 { $at } 接收；按 Ctrl-C 结束
+
+## --net
+
+place-accepted = 可以写 os 或 tun:名字,addr=10.77.0.2/24
+place-linux-only = TUN 设备只有 Linux 才有；请用 os
+place-needs-name = TUN 设备需要名字和地址：tun:NAME,addr=10.77.0.2/24
+place-cannot = 无法使用 TUN 设备 { $name }：{ $error }
+place-no-tun = 没有 /dev/net/tun：请加载模块（modprobe tun），或者把设备交给容器
+place-not-permitted = 建立 TUN 设备需要 root 或 CAP_NET_ADMIN 权限，并能使用 /dev/net/tun
+place-name-taken = 已经有名为 { $name } 的网络设备：请换一个名字
+place-unacknowledged = 对方没有确认收到全部数据；仍然结束
+
+## sockeye tftp
+
+tftp-stopping = 等待正在进行的传输结束；再按一次 Ctrl-C 立即停止
