@@ -12,7 +12,7 @@ use sockeye_lab::{Lab, World, mbit, ms};
 use sockeye_net::Net;
 
 /// Seeds of the lossy lab: so many networks, each losing other frames.
-pub(crate) const SEEDS: u64 = 12;
+pub(crate) const SEEDS: u64 = 50;
 
 /// Where the two sides of a program live.
 #[derive(Clone, Debug)]
