@@ -9,13 +9,14 @@ use core::net::IpAddr;
 
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
+use super::ecn;
 use super::egress::{self, Kind as Sends, Plan};
 use super::recv::window;
 use super::scope::Scope;
 use super::table::Tcp;
 use super::timers::Look;
 use super::transmit::{hold, watch};
-use super::{Flags, Options, Segment, Timestamps};
+use super::{EcnField, Flags, Options, Segment, Timestamps};
 use crate::demux::Kind;
 use crate::frame::{Frame, INLINE_PAYLOAD, TxMeta};
 use crate::iface::IpLayer;
@@ -56,12 +57,14 @@ impl Tcp {
         scope.ready.pop_front();
         tcb.facts.remove(Fact::QUEUED);
         egress::move_edge(tcb);
+        let (marks, ecn) = ecn::outgoing(tcb, &plan);
+        let push = if plan.len > 0 { Flags::PSH } else { Flags::empty() };
         let header = Plain {
             source,
             destination,
             source_port: tcb.tuple.local_port,
             destination_port: tcb.tuple.remote_port,
-            traffic_class: tcb.switches.traffic_class,
+            traffic_class: ecn.in_class(tcb.switches.traffic_class),
             hop_limit: match (tcb.switches.hop_limit, tcb.path.hop_limit) {
                 (0, 0) => scope.config.hop_limit,
                 (0, told) => told,
@@ -71,11 +74,7 @@ impl Tcp {
             seq: plan.seq,
             ack: tcb.rcv_nxt,
             // MUST-61: what is sent is all that is queued.
-            flags: if plan.len > 0 {
-                Flags::ACK | Flags::PSH
-            } else {
-                Flags::ACK
-            },
+            flags: Flags::ACK.union(push).union(marks),
             window: window::field(tcb),
             timestamps: Timestamps {
                 value: tcb.ts_now(scope.now),
@@ -229,6 +228,7 @@ fn segment_of(header: &Plain, payload_len: u32) -> Segment {
             timestamps: Some(header.timestamps),
             ..Options::default()
         },
+        ecn: EcnField::from_class(header.traffic_class),
         ..Segment::default()
     }
 }

@@ -10,12 +10,13 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::TcpOptions;
-use crate::config::{Config, CongestionControl, Profile};
+use crate::config::{Config, CongestionControl, Ecn, Profile};
 use crate::frame::{Frame, RxMeta};
 use crate::iface::{Capabilities, InterfaceConfig};
 use crate::stack::{InterfaceId, SocketId, Stack};
 use crate::time::{Duration, Instant};
 use crate::trace::TraceMask;
+use crate::wire::checksum;
 
 const CONNECTIONS: usize = 3;
 
@@ -25,6 +26,7 @@ struct Setting {
     profile: Profile,
     congestion: CongestionControl,
     sack: bool,
+    ecn: bool,
     checksums: bool,
     mtu: u32,
     buffer: Option<u32>,
@@ -45,6 +47,8 @@ enum Step {
     Repeat(usize),
     /// The first frame on the link goes to its end.
     Delay(usize),
+    /// A router marks the first frame: congestion experienced.
+    Mark(usize),
     /// An octet of the first frame changes.
     Damage(usize, usize, u8),
     Options(usize, usize, u8),
@@ -78,6 +82,9 @@ impl World {
             let mut config = Config::new(setting.profile);
             config.congestion_control = setting.congestion;
             config.sack = setting.sack;
+            if setting.ecn {
+                config.ecn = Ecn::Always;
+            }
             let mut stack = Stack::new(config, [host as u8; 32]);
             stack.tcp.general_only = general_only;
             let mut link = InterfaceConfig::ip("link", setting.mtu).address(address(host), 24);
@@ -228,6 +235,16 @@ impl World {
                 self.links[host].extend(first);
             }
             Step::Delay(host) if !self.links[host].is_empty() => self.links[host].rotate_left(1),
+            Step::Mark(host) => {
+                if let Some(frame) = self.links[host].first_mut() {
+                    let mut whole = frame.to_vec();
+                    whole[1] |= 3;
+                    whole[10..12].fill(0);
+                    let sum = checksum::sum(&whole[..20]).finish();
+                    whole[10..12].copy_from_slice(&sum.to_be_bytes());
+                    *frame = Frame::from(whole);
+                }
+            }
             Step::Damage(host, at, change) => {
                 if let Some(frame) = self.links[host].first_mut() {
                     let mut whole = frame.to_vec();
@@ -262,8 +279,8 @@ fn run(setting: Setting, steps: &[Step], general_only: bool) -> (Vec<String>, [u
 
 fn settings() -> impl Strategy<Value = Setting> {
     let buffers = prop_oneof![Just(None), Just(Some(600)), Just(Some(20_000))];
-    let choices = (any::<[bool; 5]>(), any::<bool>(), buffers, prop_oneof![Just(1500), Just(120), Just(100)]);
-    choices.prop_map(|([linux, newreno, sack, checksums, traced], nodelay, buffer, mtu)| Setting {
+    let choices = (any::<[bool; 6]>(), any::<bool>(), buffers, prop_oneof![Just(1500), Just(120), Just(100)]);
+    choices.prop_map(|([linux, newreno, sack, ecn, checksums, traced], nodelay, buffer, mtu)| Setting {
         profile: if linux { Profile::Linux } else { Profile::Rfc },
         congestion: if newreno {
             CongestionControl::NewReno
@@ -271,6 +288,7 @@ fn settings() -> impl Strategy<Value = Setting> {
             CongestionControl::Cubic
         },
         sack,
+        ecn,
         checksums,
         mtu,
         buffer,
@@ -291,6 +309,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => host.clone().prop_map(Step::Lose),
         1 => host.clone().prop_map(Step::Repeat),
         1 => host.clone().prop_map(Step::Delay),
+        1 => host.clone().prop_map(Step::Mark),
         1 => (host.clone(), 0usize..120, 1u8..).prop_map(|(h, at, change)| Step::Damage(h, at, change)),
         1 => (host.clone(), n.clone(), any::<u8>()).prop_map(|(h, n, bits)| Step::Options(h, n, bits)),
         1 => (host.clone(), n.clone()).prop_map(|(h, n)| Step::Urgent(h, n)),
@@ -322,6 +341,7 @@ fn the_short_ways_are_taken() {
         profile: Profile::Rfc,
         congestion: CongestionControl::Cubic,
         sack: true,
+        ecn: false,
         checksums: true,
         mtu: 1500,
         buffer: None,

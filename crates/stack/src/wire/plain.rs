@@ -9,7 +9,7 @@ use super::checksum::Sum;
 use super::tcp::ALIGNED_TIMESTAMPS;
 use super::{ipv4, protocol, tcp, u16_at, u32_at};
 use crate::frame::Frame;
-use crate::tcp::{Flags, Options, Segment, SeqNumber, Timestamps};
+use crate::tcp::{EcnField, Flags, Options, Segment, SeqNumber, Timestamps};
 
 /// Octets of both headers.
 pub(crate) const LEN: usize = ipv4::HEADER_LEN + TCP_LEN;
@@ -156,6 +156,7 @@ pub(crate) fn segment(b: &[u8; LEN], payload_len: u32) -> Segment {
             }),
             ..Options::default()
         },
+        ecn: EcnField::from_class(b[1]),
     }
 }
 
@@ -242,7 +243,8 @@ mod tests {
             prop_assert!(is_between(
                 &out, (plain.source, plain.source_port), (plain.destination, plain.destination_port)
             ));
-            let read = tcp::parse(&out[20..], TCP_LEN + payload_len).unwrap();
+            let mut read = tcp::parse(&out[20..], TCP_LEN + payload_len).unwrap();
+            read.segment.ecn = EcnField::from_class(plain.traffic_class);
             prop_assert_eq!(segment(&out, payload_len as u32), read.segment);
         }
 
@@ -255,7 +257,8 @@ mod tests {
             let read = tcp::parse(&out[20..], TCP_LEN);
             let header = ipv4::parse(&out, 1 << 16, Check::Trust);
             if is_plain(&out) {
-                let (header, read) = (header.unwrap(), read.unwrap());
+                let (header, mut read) = (header.unwrap(), read.unwrap());
+                read.segment.ecn = EcnField::from_class(header.traffic_class);
                 prop_assert!(header.header_len == 20 && header.protocol == protocol::TCP && !header.is_fragment());
                 prop_assert_eq!(segment(&out, 0), read.segment);
             }

@@ -62,6 +62,7 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
 #[inline(always)]
 pub(crate) fn follows(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, text: Text<'_>) {
     note_size(tcb, seg);
+    ecn::text_arrives(tcb, seg);
     if tcb.readable() == 0 {
         tcb.pending |= Readiness::READABLE;
     }

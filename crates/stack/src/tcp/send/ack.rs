@@ -48,7 +48,8 @@ pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
         && !tcb.facts.contains(Fact::PROBING)
 }
 
-/// As [`process`], where nothing is lost, closing, urgent or probed for, and SEG.ACK acknowledges something new.
+/// As [`process`], where nothing is lost, closing, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
+/// mark.
 #[inline(always)]
 pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     let flight = tcb.outstanding();
@@ -74,7 +75,7 @@ pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     tcb.facts.remove(Fact::R1_TOLD);
     tcb.rtt.reset_backoff();
     tcb.first_again = 0;
-    let change = grow(tcb, cx, acked, flight);
+    let change = grow(tcb, cx, acked, flight, false);
     if tcb.outstanding() == 0 {
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
