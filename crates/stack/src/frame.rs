@@ -419,14 +419,38 @@ impl From<Vec<u8>> for Frame {
     }
 }
 
-/// The payload of a received segment: octets in the frame's head, if it is short, and shared ones behind them.
+/// The payload of a received segment, or all of a received frame: octets that stay where they are (in the frame's head, or in
+/// the driver's buffer), and shared ones behind them.
 #[derive(Debug)]
 pub(crate) struct Text<'f> {
     inline: &'f [u8],
     shared: &'f mut Payload,
 }
 
-impl Text<'_> {
+impl<'f> Text<'f> {
+    /// All octets of a frame that stays where it is; `nothing` is an empty payload.
+    #[inline]
+    pub(crate) fn borrowed(octets: &'f [u8], nothing: &'f mut Payload) -> Text<'f> {
+        debug_assert!(nothing.is_empty());
+        Text {
+            inline: octets,
+            shared: nothing,
+        }
+    }
+    /// As [`Frame::front`].
+    #[inline]
+    pub(crate) fn front(&self) -> &[u8] {
+        if !self.inline.is_empty() {
+            return self.inline;
+        }
+        self.shared.parts().first().map_or(&[], |b| &b[..])
+    }
+    /// What follows [`Text::front`].
+    #[inline]
+    pub(crate) fn behind_front(&self) -> &[Bytes] {
+        let first = usize::from(self.inline.is_empty());
+        self.shared.parts().get(first..).unwrap_or_default()
+    }
     /// Number of octets.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -438,17 +462,20 @@ impl Text<'_> {
         self.len() == 0
     }
     /// Drops the first `n` octets.
+    #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
         let from_inline = n.min(self.inline.len());
         self.inline = &self.inline[from_inline..];
-        self.shared.advance(n - from_inline);
+        if n > from_inline {
+            self.shared.advance(n - from_inline);
+        }
     }
     /// Keeps the first `n` octets.
     pub(crate) fn truncate(&mut self, n: usize) {
         self.inline = &self.inline[..n.min(self.inline.len())];
         self.shared.truncate(n - self.inline.len());
     }
-    /// All octets, if they lie in the head.
+    /// All octets, if none of them are shared.
     #[inline]
     pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
         self.shared.is_empty().then_some(self.inline)
@@ -479,6 +506,14 @@ pub struct RxMeta {
     pub checksum_verified: bool,
     /// The frame is a run of segments that the device joined (GRO), each with this much payload; 0 if it is one segment.
     pub gro_size: u16,
+}
+
+impl RxMeta {
+    /// Of a frame that has never left the host.
+    pub(crate) const INTACT: RxMeta = RxMeta {
+        checksum_verified: true,
+        gro_size: 0,
+    };
 }
 
 /// What the core says of a frame to send beside its bytes.

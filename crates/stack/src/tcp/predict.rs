@@ -14,18 +14,18 @@ use super::table::Tcp;
 use super::{Segment, ingress, recv, send};
 use crate::InterfaceId;
 use crate::demux::Kind;
-use crate::frame::{Frame, RxMeta};
+use crate::frame::{RxMeta, Text};
 use crate::trace::{TraceKind, TraceMask, Tuple};
 use crate::wire::plain;
 
 impl Tcp {
-    /// Takes the frame if it is what was predicted, and says whether it was.
+    /// Takes the frame, `whole`, if it is what was predicted, and says whether it was.
     #[inline]
     pub(crate) fn predicted(
         &mut self,
         cx: &mut Around<'_, '_>,
         on: InterfaceId,
-        frame: &mut Frame,
+        mut whole: Text<'_>,
         meta: RxMeta,
     ) -> bool {
         #[cfg(test)]
@@ -38,12 +38,12 @@ impl Tcp {
         let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
             return false;
         };
-        let Some(headers) = frame.front().first_chunk() else {
+        let Some(headers) = whole.front().first_chunk() else {
             return false;
         };
         if !plain::is_plain(headers)
             || !plain::is_between(headers, (remote, tuple.remote_port), (local, tuple.local_port))
-            || plain::total_len(headers) != frame.len()
+            || plain::total_len(headers) != whole.len()
             || entry.kind() != Kind::Connection
         {
             return false;
@@ -52,11 +52,11 @@ impl Tcp {
             return false;
         };
         let intact = trusted
-            || plain::ip_is_intact(headers) && (meta.checksum_verified || plain::tcp_is_intact(headers, frame));
+            || plain::ip_is_intact(headers) && (meta.checksum_verified || plain::tcp_is_intact(headers, &whole));
         if !intact {
             return false;
         }
-        let seg = plain::segment(headers, (frame.len() - plain::LEN) as u32);
+        let seg = plain::segment(headers, (whole.len() - plain::LEN) as u32);
         let slot = entry.slot();
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return false;
@@ -80,11 +80,11 @@ impl Tcp {
             send::ack::process(tcb, &mut scope, &seg);
         }
         if seg.payload_len > 0 {
-            let text = frame.text(plain::LEN);
+            whole.advance(plain::LEN);
             if tcb.reassembly.is_none() {
-                recv::text::follows(tcb, &mut scope, &seg, text);
+                recv::text::follows(tcb, &mut scope, &seg, whole);
             } else {
-                recv::text::accept(tcb, &mut scope, &seg, text);
+                recv::text::accept(tcb, &mut scope, &seg, whole);
             }
         }
         // A link without addresses has no neighbours whose answers would count.

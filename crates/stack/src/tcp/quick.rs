@@ -18,17 +18,20 @@ use super::timers::Look;
 use super::transmit::{hold, watch};
 use super::{EcnField, Flags, Options, Segment, Timestamps};
 use crate::demux::Kind;
-use crate::frame::{Frame, INLINE_PAYLOAD, TxMeta};
+use crate::frame::{INLINE_PAYLOAD, TxMeta};
 use crate::iface::IpLayer;
 use crate::time::Instant;
 use crate::trace::{AckCause, Cause, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Plain};
 
+/// Room for the longest of them.
+pub(super) const ROOM: usize = plain::LEN + INLINE_PAYLOAD;
+
 impl Tcp {
-    /// Writes what the connection that is next has to send, if it is such a segment. Otherwise nothing has changed, but that
-    /// `out` may hold something.
+    /// Writes what the connection that is next has to send, if it is such a segment: what it is and its length. Otherwise
+    /// nothing has changed.
     #[inline]
-    pub(super) fn quick(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
+    pub(super) fn quick(&mut self, cx: &mut Around<'_, '_>, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
         #[cfg(test)]
         if self.general_only {
             return None;
@@ -48,7 +51,7 @@ impl Tcp {
         let checksums = plain_link(tcb, cx.ip)?;
         egress::restart_after_idle(tcb, &mut scope);
         let plan = plan(tcb)?;
-        let (headers, text) = room(out, plan.len as usize)?;
+        let (headers, text) = out[..plain::LEN + plan.len as usize].split_first_chunk_mut()?;
         if plan.len > 0 && !copy_text(tcb, text) {
             return None;
         }
@@ -113,12 +116,13 @@ impl Tcp {
         {
             self.short_ways[1] += 1;
         }
-        Some(TxMeta {
+        let meta = TxMeta {
             interface,
             gso_size: 0,
             checksum: None,
             cause: plan.cause,
-        })
+        };
+        Some((meta, plain::LEN + plan.len as usize))
     }
 }
 
@@ -199,13 +203,6 @@ fn may_go(tcb: &Tcb, len: u32) -> bool {
         && in_flight + len <= tcb.congestion.cwnd()
         && !tcb.switches.cork
         && (in_flight == 0 || tcb.switches.nodelay)
-}
-
-/// Places in the head of a frame: for the headers, and for a text of so many octets behind them.
-#[inline(always)]
-fn room(out: &mut Frame, len: usize) -> Option<(&mut [u8; plain::LEN], &mut [u8])> {
-    out.head.clear();
-    out.head.extend(plain::LEN + len).split_first_chunk_mut()
 }
 
 /// Copies what follows SND.NXT, if it lies where nobody shares it.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::TcpOptions;
 use crate::config::{Config, CongestionControl, Ecn, Profile};
-use crate::frame::{Frame, RxMeta};
+use crate::frame::{Frame, RxMeta, TxMeta};
 use crate::iface::{Capabilities, InterfaceConfig};
 use crate::stack::{InterfaceId, SocketId, Stack};
 use crate::time::{Duration, Instant};
@@ -59,8 +59,20 @@ enum Step {
     Settle,
 }
 
+/// Which ways segments take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ways {
+    /// The general one alone.
+    General,
+    /// The short ones too.
+    Short,
+    /// The short ones too, with frames in contiguous buffers of the driver's.
+    Pieces,
+}
+
 struct World {
     setting: Setting,
+    ways: Ways,
     now: Instant,
     hosts: [Stack; 2],
     interfaces: [InterfaceId; 2],
@@ -75,7 +87,7 @@ fn address(host: usize) -> Ipv4Addr {
 }
 
 impl World {
-    fn new(setting: Setting, general_only: bool) -> World {
+    fn new(setting: Setting, ways: Ways) -> World {
         let now = Instant::from_secs(100);
         let mut interfaces = [InterfaceId(0); 2];
         let hosts = [0, 1].map(|host| {
@@ -86,7 +98,7 @@ impl World {
                 config.ecn = Ecn::Always;
             }
             let mut stack = Stack::new(config, [host as u8; 32]);
-            stack.tcp.general_only = general_only;
+            stack.tcp.general_only = ways == Ways::General;
             let mut link = InterfaceConfig::ip("link", setting.mtu).address(address(host), 24);
             link.capabilities = Capabilities {
                 no_checksums: !setting.checksums,
@@ -101,6 +113,7 @@ impl World {
         let nobody = SocketId { slot: 0, generation: u32::MAX };
         let mut world = World {
             setting,
+            ways,
             now,
             hosts,
             interfaces,
@@ -137,10 +150,9 @@ impl World {
             if stack.next_timeout().is_some_and(|(at, _)| at <= self.now) {
                 stack.handle_timeout(self.now);
             }
-            let mut frame = Frame::new();
-            while let Some(meta) = stack.poll_transmit(self.now, &mut frame) {
+            while let Some((meta, frame)) = next_frame(stack, self.now, self.ways) {
                 self.log.push(format!("{host} sends {meta:?} {:02x?}", frame.to_vec()));
-                self.links[1 - host].push(frame.clone());
+                self.links[1 - host].push(frame);
             }
             while let Some(event) = stack.poll_event() {
                 self.log.push(format!("{host} tells {event:?}"));
@@ -153,8 +165,13 @@ impl World {
     fn deliver(&mut self, host: usize, count: usize) {
         let count = count.min(self.links[host].len());
         for mut frame in self.links[host].drain(..count) {
-            self.hosts[host].handle_frame_in(self.now, self.interfaces[host], &mut frame, RxMeta::default());
-            assert!(frame.is_empty(), "a frame comes back empty");
+            let (stack, on, meta) = (&mut self.hosts[host], self.interfaces[host], RxMeta::default());
+            if self.ways == Ways::Pieces {
+                stack.handle_octets(self.now, on, &frame.to_vec(), meta);
+            } else {
+                stack.handle_frame_in(self.now, on, &mut frame, meta);
+                assert!(frame.is_empty(), "a frame comes back empty");
+            }
         }
     }
     fn settle(&mut self) {
@@ -271,8 +288,19 @@ impl World {
     }
 }
 
-fn run(setting: Setting, steps: &[Step], general_only: bool) -> (Vec<String>, [u32; 2]) {
-    let mut world = World::new(setting, general_only);
+fn next_frame(stack: &mut Stack, now: Instant, ways: Ways) -> Option<(TxMeta, Frame)> {
+    if ways == Ways::Pieces {
+        let mut slot = [0xee; 2000];
+        let (meta, len) = stack.poll_transmit_into(now, &mut slot)?;
+        return Some((meta, Frame::from(slot[..len].to_vec())));
+    }
+    let mut frame = Frame::new();
+    let meta = stack.poll_transmit(now, &mut frame)?;
+    Some((meta, frame))
+}
+
+fn run(setting: Setting, steps: &[Step], ways: Ways) -> (Vec<String>, [u32; 2]) {
+    let mut world = World::new(setting, ways);
     steps.iter().for_each(|&step| world.step(step));
     world.end()
 }
@@ -323,14 +351,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn short_ways_change_nothing(setting in settings(), steps in steps()) {
-        let (short, _) = run(setting, &steps, false);
-        let (general, taken) = run(setting, &steps, true);
+        let (general, taken) = run(setting, &steps, Ways::General);
         prop_assert_eq!(taken, [0, 0]);
-        let differs = short.iter().zip(&general).position(|(a, b)| a != b);
-        if let Some(at) = differs {
-            prop_assert_eq!(&short[at.saturating_sub(3)..=at], &general[at.saturating_sub(3)..=at]);
+        for ways in [Ways::Short, Ways::Pieces] {
+            let (short, _) = run(setting, &steps, ways);
+            let differs = short.iter().zip(&general).position(|(a, b)| a != b);
+            if let Some(at) = differs {
+                prop_assert_eq!(&short[at.saturating_sub(3)..=at], &general[at.saturating_sub(3)..=at]);
+            }
+            prop_assert_eq!(short.len(), general.len());
         }
-        prop_assert_eq!(short.len(), general.len());
     }
 }
 
@@ -358,7 +388,7 @@ fn the_short_ways_are_taken() {
             ]);
         }
     }
-    let ([predicted, quick], frames) = (run(setting, &steps, false).1, 200);
+    let ([predicted, quick], frames) = (run(setting, &steps, Ways::Short).1, 200);
     assert!(predicted >= frames - 1, "{predicted}");
     assert!(quick >= frames, "{quick}");
 }

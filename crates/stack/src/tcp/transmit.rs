@@ -4,6 +4,7 @@ use super::burst::{Burst, Reply, Sent};
 use super::conn::{Fact, Phase, Tcb};
 use super::dispatch::{Around, reset_of};
 use super::egress::{self, Decision};
+use super::quick;
 use super::listen;
 use super::scope::Scope;
 use super::table::{Slot, Tcp};
@@ -20,14 +21,33 @@ impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
     #[inline]
     pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
-        if !self.sending
-            && self.replies.is_empty()
-            && let Some(meta) = self.quick(cx, out)
-        {
-            return Some(meta);
+        if !self.sending && self.replies.is_empty() {
+            let room = out.head.extend(quick::ROOM);
+            let sent = room.first_chunk_mut().and_then(|room| self.quick(cx, room));
+            out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));
+            if let Some((meta, _)) = sent {
+                return Some(meta);
+            }
         }
-        out.head.clear();
         self.next_frame(cx, out)
+    }
+
+    /// As [`Tcp::poll_transmit`], written into one piece of octets, if it is the next of a run of segments or short.
+    #[inline]
+    pub(crate) fn poll_transmit_into(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        out: &mut [u8],
+    ) -> Option<(TxMeta, usize)> {
+        if self.sending {
+            let sent = self.burst.next_into(cx.env, cx.ip, out);
+            self.sending = !self.burst.is_done();
+            return sent;
+        }
+        if !self.replies.is_empty() {
+            return None;
+        }
+        self.quick(cx, out.first_chunk_mut()?)
     }
 
     #[inline(never)]

@@ -8,7 +8,7 @@ use core::net::Ipv4Addr;
 use super::checksum::Sum;
 use super::tcp::ALIGNED_TIMESTAMPS;
 use super::{ipv4, protocol, tcp, u16_at, u32_at};
-use crate::frame::Frame;
+use crate::frame::Text;
 use crate::tcp::{EcnField, Flags, Options, Segment, SeqNumber, Timestamps};
 
 /// Octets of both headers.
@@ -123,20 +123,15 @@ pub(crate) fn ip_is_intact(b: &[u8; LEN]) -> bool {
     (0..5).fold(Sum::ZERO, |sum, word| sum.add_u32(u32_at(b, 4 * word))).verify()
 }
 
-/// Whether the checksum of the segment is right; `b` are the headers at the front of `frame`.
+/// Whether the checksum of the segment is right; `b` are the headers at the front of `whole`.
 #[inline(always)]
-pub(crate) fn tcp_is_intact(b: &[u8; LEN], frame: &Frame) -> bool {
-    let transport_len = (frame.len() - ipv4::HEADER_LEN) as u32;
+pub(crate) fn tcp_is_intact(b: &[u8; LEN], whole: &Text<'_>) -> bool {
+    let transport_len = (whole.len() - ipv4::HEADER_LEN) as u32;
     let pseudo = Sum::ZERO.add_u32(u32::from(protocol::TCP)).add_u32(transport_len);
     // From the addresses on, which are the rest of the pseudo-header.
     let headers = (3..LEN / 4).fold(pseudo, |sum, word| sum.add_u32(u32_at(b, 4 * word)));
-    let front = headers.add(&frame.front()[LEN..]);
-    let behind = if frame.head.is_empty() {
-        frame.body.parts().get(1..).unwrap_or_default()
-    } else {
-        frame.body.parts()
-    };
-    behind.iter().fold(front, |sum, part| sum.add(part)).verify()
+    let front = headers.add(&whole.front()[LEN..]);
+    whole.behind_front().iter().fold(front, |sum, part| sum.add(part)).verify()
 }
 
 /// The segment that such headers stand before, with a payload of this many octets.

@@ -12,7 +12,7 @@
 use bytes::BytesMut;
 
 use crate::frame::{Payload, Text};
-use crate::pool::{Pool, drop_front};
+use crate::pool::{LARGE, Pool, drop_front};
 use crate::rope::Rope;
 
 /// Payloads up to this many octets are copied out of the frame they came in, which would otherwise be held by them:
@@ -55,16 +55,17 @@ impl ReceiveQueue {
             self.copy(pool, part);
         }
     }
-    /// Appends the text of a segment, copied if it is short.
+    /// Appends the text of a segment. It is copied if it is short, or if nobody shares it.
     #[inline]
     pub(crate) fn push_text(&mut self, pool: &mut Pool, text: Text<'_>) {
+        if let Some(octets) = text.in_one_piece() {
+            self.len += octets.len() as u32;
+            return self.copy(pool, octets);
+        }
         if text.len() > COPY_MAX {
             return self.push(pool, text.into_payload(), false);
         }
         self.len += text.len() as u32;
-        if let Some(octets) = text.in_one_piece() {
-            return self.copy(pool, octets);
-        }
         for piece in text.pieces() {
             self.copy(pool, piece);
         }
@@ -80,8 +81,10 @@ impl ReceiveQueue {
     fn copy_on(&mut self, pool: &mut Pool, mut data: &[u8]) {
         while !data.is_empty() {
             if self.tail.len() == self.tail.capacity() {
-                self.share_tail();
-                self.tail = pool.take(data.len());
+                self.lend_tail(pool);
+                // As for what is sent: a long queue takes large buffers, a short message pins a small one.
+                let large = self.len as usize >= LARGE / 8;
+                self.tail = pool.take(if large { LARGE } else { data.len() });
             }
             let n = data.len().min(self.tail.capacity() - self.tail.len());
             self.tail.extend_from_slice(&data[..n]);
@@ -165,6 +168,14 @@ impl ReceiveQueue {
         self.len -= n;
     }
 
+    /// As [`ReceiveQueue::share_tail`], for a tail that is full: the pool has it back once nobody holds its octets.
+    fn lend_tail(&mut self, pool: &mut Pool) {
+        let len = self.tail.len();
+        if len > 0 {
+            self.share_tail();
+            pool.lend(core::mem::take(&mut self.tail), len);
+        }
+    }
     /// Makes the tail's octets a part, so that others can follow.
     fn share_tail(&mut self) {
         if !self.tail.is_empty() {
