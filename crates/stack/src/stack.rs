@@ -1,5 +1,6 @@
 //! The face of the core.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bitflags::bitflags;
 use bytes::Bytes;
@@ -123,7 +124,7 @@ pub struct Stack {
     udp: Udp,
     events: Events,
     /// An empty frame, for drivers that keep octets instead.
-    spare: Frame,
+    spare: Option<Box<Frame>>,
 }
 
 impl fmt::Debug for Stack {
@@ -145,7 +146,7 @@ impl Stack {
             tcp: Tcp::new(seed),
             udp: Udp::new(Secrets::derive(seed, "udp")),
             events: Events::default(),
-            spare: Frame::new(),
+            spare: None,
             config,
         }
     }
@@ -229,14 +230,14 @@ impl Stack {
                 return;
             }
         }
-        let mut frame = core::mem::take(&mut self.spare);
+        let mut frame = self.spare.take().unwrap_or_default();
         if octets.len() <= HEAD_CAPACITY {
             frame.head.extend(octets.len()).copy_from_slice(octets);
         } else {
             frame.body.push(self.tcp.pool.copy(octets));
         }
         self.handle_frame_in(now, on, &mut frame, meta);
-        self.spare = frame;
+        self.spare = Some(frame);
     }
     fn take_frame(&mut self, now: Instant, on: InterfaceId, frame: &mut Frame, meta: RxMeta) {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
@@ -413,7 +414,7 @@ impl Stack {
         if self.is_quiet() {
             return None;
         }
-        let mut frame = core::mem::take(&mut self.spare);
+        let mut frame = self.spare.take().unwrap_or_default();
         let sent = self.poll_transmit(now, &mut frame).map(|meta| {
             let (head, body) = out[..frame.len()].split_at_mut(frame.head.len());
             head.copy_from_slice(frame.head.as_slice());
@@ -421,7 +422,7 @@ impl Stack {
             (meta, frame.len())
         });
         frame.clear();
-        self.spare = frame;
+        self.spare = Some(frame);
         sent
     }
     /// Whether nobody has anything to send.

@@ -1,7 +1,7 @@
 //! One short segment, sent at once: what a connection in its usual state has to send most often.
 //!
-//! A message that fits into the head of a frame, or an acknowledgment alone, on a connection over IPv4 that is recovering from
-//! nothing and closing nothing. [`plan`] knows it by the rules of [`super::egress`], where each of them can only have one
+//! A message that fits into the head of a frame, an acknowledgment or a FIN alone, on a connection over IPv4 that is recovering
+//! from nothing. [`plan`] knows it by the rules of [`super::egress`], where each of them can only have one
 //! outcome; the book-keeping is that of every segment, and the headers are written in one go ([`crate::wire::plain`]). Anything
 //! else is left to the general path.
 
@@ -61,7 +61,11 @@ impl Tcp {
         tcb.facts.remove(Fact::QUEUED);
         egress::move_edge(tcb);
         let (marks, ecn) = ecn::outgoing(tcb, &plan);
-        let push = if plan.len > 0 { Flags::PSH } else { Flags::empty() };
+        let end = match (plan.len > 0, plan.fin) {
+            (true, _) => Flags::PSH,
+            (false, true) => Flags::FIN,
+            (false, false) => Flags::empty(),
+        };
         let header = Plain {
             source,
             destination,
@@ -77,7 +81,7 @@ impl Tcp {
             seq: plan.seq,
             ack: tcb.rcv_nxt,
             // MUST-61: what is sent is all that is queued.
-            flags: Flags::ACK.union(push).union(marks),
+            flags: Flags::ACK.union(end).union(marks),
             window: window::field(tcb),
             timestamps: Timestamps {
                 value: tcb.ts_now(scope.now),
@@ -155,7 +159,7 @@ fn next_deadline(tcb: &Tcb, scope: &Scope<'_>) -> Option<Instant> {
 fn plan(tcb: &Tcb) -> Option<Plan> {
     let usual = tcb.phase == Phase::Live
         && tcb.recovery == Recovery::Open
-        && tcb.fin_out == FinOut::No
+        && matches!(tcb.fin_out, FinOut::No | FinOut::Queued)
         && tcb.probe_owed == ProbeOwed::No
         && tcb.dup_acks == 0
         && tcb.facts.intersection(Fact::TIMESTAMPS.union(Fact::PROBING)) == Fact::TIMESTAMPS
@@ -168,7 +172,14 @@ fn plan(tcb: &Tcb) -> Option<Plan> {
         return None;
     }
     let len = tcb.unsent();
-    let (kind, cause) = if len > 0 {
+    let fin = tcb.fin_out == FinOut::Queued;
+    let (kind, cause) = if fin {
+        // A FIN alone waits for nothing but the peer's window.
+        if len > 0 || tcb.outstanding() >= tcb.snd_wnd {
+            return None;
+        }
+        (Sends::New, Cause::Fin)
+    } else if len > 0 {
         if !may_go(tcb, len) {
             return None;
         }
@@ -187,7 +198,7 @@ fn plan(tcb: &Tcb) -> Option<Plan> {
     Some(Plan {
         seq: tcb.snd_nxt,
         len,
-        fin: false,
+        fin,
         kind,
         cause,
     })

@@ -2,7 +2,7 @@
 
 use super::burst::{Burst, Reply, Sent};
 use super::conn::{Fact, Phase, Tcb};
-use super::dispatch::{Around, reset_of};
+use super::dispatch::{Around, mss_along, reset_of};
 use super::egress::{self, Decision};
 use super::quick;
 use super::listen;
@@ -212,9 +212,9 @@ impl Tcp {
         );
         let ts_value = (now.as_millis() as u32).wrapping_add(self.isn.timestamp_offset(&tuple));
         let options = self.listener(listener)?.options.clone();
-        let mss = self.mss_towards(cx.ip, &tuple, &options)?;
-        let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
         let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        let mss = mss_along(cx.ip, &route, &options);
+        let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
         let hop_limit = options.hops().unwrap_or_else(|| route.hop_limit_or(config));
         self.burst.bare(
             None,
