@@ -365,6 +365,12 @@ impl<'a> TcpSocket<'a> {
     pub fn peer_closed(&self) -> bool {
         self.block().is_some_and(|tcb| tcb.fin_in != FinIn::No)
     }
+    /// Whether reading ends after what is readable: the peer has closed, the connection has ended, or we read no more.
+    pub fn at_end(&self) -> bool {
+        self.block().is_some_and(|tcb| {
+            tcb.fin_in != FinIn::No || tcb.phase != Phase::Live || tcb.facts.contains(Fact::NO_READ)
+        })
+    }
     /// Octets that the send buffer takes now.
     pub fn writable(&self) -> usize {
         self.block().filter(|tcb| tcb.can_send()).map_or(0, Tcb::room)
@@ -421,6 +427,14 @@ impl<'a> TcpSocket<'a> {
             Slot::Listener(_) => None,
             Slot::SynSent(opening) => opening.soft_error.take(),
             Slot::Open(tcb) => tcb.error.take().or_else(|| tcb.soft_error.take()),
+        }
+    }
+    /// Whether the error that ended the connection or the attempt has not been told yet.
+    pub fn has_error(&self) -> bool {
+        match self.slot() {
+            Some(Slot::Fresh(fresh)) => fresh.error.is_some(),
+            Some(Slot::Open(tcb)) => tcb.error.is_some(),
+            None | Some(Slot::Listener(_) | Slot::SynSent(_)) => false,
         }
     }
     /// The options as they are now.
