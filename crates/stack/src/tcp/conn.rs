@@ -27,7 +27,7 @@ use super::recv::reassembly::Reassembly;
 use super::rtt::RttEstimator;
 use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
-use super::socket::{TcpInfo, TcpOptions};
+use super::socket::{Repair, TcpInfo, TcpOptions};
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
 use crate::config::Config;
@@ -566,7 +566,7 @@ impl Tcb {
         self.set_mss();
     }
     /// TCP_INFO.
-    pub(crate) fn info(&self, config: &Config) -> TcpInfo {
+    pub(crate) fn info(&self, config: &Config, now: Instant) -> TcpInfo {
         let Stats {
             bytes_acked,
             bytes_received,
@@ -590,6 +590,25 @@ impl Tcb {
             segments_in: u64::from(self.segments_in),
             retransmits: u64::from(self.retransmits),
             backoff: self.rtt.backoff_count(),
+            outstanding: self.outstanding(),
+            not_sent: self.unsent(),
+            sacked: self.scoreboard.as_ref().map_or(0, |board| board.sacked()),
+            repair: match self.recovery {
+                Recovery::Open if self.dup_acks > 0 => Repair::Suspected,
+                Recovery::Open => Repair::None,
+                Recovery::Fast { .. } => Repair::Fast,
+                Recovery::Loss { .. } => Repair::Timeout,
+            },
+            probes: self.probes,
+            timestamps: self.facts.contains(Fact::TIMESTAMPS),
+            sack: self.facts.contains(Fact::SACK),
+            window_scale: self
+                .facts
+                .contains(Fact::SCALING)
+                .then_some((self.snd_wscale, self.rcv_wscale)),
+            path_mtu: self.path.mtu,
+            since_sent: now.since(self.last_sent),
+            since_heard: now.since(self.last_heard),
         }
     }
 

@@ -112,6 +112,42 @@ pub struct TcpInfo {
     pub retransmits: u64,
     /// Timeouts in a row that are not answered yet.
     pub backoff: u8,
+    /// Octets of sequence space sent and not acknowledged, a FIN included; those that SACK tells of too.
+    pub outstanding: u32,
+    /// Octets that wait to be sent for the first time.
+    pub not_sent: u32,
+    /// Octets above the cumulative acknowledgment that SACK says have arrived.
+    pub sacked: u32,
+    /// How losses are being repaired.
+    pub repair: Repair,
+    /// Probes of a closed window, or of a silent peer, that are not answered yet.
+    pub probes: u8,
+    /// Timestamps were agreed (RFC 7323).
+    pub timestamps: bool,
+    /// SACK was agreed (RFC 2018).
+    pub sack: bool,
+    /// The shift counts of the windows, the peer's and ours, if scaling was agreed (RFC 7323).
+    pub window_scale: Option<(u8, u8)>,
+    /// Largest IP packet on the path.
+    pub path_mtu: u32,
+    /// Time since data was last sent, or since the connection was opened.
+    pub since_sent: Duration,
+    /// Time since a segment last came.
+    pub since_heard: Duration,
+}
+
+/// How a connection repairs losses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Repair {
+    /// There is nothing to repair.
+    #[default]
+    None,
+    /// Duplicate acknowledgments have come, fewer than it takes.
+    Suspected,
+    /// Fast recovery (RFC 6582, RFC 6675).
+    Fast,
+    /// After a timeout.
+    Timeout,
 }
 
 /// A TCP socket, borrowed from its stack for one or more calls. Nothing here blocks: what cannot be done now says so, and
@@ -480,7 +516,7 @@ impl<'a> TcpSocket<'a> {
     }
     /// What is known of the connection (TCP_INFO). `None` before it was established.
     pub fn info(&self) -> Option<TcpInfo> {
-        self.block().map(|tcb| tcb.info(&self.stack.config))
+        self.block().map(|tcb| tcb.info(&self.stack.config, self.now))
     }
 }
 
