@@ -52,6 +52,8 @@ struct Member {
     interest: Interest,
     /// Something has happened since it was last told.
     edge: Arc<Edge>,
+    /// Octets that had come when it was last told: the stack tells of those alone that come when there were none.
+    told: u64,
 }
 
 /// Wakes when anything changes at a descriptor that is told by its edges.
@@ -95,6 +97,7 @@ impl Epoll {
                     entry,
                     interest,
                     edge,
+                    told: 0,
                 };
                 members.all.insert(fd, member);
                 Ok(())
@@ -104,6 +107,10 @@ impl Epoll {
     /// A descriptor was closed.
     pub(super) fn forget(&self, fd: RawFd) {
         self.lock().all.remove(&fd);
+    }
+    /// Whether a descriptor is told by its edges.
+    pub(super) fn has_edges(&self) -> bool {
+        self.lock().all.values().any(|member| member.interest.events & EDGE != 0)
     }
     /// Whether anything would be told; the waker hears of changes.
     pub(super) fn has_any(&self, waker: Option<&Waker>) -> bool {
@@ -157,6 +164,7 @@ impl Member {
             seen = self.edge.seen.swap(false, Ordering::Relaxed);
             let listener = Waker::from(self.edge.clone());
             let _ = ready(&self.entry, Some(&listener));
+            seen |= received(&self.entry) != self.told;
         }
         let now = ready(&self.entry, waker).epoll();
         let always = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
@@ -169,10 +177,22 @@ impl Member {
     }
     fn told(&mut self) {
         self.edge.seen.store(false, Ordering::Relaxed);
+        self.told = received(&self.entry);
         if self.interest.events & ONE_SHOT != 0 {
             self.interest.events &= WAYS;
         }
     }
+}
+
+/// Octets that have come over a connection.
+fn received(entry: &Entry) -> u64 {
+    let Ok(socket) = entry.socket() else { return 0 };
+    let (Some(host), Some(id)) = (socket.net().host(), socket.stack_id()) else {
+        return 0;
+    };
+    let mut stack = host.lock();
+    let info = stack.tcp(host.now(), id).ok().and_then(|tcp| tcp.info());
+    info.map_or(0, |info| info.bytes_received)
 }
 
 impl Events {

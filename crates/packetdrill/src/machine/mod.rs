@@ -36,7 +36,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use sockeye_net::socket::{Family, Kind, Shutdown, Socket, Waiter};
@@ -75,6 +75,8 @@ pub struct Machine {
     time: Arc<Time>,
     wire: Arc<Wire>,
     table: Table,
+    /// Calls that wait for edges: they look again whenever a packet comes.
+    edges: AtomicUsize,
 }
 
 impl Machine {
@@ -97,6 +99,7 @@ impl Machine {
             time,
             wire,
             table: Table::default(),
+            edges: AtomicUsize::new(0),
         })
     }
     pub(crate) fn host(&self) -> &Host {
@@ -303,10 +306,13 @@ impl Machine {
         if most == 0 {
             return Err(error(libc::EINVAL));
         }
+        let edges = usize::from(epoll.has_edges());
+        self.edges.fetch_add(edges, Ordering::Relaxed);
         let told = self.wait_until(timeout, |waker| {
             let told = epoll.collect(most, Some(waker));
             (!told.is_empty()).then_some(told)
         });
+        self.edges.fetch_sub(edges, Ordering::Relaxed);
         told.map(Option::unwrap_or_default)
     }
 
@@ -320,6 +326,9 @@ impl Machine {
             return Err(error(libc::EINVAL));
         }
         self.wire.inject(packet);
+        if self.edges.load(Ordering::Relaxed) > 0 {
+            self.time.rouse();
+        }
         Ok(())
     }
     /// The next packet out of the stack. Where there is none yet, time moves on from deadline to deadline until there is

@@ -64,22 +64,25 @@ pub(super) struct Watch {
     calls: u64,
     /// When it began.
     began: Instant,
+    last: Sight,
     /// Since when it has been seen asleep, and since when waiting for a thread.
     asleep: Option<Instant>,
     waiting: Option<Instant>,
 }
 
 impl Watch {
+    /// Of a thread that has made so many calls.
     pub(super) fn new(calls: u64) -> Watch {
         Watch {
             calls,
             began: Instant::now(),
+            last: Sight::Runs,
             asleep: None,
             waiting: None,
         }
     }
-    /// Looks again; whether the thread is idle. `calls` is how many it has made by now.
-    pub(super) fn is_idle(&mut self, calls: u64, sight: Sight) -> bool {
+    /// Takes down what was seen, when it had made so many calls.
+    pub(super) fn see(&mut self, calls: u64, sight: Sight) {
         if calls != self.calls {
             *self = Watch::new(calls);
         }
@@ -87,15 +90,19 @@ impl Watch {
         let since = |was: Option<Instant>, is: bool| is.then(|| was.unwrap_or(now));
         self.asleep = since(self.asleep, matches!(sight, Sight::Sleeps | Sight::WaitsForThread));
         self.waiting = since(self.waiting, sight == Sight::WaitsForThread);
-        let lasts = |since: Option<Instant>, long: Duration| since.is_some_and(|since| now - since >= long);
-        sight == Sight::Gone
-            || lasts(self.waiting, IDLE_ON_THREAD)
-            || lasts(self.asleep, IDLE_ASLEEP)
-            || now - self.began >= IDLE_AWAY
+        self.last = sight;
     }
-    /// Whether it has been asleep for a moment, whatever on.
-    pub(super) fn is_asleep(&self) -> bool {
-        self.asleep.is_some_and(|since| since.elapsed() >= Duration::from_millis(4))
+    pub(super) fn is_gone(&self) -> bool {
+        self.last == Sight::Gone
+    }
+    /// Whether the thread, which has made so many calls by now, does nothing.
+    pub(super) fn is_idle(&self, calls: u64) -> bool {
+        let lasts = |since: Option<Instant>, long: Duration| since.is_some_and(|since| since.elapsed() >= long);
+        calls == self.calls
+            && (self.is_gone()
+                || lasts(self.waiting, IDLE_ON_THREAD)
+                || lasts(self.asleep, IDLE_ASLEEP)
+                || self.began.elapsed() >= IDLE_AWAY)
     }
 }
 
@@ -122,17 +129,21 @@ mod tests {
         });
         let tid = told.recv().unwrap();
         let mut watch = Watch::new(0);
-        while !watch.is_idle(0, look(tid)) {
+        while !watch.is_idle(0) {
+            watch.see(0, look(tid));
             thread::yield_now();
         }
         // A call of its begins the watch anew.
-        assert!(!watch.is_idle(1, look(tid)));
+        assert!(!watch.is_idle(1));
+        watch.see(1, look(tid));
+        assert!(!watch.is_idle(1));
         *gate.0.lock().unwrap() = true;
         gate.1.notify_all();
         waiter.join().unwrap();
         while look(tid) != Sight::Gone {
             thread::yield_now();
         }
-        assert!(Watch::new(0).is_idle(0, Sight::Gone));
+        watch.see(1, Sight::Gone);
+        assert!(watch.is_gone() && watch.is_idle(1));
     }
 }

@@ -28,8 +28,10 @@ use std::time::Duration as Real;
 use sockeye_net::socket::Waiter;
 use sockeye_stack::{Duration, Instant};
 
-use super::threads::{Sight, Tid, Watch, current, look};
+use super::threads::{Tid, Watch, current, look};
 use super::wire::Wire;
+
+type Watches = BTreeMap<Tid, Watch>;
 
 /// How often a thread that waits for others looks at what they do, where nothing tells it.
 const LOOK: Real = Real::from_millis(3);
@@ -94,8 +96,8 @@ struct Sleeper {
 
 /// How a step of the clock ended.
 enum Step {
-    /// Something was due, and was done.
-    Done,
+    /// Something was due, and was done; the limit is still to come.
+    Done(Option<Instant>),
     /// There was nothing to do before the limit, which has come.
     Limit,
     /// There was nothing to do, and no limit.
@@ -207,7 +209,7 @@ impl Time {
     /// Waits until no other thread is in the middle of something, or is due to ask what time it is.
     fn hold<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         let me = current();
-        let mut watches: BTreeMap<Tid, Watch> = BTreeMap::new();
+        let mut watches = Watches::new();
         let own_due = state.threads.get(&me).map(|own| own.phase) == Some(Phase::Moving { due: true });
         loop {
             let busy = |phase| match phase {
@@ -219,25 +221,27 @@ impl Time {
                 return state;
             }
             state = self.wait_real(state, LOOK);
-            // One that sleeps without having asked is not about to ask: it may wait for us.
-            for (tid, thread) in &mut state.threads {
-                if thread.phase == Phase::Due && *tid != me {
-                    let watch = watches.entry(*tid).or_insert_with(|| Watch::new(thread.calls));
-                    if watch.is_idle(thread.calls, look(*tid)) || watch.is_asleep() {
+            if state.others(me).any(|(_, other)| other.phase == Phase::Due) {
+                state = self.observe(state, &mut watches);
+                // One that sleeps without having asked is not about to ask: it may wait for us.
+                for (tid, thread) in &mut state.threads {
+                    let idle = watches.get(tid).is_some_and(|watch| watch.is_idle(thread.calls));
+                    if thread.phase == Phase::Due && *tid != me && idle {
                         thread.phase = Phase::Outside;
                     }
                 }
             }
         }
     }
-    fn step(&self, limit: Option<Instant>) -> Step {
+    fn step(&self, limit: impl FnOnce(Instant) -> Option<Instant>) -> Step {
         let mut state = self.hold(self.lock());
+        let limit = limit(self.now());
         match (self.next(&state), limit) {
             (Some(at), limit) if limit.is_none_or(|limit| at <= limit) => {
                 self.set(&mut state, at);
                 drop(state);
                 self.wire.pump();
-                Step::Done
+                Step::Done(limit)
             }
             (_, Some(limit)) => {
                 self.set(&mut state, limit);
@@ -246,29 +250,34 @@ impl Time {
             (_, None) => Step::Nothing,
         }
     }
+    /// Lets time pass for as long as `span`, which begins when time may move.
+    fn pass(&self, span: Duration) {
+        let mut step = self.step(|now| Some(now + span));
+        while let Step::Done(limit) = step {
+            step = self.step(|_| limit);
+        }
+    }
+    /// Looks at what the threads do that are in none of our calls. Without the lock, lest one be seen waiting for it.
+    fn observe<'s>(&'s self, state: MutexGuard<'s, State>, watches: &mut Watches) -> MutexGuard<'s, State> {
+        let outside = state.others(current()).filter(|(_, other)| other.is_outside());
+        let looked_at: Vec<(Tid, u64)> = outside.map(|(tid, other)| (*tid, other.calls)).collect();
+        drop(state);
+        for (tid, calls) in looked_at {
+            watches.entry(tid).or_insert_with(|| Watch::new(calls)).see(calls, look(tid));
+        }
+        self.lock()
+    }
     /// Whether the calling thread, which waits, is the only one that can bring time on: all others wait too, or do nothing.
-    fn may_move(&self, state: &mut State, watches: &mut BTreeMap<Tid, Watch>) -> bool {
+    fn may_move(&self, state: &mut State, watches: &Watches) -> bool {
         let me = current();
-        let mut gone = Vec::new();
-        let mut idle = true;
-        for (&tid, thread) in state.threads.iter().filter(|(tid, _)| **tid != me) {
-            idle &= match thread.phase {
-                Phase::Waiting { .. } => true,
-                Phase::Outside | Phase::Due => {
-                    let sight = look(tid);
-                    if sight == Sight::Gone {
-                        gone.push(tid);
-                    }
-                    let watch = watches.entry(tid).or_insert_with(|| Watch::new(thread.calls));
-                    watch.is_idle(thread.calls, sight)
-                }
-                _ => false,
-            };
-        }
-        for tid in gone {
-            state.threads.remove(&tid);
-        }
-        idle
+        let idle = |tid: &Tid, other: &Thread| match other.phase {
+            Phase::Waiting { .. } => true,
+            _ => other.is_outside() && watches.get(tid).is_some_and(|watch| watch.is_idle(other.calls)),
+        };
+        let may = state.others(me).all(|(tid, other)| idle(tid, other));
+        let gone = |tid: &Tid, other: &Thread| other.is_outside() && watches.get(tid).is_some_and(Watch::is_gone);
+        state.threads.retain(|tid, other| *tid == me || !gone(tid, other));
+        may
     }
     /// Wakes every thread that waits: something changed that no socket tells of.
     pub(super) fn rouse(&self) {
@@ -287,6 +296,10 @@ impl State {
 }
 
 impl Thread {
+    /// Whether it is in none of our calls, as far as the operating system must be asked what it does.
+    fn is_outside(&self) -> bool {
+        matches!(self.phase, Phase::Outside | Phase::Due)
+    }
     /// Ends its wait, if it waits.
     fn rouse(&mut self) {
         if let Phase::Waiting { .. } = self.phase {
@@ -300,16 +313,14 @@ impl Call<'_> {
     /// Lets so much time pass, with all that happens in it.
     pub(super) fn sleep(&self, span: Duration) {
         let time = self.0;
-        let until = time.now() + span;
         time.set_phase(&mut time.lock(), Phase::Moving { due: false });
-        while let Step::Done = time.step(Some(until)) {}
+        time.pass(span);
         time.set_phase(&mut time.lock(), Phase::Calling);
     }
     /// What time it is: at least a microsecond later than before.
     pub(super) fn ask(&self) -> Instant {
         let time = self.0;
-        let until = time.now() + Duration::from_micros(1);
-        while let Step::Done = time.step(Some(until)) {}
+        time.pass(Duration::from_micros(1));
         // Read in the same phase: nobody who waits for us to ask has moved it on.
         let now = time.now();
         time.set_phase(&mut time.lock(), Phase::Calling);
@@ -323,7 +334,7 @@ impl Call<'_> {
             if let Some(result) = ready() {
                 break Some(result);
             }
-            if let Step::Nothing = time.step(None) {
+            if let Step::Nothing = time.step(|_| None) {
                 break ready();
             }
         };
@@ -359,7 +370,7 @@ impl Waiter for Time {
     fn wait(&self, until: Option<Instant>) -> io::Result<bool> {
         let me = current();
         let mut state = self.lock();
-        let mut watches = BTreeMap::new();
+        let mut watches = Watches::new();
         let mut patience = LOOK;
         if !self.thread(&mut state, me).woken {
             self.set_phase(&mut state, Phase::Waiting { until });
@@ -380,7 +391,7 @@ impl Waiter for Time {
             let bell = own.bell.clone();
             let next = self.next(&state);
             if let Some(at) = next
-                && self.may_move(&mut state, &mut watches)
+                && self.may_move(&mut state, &watches)
             {
                 self.set(&mut state, at);
                 drop(state);
@@ -391,6 +402,9 @@ impl Waiter for Time {
             patience = if next.is_some() { LOOK } else { (patience * 2).min(LOOK_SELDOM) };
             let slept = bell.wait_timeout(state, patience);
             state = slept.unwrap_or_else(PoisonError::into_inner).0;
+            if next.is_some() {
+                state = self.observe(state, &mut watches);
+            }
         }
     }
 }

@@ -185,6 +185,13 @@ fn an_epoll_set_waits() {
     let (told, at) = thread.join().unwrap();
     assert_eq!((told[0].data, at - began), (5, 20_001));
     assert_eq!(machine.epoll_wait(set, 5, 30).unwrap(), []);
+    // More, though the first has not been read.
+    let thread = start(&machine, move |machine| timed(machine, |m| m.epoll_wait(set, 5, -1).unwrap()));
+    let began = machine.gettimeofday().unwrap();
+    peer.send(&machine, "P.", b"y");
+    assert_eq!(machine.gettimeofday().unwrap() - began, 2);
+    let (told, at) = thread.join().unwrap();
+    assert_eq!((told[0].data, at - began), (5, 1));
 }
 
 #[test]
