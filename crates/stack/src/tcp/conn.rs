@@ -590,6 +590,8 @@ impl Tcb {
             segments_in: u64::from(self.segments_in),
             retransmits: u64::from(self.retransmits),
             backoff: self.rtt.backoff_count(),
+            unsent: self.unsent(),
+            held: self.held.filter(|_| self.unsent() > 0),
         }
     }
 
