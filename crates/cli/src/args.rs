@@ -14,7 +14,9 @@ use sockeye_view::{Detail, LadderStyle, Notation};
 use crate::exit::TABLE;
 use crate::output::Color;
 use crate::place::Place;
+use crate::t;
 use crate::values;
+use crate::words::Lang;
 
 /// TCP and UDP that you can see through.
 ///
@@ -38,6 +40,9 @@ pub struct Args {
     )]
     #[arg(default_value = "os", hide_default_value = true)]
     pub net: Place,
+    /// What language messages are in. Without it LC_ALL, LC_MESSAGES or LANG decide.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -54,7 +59,7 @@ impl Args {
         let is_told = matches.value_source("net") == Some(ValueSource::CommandLine);
         match args.command {
             Command::Lab { .. } | Command::Sockets(_) if is_told => {
-                let text = "--net is for upper, chat, udp and tftp: leave it out here";
+                let text = t!("place-not-here");
                 Err(Args::command().error(ErrorKind::ArgumentConflict, text))
             }
             _ => Ok(args),

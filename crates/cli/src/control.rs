@@ -18,6 +18,7 @@ use sockeye_net::{Net, WeakHost};
 use sockeye_view::sockets::Socket;
 
 use crate::console::note;
+use crate::{t, words};
 
 /// What a reader or a writer that is stuck is given.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,9 +64,7 @@ pub fn offer(net: &Net) -> Option<Offer> {
     let host = net.host()?;
     let directory = directories().into_iter().find(|directory| is_made(directory));
     let Some(directory) = directory else {
-        note(
-            "there is no directory for a control socket (XDG_RUNTIME_DIR): sockeye sockets will not show this program",
-        );
+        note(&t!("control-no-directory"));
         return None;
     };
     let path = directory.join(format!("{}.sock", process::id()));
@@ -79,8 +78,8 @@ pub fn offer(net: &Net) -> Option<Offer> {
             serving.is_ok().then_some(Offer(()))
         }
         Err(error) => {
-            let path = path.display();
-            note(&format!("cannot offer the socket table at {path}: {error}"));
+            let error = words::current().error(&error);
+            note(&t!("control-cannot-offer", path = path.display(), error = error));
             None
         }
     }

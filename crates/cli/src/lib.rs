@@ -18,6 +18,7 @@ pub mod tftp;
 pub mod udp;
 pub mod upper;
 pub mod values;
+pub mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ use place::Place;
 
 /// Runs the command with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    words::speak(words::wanted(&arguments));
     let args = match Args::read(arguments) {
         Ok(args) => args,
         Err(error) if error.use_stderr() => {

@@ -3,10 +3,10 @@
 use clap::Args;
 use sockeye_view::sockets::{Choice, table_of};
 
-use crate::Outcome;
 use crate::console::{say, say_json};
 use crate::control::{Table, tables};
 use crate::exit::{Code, Failure};
+use crate::{Outcome, t};
 
 /// What follows the help of `sockeye sockets`.
 pub const HELP: &str = "\
@@ -72,19 +72,15 @@ pub fn command(args: &SocketsArgs) -> Outcome {
 }
 
 fn show(table: &Table, choice: Choice) {
-    say(&format!(
-        "{} on {}: sockeye {}",
-        table.pid, table.stack, table.command
-    ));
+    let (pid, stack, command) = (table.pid, &table.stack, &table.command);
+    say(&t!("sockets-of", pid = pid, stack = stack, command = command));
     say(table_of(&table.sockets, choice).trim_end());
 }
 
 fn nothing(pid: Option<u32>) -> Failure {
-    let what = match pid {
-        Some(pid) => format!("process {pid} has no socket table to show"),
-        None => "no program with sockets of its own is running".into(),
+    let text = match pid {
+        Some(pid) => t!("sockets-not-that", pid = pid),
+        None => t!("sockets-nothing"),
     };
-    let text =
-        format!("{what}: start one with --net tun:, as the same user; those of --net os are shown by ss");
     Failure::new(Code::NothingRuns, text)
 }
