@@ -61,6 +61,10 @@ pub struct Info {
     pub retransmissions: u64,
     /// Timeouts in a row that are not answered yet.
     pub timeouts: u8,
+    /// Whether both ends agreed on explicit congestion notification, and the marks seen in each direction.
+    pub ecn: bool,
+    pub ce_received: u64,
+    pub ece_received: u64,
     /// Why nothing is being sent at this moment.
     pub quiet: Quiet,
 }
@@ -133,6 +137,9 @@ impl From<&TcpInfo> for Info {
             segments_in: info.segments_in,
             retransmissions: info.retransmits,
             timeouts: info.backoff,
+            ecn: info.ecn,
+            ce_received: info.ce_received,
+            ece_received: info.ece_received,
             quiet: info.into(),
         }
     }
@@ -277,9 +284,16 @@ fn details(out: &mut String, info: &Info) {
         "    in flight {}, unsent {}, windows: peer's {}, ours {}; acknowledged {}, received {}",
         info.in_flight, info.unsent, info.peer_window, info.our_window, info.bytes_acked, info.bytes_received,
     );
+    let marks = match info.ecn {
+        true => format!(
+            "; ECN marks: received {}, echoed to us {}",
+            info.ce_received, info.ece_received
+        ),
+        false => String::new(),
+    };
     let _ = writeln!(
         out,
-        "    segments: sent {}, received {}, retransmitted {}{in_a_row}",
+        "    segments: sent {}, received {}, retransmitted {}{in_a_row}{marks}",
         info.segments_out, info.segments_in, info.retransmissions,
     );
     let clause = match &info.quiet.clause {
@@ -353,6 +367,9 @@ mod tests {
             segments_in: 10,
             retransmits: 2,
             backoff: 1,
+            ecn: true,
+            ce_received: 3,
+            ece_received: 4,
             unsent: 12,
             held: Some(Held::Nagle),
         }
