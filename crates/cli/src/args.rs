@@ -1,16 +1,22 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sockeye_lab::scenarios;
 use sockeye_stack::{Duration, Profile};
 use sockeye_view::{Detail, LadderStyle, Notation};
 
 use crate::exit::TABLE;
 use crate::output::Color;
+use crate::place::Place;
+use crate::t;
 use crate::values;
+use crate::words::Lang;
 
 /// TCP and UDP that you can see through.
 ///
@@ -19,9 +25,46 @@ use crate::values;
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100, args_override_self = true)]
 pub struct Args {
+    /// Where upper, chat, udp and tftp have their sockets: `os`, or `tun:NAME,addr=ADDRESS/PREFIX`.
+    ///
+    /// `os` is the operating system. `tun:NAME,addr=10.77.0.2/24` is a Sockeye stack in this process with the address
+    /// 10.77.0.2, on a TUN device that is made for the program and goes with it (root, or CAP_NET_ADMIN). Further settings,
+    /// each after a comma: host=ADDRESS, the kernel's address on the device (otherwise the first other one of the prefix),
+    /// addr6= and host6= for IPv6, mtu=N, profile=rfc|linux.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHERE",
+        env = "SOCKEYE_NET",
+        hide_env_values = true
+    )]
+    #[arg(default_value = "os", hide_default_value = true)]
+    pub net: Place,
+    /// What language messages are in. Without it LC_ALL, LC_MESSAGES or LANG decide.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Args {
+    /// Reads the command line, its first word being the command's name.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that it asks for.
+    pub fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches_from(words)?;
+        let args = Args::from_arg_matches(&matches)?;
+        let is_told = matches.value_source("net") == Some(ValueSource::CommandLine);
+        match args.command {
+            Command::Lab { .. } | Command::Sockets(_) if is_told => {
+                let text = t!("place-not-here");
+                Err(Args::command().error(ErrorKind::ArgumentConflict, text))
+            }
+            _ => Ok(args),
+        }
+    }
 }
 
 /// The commands.
@@ -47,6 +90,9 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::chat::ChatCommand,
     },
+    /// The socket tables of running programs with `--net tun:`, and why their connections are quiet.
+    #[command(after_help = crate::sockets::HELP)]
+    Sockets(crate::sockets::SocketsArgs),
     /// Send and receive datagrams, a line each.
     Udp {
         /// What to do with them.

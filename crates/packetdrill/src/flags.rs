@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sockeye_stack::config::{CongestionControl, SynCookies, UrgentPointer};
+use sockeye_stack::config::{CongestionControl, Ecn, SynCookies, UrgentPointer};
 use sockeye_stack::iface::Cidr;
 use sockeye_stack::{Config, Duration, Profile};
 
@@ -74,7 +74,8 @@ impl Settings {
                 Ipv4Addr::new(192, 168, 0, 2).into(),
             ),
             IpMode::V6 => {
-                let ours = |subnet, host| IpAddr::from(Ipv6Addr::new(0xfd3d, 0x0a0b, 0x17d6, subnet, 0, 0, 0, host));
+                let ours =
+                    |subnet, host| IpAddr::from(Ipv6Addr::new(0xfd3d, 0x0a0b, 0x17d6, subnet, 0, 0, 0, host));
                 let theirs = Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1).into();
                 (cidr(ours(0, 1), 48), cidr(theirs, 48), ours(0x8888, 1))
             }
@@ -157,7 +158,9 @@ impl Settings {
             "seed" => self.seed = number(key, value)?,
             "trace" => self.trace = Some(value.into()),
             "remote" => {
-                let (ip, prefix) = value.split_once('/').map_or((value, None), |(ip, n)| (ip, Some(n)));
+                let (ip, prefix) = value
+                    .split_once('/')
+                    .map_or((value, None), |(ip, n)| (ip, Some(n)));
                 self.remote.address = ip.parse().map_err(|_| wrong(key, value, "an address"))?;
                 if let Some(prefix) = prefix {
                     self.remote.prefix = number(key, prefix)?;
@@ -176,7 +179,9 @@ impl Settings {
         let v6 = self.ip == IpMode::V6;
         let family = |key: &str, ip: IpAddr| {
             let wanted = if v6 { "an IPv6 address" } else { "an IPv4 address" };
-            (ip.is_ipv6() == v6).then_some(()).ok_or_else(|| wrong(key, &ip.to_string(), wanted))
+            (ip.is_ipv6() == v6)
+                .then_some(())
+                .ok_or_else(|| wrong(key, &ip.to_string(), wanted))
         };
         family("local", self.local.address)?;
         family("remote", self.remote.address)?;
@@ -184,7 +189,11 @@ impl Settings {
         let bits = if v6 { 128 } else { 32 };
         for (key, cidr) in [("prefix", self.local), ("remote", self.remote)] {
             if cidr.prefix > bits {
-                return Err(wrong(key, &cidr.prefix.to_string(), &format!("at most {bits} bits")));
+                return Err(wrong(
+                    key,
+                    &cidr.prefix.to_string(),
+                    &format!("at most {bits} bits"),
+                ));
             }
         }
         let least = if v6 { 1280 } else { 68 };
@@ -193,7 +202,9 @@ impl Settings {
             return Err(wrong("mtu", &self.mtu.to_string(), &range));
         }
         if self.config.ephemeral_first > self.config.ephemeral_last {
-            return Err(SettingsError("set.ephemeral_first lies above set.ephemeral_last".into()));
+            return Err(SettingsError(
+                "set.ephemeral_first lies above set.ephemeral_last".into(),
+            ));
         }
         Ok(())
     }
@@ -232,6 +243,7 @@ words!(bool, "on or off", "on" => true, "true" => true, "1" => true, "off" => fa
 words!(CongestionControl, "cubic or newreno", "cubic" => CongestionControl::Cubic, "newreno" => CongestionControl::NewReno);
 words!(SynCookies, "off, when-full or always", "off" => SynCookies::Off, "when-full" => SynCookies::WhenFull,
        "always" => SynCookies::Always);
+words!(Ecn, "off, accept or always", "off" => Ecn::Off, "accept" => Ecn::Accept, "always" => Ecn::Always);
 words!(UrgentPointer, "following or last", "following" => UrgentPointer::Following, "last" => UrgentPointer::Last);
 impl Setting for Duration {
     const WANTED: &'static str = "a time with its unit (us, ms, s, min, h)";
@@ -252,18 +264,19 @@ impl Setting for Duration {
 
 macro_rules! settings {
     ($($name:ident),*) => {
+        /// The fields that can be set: all but `profile`, which is a flag of its own.
+        const SETTINGS: &[&str] = &[$(stringify!($name)),*];
         /// Sets one field of the configuration by its name.
         fn set(config: &mut Config, name: &str, value: &str) -> Result<(), SettingsError> {
             fn put<T: Setting>(place: &mut T, name: &str, value: &str) -> Result<(), SettingsError> {
                 *place = T::read(value).ok_or_else(|| wrong(&format!("set.{name}"), value, T::WANTED))?;
                 Ok(())
             }
-            // Each field but `profile`, which is a flag of its own: a new one breaks the build here.
-            let Config { profile: _, $($name,)* } = config;
+            let Config { $($name,)* .. } = config;
             match name {
                 $(stringify!($name) => put($name, name, value),)*
                 _ => {
-                    let names = [$(stringify!($name)),*].join(", ");
+                    let names = SETTINGS.join(", ");
                     Err(SettingsError(format!("unknown setting \"{name}\"; there are {names}")))
                 }
             }
@@ -271,11 +284,41 @@ macro_rules! settings {
     };
 }
 settings!(
-    msl, rto_initial, rto_min, rto_max, syn_retries, syn_ack_retries, r1, r2, delayed_ack, initial_window,
-    congestion_control, window_scaling, timestamps, sack, receive_buffer, receive_buffer_max, send_buffer,
-    syn_cookies, syn_queue, backlog_max, time_wait_max, fin_wait_2, challenge_acks_per_second,
-    unsolicited_replies_per_second, keepalive_idle, keepalive_interval, keepalive_count, ephemeral_first,
-    ephemeral_last, urgent_pointer, hop_limit, reassembly_max, reassembly_timeout, source_routes,
+    msl,
+    rto_initial,
+    rto_min,
+    rto_max,
+    syn_retries,
+    syn_ack_retries,
+    r1,
+    r2,
+    delayed_ack,
+    initial_window,
+    congestion_control,
+    window_scaling,
+    timestamps,
+    sack,
+    ecn,
+    receive_buffer,
+    receive_buffer_max,
+    send_buffer,
+    syn_cookies,
+    syn_queue,
+    backlog_max,
+    time_wait_max,
+    fin_wait_2,
+    challenge_acks_per_second,
+    unsolicited_replies_per_second,
+    keepalive_idle,
+    keepalive_interval,
+    keepalive_count,
+    ephemeral_first,
+    ephemeral_last,
+    urgent_pointer,
+    hop_limit,
+    reassembly_max,
+    reassembly_timeout,
+    source_routes,
     udp_receive_buffer
 );
 
@@ -317,6 +360,20 @@ mod tests {
         assert_eq!(settings.config.rto_min, Duration::from_millis(300));
         assert_eq!((settings.config.sack, settings.config.initial_window), (false, 4));
         assert_eq!(settings.config.congestion_control, CongestionControl::NewReno);
+    }
+
+    #[test]
+    fn every_field_of_the_configuration_can_be_set() {
+        let shown = format!("{:#?}", Config::default());
+        let fields = shown
+            .lines()
+            .filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let fields = fields.filter_map(|line| line.trim().split_once(": "));
+        let names: Vec<&str> = fields
+            .map(|(name, _)| name)
+            .filter(|name| *name != "profile")
+            .collect();
+        assert_eq!(names, SETTINGS);
     }
 
     #[test]

@@ -13,7 +13,10 @@ fn plugin() -> PathBuf {
 
 /// Whether a tool is there; says so if not.
 fn there(tool: &str) -> bool {
-    let there = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
+    let there = Command::new(tool)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !there {
         println!("skipped: there is no {tool} here");
     }
@@ -28,19 +31,38 @@ fn a_program_in_c_drives_the_whole_interface() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/driver.c");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("driver-{}", std::process::id()));
     let built = Command::new("cc")
-        .args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
+        .args([
+            "-std=gnu11",
+            "-O1",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pthread",
+            "-o",
+        ])
         .args([&program, &source])
         .arg("-ldl")
         .output()
         .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
     let run = Command::new(&program).arg(plugin()).output().unwrap();
     std::fs::remove_file(&program).unwrap();
-    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
     println!("{out}{err}");
     assert!(run.status.success(), "{:?}", run.status);
     assert!(out.ends_with("all is as it should be\n"));
-    assert!(err.contains("unknown flag \"colour=red\"; there are ip="), "{err}");
+    assert!(
+        err.contains("unknown flag \"colour=red\"; there are ip="),
+        "{err}"
+    );
 }
 
 #[test]
@@ -48,12 +70,23 @@ fn it_exports_three_symbols() {
     if !there("nm") {
         return;
     }
-    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(plugin()).output().unwrap();
+    let output = Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(plugin())
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut symbols: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next_back()).collect();
+    let mut symbols: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next_back())
+        .collect();
     symbols.sort_unstable();
     assert_eq!(
         symbols,
-        ["packetdrill_interface_init", "sockeye_plugin_getsockopt", "sockeye_plugin_sockets"]
+        [
+            "packetdrill_interface_init",
+            "sockeye_plugin_getsockopt",
+            "sockeye_plugin_sockets"
+        ]
     );
 }

@@ -33,13 +33,23 @@ pub(super) unsafe extern "C" fn readv(handle: Handle, fd: c_int, all: *const iov
         Ok(length(n))
     })
 }
-pub(super) unsafe extern "C" fn write(handle: Handle, fd: c_int, from: *const c_void, len: size_t) -> ssize_t {
+pub(super) unsafe extern "C" fn write(
+    handle: Handle,
+    fd: c_int,
+    from: *const c_void,
+    len: size_t,
+) -> ssize_t {
     call(handle, -1, |machine| {
         // SAFETY: valid for so many octets, says the caller.
         machine.write(fd, &unsafe { octets(from, len)? }).map(length)
     })
 }
-pub(super) unsafe extern "C" fn writev(handle: Handle, fd: c_int, all: *const iovec, count: c_int) -> ssize_t {
+pub(super) unsafe extern "C" fn writev(
+    handle: Handle,
+    fd: c_int,
+    all: *const iovec,
+    count: c_int,
+) -> ssize_t {
     call(handle, -1, |machine| {
         // SAFETY: valid as they say, says the caller.
         let buffers = unsafe { Buffers::new(all, usize::try_from(count).map_err(|_| error(libc::EINVAL))?)? };
@@ -53,10 +63,17 @@ pub(super) unsafe extern "C" fn close(handle: Handle, fd: c_int) -> c_int {
 /// The last argument is C's `...`: see the module above.
 pub(super) unsafe extern "C" fn fcntl(handle: Handle, fd: c_int, command: c_int, argument: c_long) -> c_int {
     // An int was passed, if anything: what stands above it is left over.
-    call(handle, -1, |machine| machine.fcntl(fd, command, argument as c_int))
+    call(handle, -1, |machine| {
+        machine.fcntl(fd, command, argument as c_int)
+    })
 }
 /// The last argument is C's `...`: see the module above.
-pub(super) unsafe extern "C" fn ioctl(handle: Handle, fd: c_int, request: c_ulong, argument: *mut c_int) -> c_int {
+pub(super) unsafe extern "C" fn ioctl(
+    handle: Handle,
+    fd: c_int,
+    request: c_ulong,
+    argument: *mut c_int,
+) -> c_int {
     call(handle, -1, |machine| {
         let request = Ioctl::from_number(request).ok_or_else(|| error(libc::ENOTTY))?;
         // SAFETY: all requests that are known have a pointer to an int, which is valid, says the caller.
@@ -71,9 +88,17 @@ pub(super) unsafe extern "C" fn ioctl(handle: Handle, fd: c_int, request: c_ulon
     })
 }
 
-pub(super) unsafe extern "C" fn poll(handle: Handle, all: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
+pub(super) unsafe extern "C" fn poll(
+    handle: Handle,
+    all: *mut pollfd,
+    count: nfds_t,
+    timeout: c_int,
+) -> c_int {
     call(handle, -1, |machine| {
-        let count = usize::try_from(count).ok().filter(|n| *n <= ROWS).ok_or_else(|| error(libc::EINVAL))?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|n| *n <= ROWS)
+            .ok_or_else(|| error(libc::EINVAL))?;
         // SAFETY: valid for so many, says the caller.
         let mut rows = unsafe { get_all(all, count)? };
         let row = |of: &pollfd| PollRow {

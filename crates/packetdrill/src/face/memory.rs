@@ -101,7 +101,9 @@ pub(super) unsafe fn put<T: Copy>(to: *mut T, value: T) -> io::Result<()> {
 /// `from` is NULL, or valid for reading so many.
 pub(super) unsafe fn get_all<T: Copy>(from: *const T, count: usize) -> io::Result<Vec<T>> {
     // SAFETY: each place lies within what the caller says is valid. With NULL the first `get` refuses.
-    (0..count).map(|n| unsafe { get(if from.is_null() { from } else { from.add(n) }) }).collect()
+    (0..count)
+        .map(|n| unsafe { get(if from.is_null() { from } else { from.add(n) }) })
+        .collect()
 }
 
 /// Writes values one after the other.
@@ -132,7 +134,9 @@ impl Buffers {
         }
         // SAFETY: as the caller says.
         let all = unsafe { get_all(from, count)? };
-        let whole = all.iter().try_fold(0usize, |sum, one| sum.checked_add(one.iov_len));
+        let whole = all
+            .iter()
+            .try_fold(0usize, |sum, one| sum.checked_add(one.iov_len));
         match whole {
             Some(whole) if isize::try_from(whole).is_ok() => Ok(Buffers(all)),
             _ => Err(error(libc::EINVAL)),
@@ -252,8 +256,14 @@ mod tests {
             assert_eq!(number(put_all(ptr::null_mut(), &[1, 2])), Some(libc::EFAULT));
             assert_eq!(number(name(ptr::null(), 16)), Some(libc::EFAULT));
             put_name(ptr::null_mut(), ptr::null_mut(), b"name").unwrap();
-            assert_eq!(number(Buffers::new(ptr::null(), 1).map(|_| ())), Some(libc::EFAULT));
-            assert_eq!(number(Buffers::new(ptr::null(), 1025).map(|_| ())), Some(libc::EINVAL));
+            assert_eq!(
+                number(Buffers::new(ptr::null(), 1).map(|_| ())),
+                Some(libc::EFAULT)
+            );
+            assert_eq!(
+                number(Buffers::new(ptr::null(), 1025).map(|_| ())),
+                Some(libc::EINVAL)
+            );
         }
         assert_eq!(number(room(usize::MAX)), Some(libc::EINVAL));
         assert_eq!(room(3).unwrap(), [0; 3]);
@@ -285,7 +295,10 @@ mod tests {
         let all = [buffer(&mut one), none, buffer(&mut two)];
         // SAFETY: they are as long as they say and live until the end.
         let buffers = unsafe { Buffers::new(all.as_ptr(), all.len()) }.unwrap();
-        assert_eq!((buffers.len(), buffers.gather().unwrap()), (6, b"abcdef".to_vec()));
+        assert_eq!(
+            (buffers.len(), buffers.gather().unwrap()),
+            (6, b"abcdef".to_vec())
+        );
         buffers.scatter(b"12345").unwrap();
         assert_eq!(buffers.gather().unwrap(), b"12345f");
         let wild = [iovec {

@@ -143,7 +143,9 @@ pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, interf
         } else {
             // SAFETY: it ends in NUL, says the caller, and nobody changes it meanwhile.
             let text = unsafe { CStr::from_ptr(flags) };
-            text.to_str().map_err(|_| "the flags are not UTF-8".into()).and_then(machine)
+            text.to_str()
+                .map_err(|_| "the flags are not UTF-8".into())
+                .and_then(machine)
         };
         let machine = machine.inspect_err(|error| {
             let _ = writeln!(io::stderr(), "sockeye: {error}");
@@ -155,7 +157,9 @@ pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, interf
 }
 
 fn machine(flags: &str) -> Result<Machine, String> {
-    let settings: Settings = flags.parse().map_err(|error: crate::SettingsError| error.to_string())?;
+    let settings: Settings = flags
+        .parse()
+        .map_err(|error: crate::SettingsError| error.to_string())?;
     Machine::new(&settings).map_err(|error| {
         let file = settings.trace.as_deref().unwrap_or("".as_ref());
         format!("{}: {error}", file.display())
@@ -306,7 +310,10 @@ pub unsafe extern "C" fn sockeye_plugin_getsockopt(
 #[unsafe(no_mangle)]
 pub extern "C" fn sockeye_plugin_sockets() -> *mut c_char {
     guarded(std::ptr::null_mut(), || {
-        let mut text: Vec<u8> = registry::all().iter().flat_map(|m| m.sockets().into_bytes()).collect();
+        let mut text: Vec<u8> = registry::all()
+            .iter()
+            .flat_map(|m| m.sockets().into_bytes())
+            .collect();
         text.push(0);
         // SAFETY: any length can be asked for.
         let to = unsafe { libc::malloc(text.len()) };

@@ -14,7 +14,12 @@ const OPTION: usize = 4096;
 pub(super) unsafe extern "C" fn socket(handle: Handle, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     call(handle, -1, |machine| machine.socket(domain, kind, protocol))
 }
-pub(super) unsafe extern "C" fn bind(handle: Handle, fd: c_int, to: *const sockaddr, len: socklen_t) -> c_int {
+pub(super) unsafe extern "C" fn bind(
+    handle: Handle,
+    fd: c_int,
+    to: *const sockaddr,
+    len: socklen_t,
+) -> c_int {
     call(handle, -1, |machine| {
         // SAFETY: valid for so many octets, says the caller.
         machine.bind(fd, &unsafe { name(to, len)? })?;
@@ -24,7 +29,12 @@ pub(super) unsafe extern "C" fn bind(handle: Handle, fd: c_int, to: *const socka
 pub(super) unsafe extern "C" fn listen(handle: Handle, fd: c_int, backlog: c_int) -> c_int {
     call(handle, -1, |machine| machine.listen(fd, backlog).map(|()| 0))
 }
-pub(super) unsafe extern "C" fn accept(handle: Handle, fd: c_int, to: *mut sockaddr, len: *mut socklen_t) -> c_int {
+pub(super) unsafe extern "C" fn accept(
+    handle: Handle,
+    fd: c_int,
+    to: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
     call(handle, -1, |machine| {
         if !to.is_null() && len.is_null() {
             return Err(error(libc::EFAULT)); // before a connection is taken
@@ -40,7 +50,12 @@ pub(super) unsafe extern "C" fn accept(handle: Handle, fd: c_int, to: *mut socka
         }
     })
 }
-pub(super) unsafe extern "C" fn connect(handle: Handle, fd: c_int, to: *const sockaddr, len: socklen_t) -> c_int {
+pub(super) unsafe extern "C" fn connect(
+    handle: Handle,
+    fd: c_int,
+    to: *const sockaddr,
+    len: socklen_t,
+) -> c_int {
     call(handle, -1, |machine| {
         // SAFETY: valid for so many octets, says the caller.
         machine.connect(fd, &unsafe { name(to, len)? })?;
@@ -59,7 +74,17 @@ pub(super) unsafe extern "C" fn recv(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: as the caller says; NULL is allowed for the rest.
-    unsafe { recvfrom(handle, fd, to, len, flags, std::ptr::null_mut(), std::ptr::null_mut()) }
+    unsafe {
+        recvfrom(
+            handle,
+            fd,
+            to,
+            len,
+            flags,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        )
+    }
 }
 pub(super) unsafe extern "C" fn recvfrom(
     handle: Handle,
@@ -88,12 +113,20 @@ pub(super) unsafe extern "C" fn recvfrom(
         Ok(length(len))
     })
 }
-pub(super) unsafe extern "C" fn recvmsg(handle: Handle, fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+pub(super) unsafe extern "C" fn recvmsg(
+    handle: Handle,
+    fd: c_int,
+    message: *mut msghdr,
+    flags: c_int,
+) -> ssize_t {
     call(handle, -1, |machine| {
         // SAFETY: valid for reading and writing, says the caller, with all that it points to.
         let (mut told, buffers) = unsafe {
             let told = get(message)?;
-            (told, Buffers::new(told.msg_iov, told.msg_iovlen as usize).map_err(too_many)?)
+            (
+                told,
+                Buffers::new(told.msg_iov, told.msg_iovlen as usize).map_err(too_many)?,
+            )
         };
         let mut buf = room(buffers.len())?;
         let Received {
@@ -152,7 +185,12 @@ pub(super) unsafe extern "C" fn sendto(
         machine.send(fd, &data, flags, to.as_deref()).map(length)
     })
 }
-pub(super) unsafe extern "C" fn sendmsg(handle: Handle, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
+pub(super) unsafe extern "C" fn sendmsg(
+    handle: Handle,
+    fd: c_int,
+    message: *const msghdr,
+    flags: c_int,
+) -> ssize_t {
     call(handle, -1, |machine| {
         // SAFETY: valid for reading, says the caller, with all that it points to.
         let (to, data) = unsafe {
@@ -162,7 +200,9 @@ pub(super) unsafe extern "C" fn sendmsg(handle: Handle, fd: c_int, message: *con
             }
             let buffers = Buffers::new(message.msg_iov, message.msg_iovlen as usize).map_err(too_many)?;
             let named = !message.msg_name.is_null() && message.msg_namelen > 0;
-            let to = named.then(|| name(message.msg_name.cast(), message.msg_namelen)).transpose()?;
+            let to = named
+                .then(|| name(message.msg_name.cast(), message.msg_namelen))
+                .transpose()?;
             (to, buffers.gather()?)
         };
         machine.send(fd, &data, flags, to.as_deref()).map(length)

@@ -38,7 +38,9 @@ impl Name {
                 let octets: [u8; 16] = *name[8..].first_chunk().ok_or_else(|| error(libc::EINVAL))?;
                 let scope = name.get(24..).and_then(<[u8]>::first_chunk);
                 let scope = scope.map_or(0, |octets| u32::from_ne_bytes(*octets));
-                Ok(Name::Inet(SocketAddrV6::new(octets.into(), port(), 0, scope).into()))
+                Ok(Name::Inet(
+                    SocketAddrV6::new(octets.into(), port(), 0, scope).into(),
+                ))
             }
             libc::AF_INET | libc::AF_INET6 => Err(error(libc::EINVAL)),
             _ => Err(error(libc::EAFNOSUPPORT)),
@@ -82,7 +84,12 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        for text in ["192.0.2.1:8080", "[fd3d::1]:1", "0.0.0.0:0", "[::ffff:10.0.0.1]:65535"] {
+        for text in [
+            "192.0.2.1:8080",
+            "[fd3d::1]:1",
+            "0.0.0.0:0",
+            "[::ffff:10.0.0.1]:65535",
+        ] {
             let address: SocketAddr = text.parse().unwrap();
             let name = write(Some(&address.into()));
             assert_eq!(Name::read(&name).unwrap(), Name::Inet(address));
@@ -98,6 +105,9 @@ mod tests {
         assert_eq!(number(&[2, 0, 0, 80, 1, 2, 3, 4]), Some(libc::EINVAL));
         assert_eq!(number(&[1, 0, b'/']), Some(libc::EAFNOSUPPORT));
         assert_eq!(Name::read(&[0, 0]).unwrap(), Name::None);
-        assert_eq!(Name::None.inet().unwrap_err().raw_os_error(), Some(libc::EAFNOSUPPORT));
+        assert_eq!(
+            Name::None.inet().unwrap_err().raw_os_error(),
+            Some(libc::EAFNOSUPPORT)
+        );
     }
 }

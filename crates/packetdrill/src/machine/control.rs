@@ -83,7 +83,9 @@ impl Machine {
         let _call = self.time.enter()?;
         let entry = self.table.get(fd)?;
         if let (Ioctl::Readable, What::Pipe(_)) = (request, &entry.what) {
-            return Ok(rustix::io::ioctl_fionread(entry.file()?)?.try_into().unwrap_or(i32::MAX));
+            return Ok(rustix::io::ioctl_fionread(entry.file()?)?
+                .try_into()
+                .unwrap_or(i32::MAX));
         }
         let socket = socket_of(&entry)?;
         if request == Ioctl::NonBlocking {
@@ -105,7 +107,7 @@ impl Machine {
         let count = match request {
             Ioctl::Readable => tcp.readable(),
             Ioctl::Unacknowledged => tcp.unacked(),
-            Ioctl::Unsent => tcp.info().map_or(0, |info| info.not_sent as usize),
+            Ioctl::Unsent => tcp.info().map_or(0, |info| info.unsent as usize),
             Ioctl::AtMark => usize::from(tcp.at_urgent_mark()),
             Ioctl::NonBlocking => 0,
         };

@@ -110,7 +110,10 @@ impl Epoll {
     }
     /// Whether a descriptor is told by its edges.
     pub(super) fn has_edges(&self) -> bool {
-        self.lock().all.values().any(|member| member.interest.events & EDGE != 0)
+        self.lock()
+            .all
+            .values()
+            .any(|member| member.interest.events & EDGE != 0)
     }
     /// Whether anything would be told; the waker hears of changes.
     pub(super) fn has_any(&self, waker: Option<&Waker>) -> bool {

@@ -48,14 +48,14 @@ pub(super) fn tcp_info(stack: &mut Stack, now: Instant, id: SocketId) -> Option<
         None if state == State::Listen => out.u32(24, clamp(socket.acceptable() as u64)),
         None => {}
         Some(info) => {
-            connection(&mut out, &info);
+            connection(&mut out, &info, now);
             out.micros(12, config_delayed_ack); // ato
         }
     }
     Some(out.0)
 }
 
-fn connection(out: &mut Layout, info: &TcpInfo) {
+fn connection(out: &mut Layout, info: &TcpInfo, now: Instant) {
     let mss = info.snd_mss.max(1);
     let segments = |octets: u32| octets.div_ceil(mss);
     let infinite = |octets: u32| {
@@ -66,30 +66,41 @@ fn connection(out: &mut Layout, info: &TcpInfo) {
         }
     };
     let (peer_scale, our_scale) = info.window_scale.unwrap_or_default();
-    out.u8(1, match info.repair {
-        Repair::None => 0,
-        Repair::Suspected => 1,
-        Repair::Fast => 3,
-        Repair::Timeout => 4,
-    }); // ca_state
+    out.u8(
+        1,
+        match info.repair {
+            Repair::None => 0,
+            Repair::Suspected => 1,
+            Repair::Fast => 3,
+            Repair::Timeout => 4,
+        },
+    ); // ca_state
     out.u8(2, info.backoff); // retransmits: of the segment at SND.UNA
     out.u8(3, info.probes);
     out.u8(4, info.backoff);
-    let options = [(info.timestamps, 1), (info.sack, 2), (info.window_scale.is_some(), 4)];
+    let options = [
+        (info.timestamps, 1),
+        (info.sack, 2),
+        (info.window_scale.is_some(), 4),
+        (info.ecn, 8),
+    ];
     out.u8(5, options.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum());
-    out.u8(6, if cfg!(target_endian = "little") {
-        peer_scale | our_scale << 4
-    } else {
-        peer_scale << 4 | our_scale
-    });
+    out.u8(
+        6,
+        if cfg!(target_endian = "little") {
+            peer_scale | our_scale << 4
+        } else {
+            peer_scale << 4 | our_scale
+        },
+    );
     out.micros(8, info.rto);
     out.u32(16, info.snd_mss);
     out.u32(20, info.rcv_mss);
     out.u32(24, segments(info.outstanding)); // unacked
     out.u32(28, segments(info.sacked));
-    out.millis(44, info.since_sent);
-    out.millis(52, info.since_heard); // last_data_recv
-    out.millis(56, info.since_heard); // last_ack_recv
+    out.millis(44, now.since(info.last_sent)); // last_data_sent
+    out.millis(52, now.since(info.last_heard)); // last_data_recv
+    out.millis(56, now.since(info.last_heard)); // last_ack_recv
     out.u32(60, info.path_mtu);
     out.u32(64, info.rcv_wnd); // rcv_ssthresh
     out.micros(68, info.srtt);
@@ -106,10 +117,11 @@ fn connection(out: &mut Layout, info: &TcpInfo) {
     out.u64(128, info.bytes_received);
     out.u32(136, clamp(info.segments_out));
     out.u32(140, clamp(info.segments_in));
-    out.u32(144, info.not_sent);
+    out.u32(144, info.unsent);
     out.micros(148, info.min_rtt);
     out.u32(228, info.snd_wnd);
     out.u32(232, info.rcv_wnd);
+    out.u32(248, clamp(info.ce_received)); // received_ce
 }
 
 /// Linux's number of a state (include/net/tcp_states.h).
@@ -142,7 +154,9 @@ pub(super) fn memory(
         words[0] = clamp(socket.readable() as u64); // SK_MEMINFO_RMEM_ALLOC
         words[5] = clamp(socket.unacked() as u64); // SK_MEMINFO_WMEM_QUEUED
     } else if let Ok(socket) = stack.udp(now, id) {
-        words[0] = socket.peek().map_or(0, |datagram| clamp(datagram.payload.len() as u64));
+        words[0] = socket
+            .peek()
+            .map_or(0, |datagram| clamp(datagram.payload.len() as u64));
     }
     words[1] = receive_buffer; // SK_MEMINFO_RCVBUF
     words[3] = send_buffer; // SK_MEMINFO_SNDBUF

@@ -245,9 +245,7 @@ impl Machine {
                 row.revents = match self.table.get(row.fd) {
                     _ if row.fd < 0 => Events::empty(),
                     Err(_) => Events::NVAL,
-                    Ok(entry) => {
-                        poll::ready(&entry, Some(waker)) & (row.events | Events::ERR | Events::HUP)
-                    }
+                    Ok(entry) => poll::ready(&entry, Some(waker)) & (row.events | Events::ERR | Events::HUP),
                 };
             }
             let found = rows.iter().filter(|row| !row.revents.is_empty()).count();
@@ -256,7 +254,11 @@ impl Machine {
         .map(Option::unwrap_or_default)
     }
     /// Waits until `look` finds something, for at most so many milliseconds.
-    fn wait_until<R>(&self, timeout: i32, mut look: impl FnMut(&Waker) -> Option<R>) -> io::Result<Option<R>> {
+    fn wait_until<R>(
+        &self,
+        timeout: i32,
+        mut look: impl FnMut(&Waker) -> Option<R>,
+    ) -> io::Result<Option<R>> {
         let patience = u64::try_from(timeout).ok();
         let until = patience.map(|millis| self.time.now() + Duration::from_millis(millis));
         let waker = self.time.waker();
@@ -284,7 +286,13 @@ impl Machine {
     ///
     /// # Errors
     /// EBADF, EEXIST, ENOENT, EFAULT; EINVAL if `set` is none, or `fd` is one.
-    pub fn epoll_ctl(&self, set: RawFd, change: Change, fd: RawFd, interest: Option<Interest>) -> io::Result<()> {
+    pub fn epoll_ctl(
+        &self,
+        set: RawFd,
+        change: Change,
+        fd: RawFd,
+        interest: Option<Interest>,
+    ) -> io::Result<()> {
         let _call = self.time.enter()?;
         let (entry, target) = (self.table.get(set)?, self.table.get(fd)?);
         match (&entry.what, &target.what) {
@@ -395,5 +403,9 @@ fn line(row: &SocketRow) -> String {
         Protocol::Udp => "udp",
     };
     let state = row.state.map_or_else(|| "-".into(), |state| state.to_string());
-    format!("{protocol} {} {} {state}\n", address(row.local), address(row.remote))
+    format!(
+        "{protocol} {} {} {state}\n",
+        address(row.local),
+        address(row.remote)
+    )
 }

@@ -29,7 +29,12 @@ pub(super) fn get(machine: &Machine, socket: &Socket, level: i32, name: i32) -> 
     let host = machine.host();
     let id = socket.stack_id().ok_or_else(|| error(libc::ENOPROTOOPT))?;
     if (level, name) == SO_MEMINFO {
-        let size = |option| socket.getsockopt(option).and_then(|value| value.int()).unwrap_or(0) as u32;
+        let size = |option| {
+            socket
+                .getsockopt(option)
+                .and_then(|value| value.int())
+                .unwrap_or(0) as u32
+        };
         let (receive, send) = (size(SockOpt::ReceiveBuffer), size(SockOpt::SendBuffer));
         let mut stack = host.lock();
         return Ok(info::memory(&mut stack, host.now(), id, receive, send).into());
@@ -48,7 +53,10 @@ pub(super) fn get(machine: &Machine, socket: &Socket, level: i32, name: i32) -> 
     Ok(match (option, value) {
         (SockOpt::Linger, Value::Time(time)) => {
             let seconds = time.map_or(0, |time| time.as_secs().try_into().unwrap_or(i32::MAX));
-            [i32::from(time.is_some()), seconds].iter().flat_map(|n| n.to_ne_bytes()).collect()
+            [i32::from(time.is_some()), seconds]
+                .iter()
+                .flat_map(|n| n.to_ne_bytes())
+                .collect()
         }
         (_, Value::Time(time)) => {
             let time = time.unwrap_or_default();
@@ -105,7 +113,9 @@ pub(super) fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> io::R
 fn timeval(value: &[u8]) -> io::Result<Option<Duration>> {
     let word = |at: usize| {
         let octets = value.get(at..).and_then(<[u8]>::first_chunk);
-        octets.map(|octets| i64::from_ne_bytes(*octets)).ok_or_else(|| error(libc::EINVAL))
+        octets
+            .map(|octets| i64::from_ne_bytes(*octets))
+            .ok_or_else(|| error(libc::EINVAL))
     };
     let (seconds, micros) = (word(0)?, word(8)?);
     if !(0..1_000_000).contains(&micros) {

@@ -39,13 +39,24 @@ impl Machine {
             return Ok(0);
         }
         match (&from.what, &to.what) {
-            (What::Socket(open), What::Pipe(PipeEnd::Write)) => self.drain(&call, &open.socket, &to, len, wait),
-            (What::Pipe(PipeEnd::Read), What::Socket(open)) => self.fill(&call, &from, &open.socket, len, wait),
+            (What::Socket(open), What::Pipe(PipeEnd::Write)) => {
+                self.drain(&call, &open.socket, &to, len, wait)
+            }
+            (What::Pipe(PipeEnd::Read), What::Socket(open)) => {
+                self.fill(&call, &from, &open.socket, len, wait)
+            }
             _ => Err(error(libc::EINVAL)),
         }
     }
     /// From a socket into a pipe: looked at first, and taken as far as the pipe took it.
-    fn drain(&self, call: &Call<'_>, socket: &Socket, pipe: &Entry, len: usize, wait: bool) -> io::Result<usize> {
+    fn drain(
+        &self,
+        call: &Call<'_>,
+        socket: &Socket,
+        pipe: &Entry,
+        len: usize,
+        wait: bool,
+    ) -> io::Result<usize> {
         let mut buf = vec![0; len];
         let flags = if wait { Flags::empty() } else { Flags::DONTWAIT };
         let there = socket.recv_into(&mut buf, Flags::PEEK | flags)?;
@@ -68,7 +79,14 @@ impl Machine {
         Ok(moved)
     }
     /// From a pipe into a socket: as much as the socket takes without waiting, but at least something.
-    fn fill(&self, call: &Call<'_>, pipe: &Entry, socket: &Socket, len: usize, wait: bool) -> io::Result<usize> {
+    fn fill(
+        &self,
+        call: &Call<'_>,
+        pipe: &Entry,
+        socket: &Socket,
+        len: usize,
+        wait: bool,
+    ) -> io::Result<usize> {
         let wait = wait && socket.getblocking();
         let room = if wait { len } else { self.room(socket)? };
         if room == 0 {
@@ -90,7 +108,9 @@ impl Machine {
     }
     /// Octets in a pipe.
     fn held(&self, pipe: &Entry) -> io::Result<usize> {
-        Ok(rustix::io::ioctl_fionread(pipe.file()?)?.try_into().unwrap_or(usize::MAX))
+        Ok(rustix::io::ioctl_fionread(pipe.file()?)?
+            .try_into()
+            .unwrap_or(usize::MAX))
     }
     /// Whether nobody can write into a pipe any more.
     fn is_ended(&self, pipe: &Entry) -> bool {

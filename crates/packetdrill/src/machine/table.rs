@@ -113,7 +113,11 @@ impl Table {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM: those of the operating system.
     pub(super) fn open(&self, what: What, cloexec: bool) -> io::Result<RawFd> {
-        let flags = if cloexec { MemfdFlags::CLOEXEC } else { MemfdFlags::empty() };
+        let flags = if cloexec {
+            MemfdFlags::CLOEXEC
+        } else {
+            MemfdFlags::empty()
+        };
         self.add(memfd_create(c"sockeye", flags)?, what)
     }
     /// Takes a file in, with what it stands for.

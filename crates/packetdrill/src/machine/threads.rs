@@ -88,7 +88,10 @@ impl Watch {
         }
         let now = Instant::now();
         let since = |was: Option<Instant>, is: bool| is.then(|| was.unwrap_or(now));
-        self.asleep = since(self.asleep, matches!(sight, Sight::Sleeps | Sight::WaitsForThread));
+        self.asleep = since(
+            self.asleep,
+            matches!(sight, Sight::Sleeps | Sight::WaitsForThread),
+        );
         self.waiting = since(self.waiting, sight == Sight::WaitsForThread);
         self.last = sight;
     }
@@ -97,7 +100,8 @@ impl Watch {
     }
     /// Whether the thread, which has made so many calls by now, does nothing.
     pub(super) fn is_idle(&self, calls: u64) -> bool {
-        let lasts = |since: Option<Instant>, long: Duration| since.is_some_and(|since| since.elapsed() >= long);
+        let lasts =
+            |since: Option<Instant>, long: Duration| since.is_some_and(|since| since.elapsed() >= long);
         calls == self.calls
             && (self.is_gone()
                 || lasts(self.waiting, IDLE_ON_THREAD)

@@ -127,7 +127,11 @@ impl Time {
     }
     /// As [`Time::enter`], for the call that asks what time it is.
     pub(super) fn enter_asking(&self) -> io::Result<Call<'_>> {
-        let due = self.lock().threads.get(&current()).is_some_and(|own| own.phase == Phase::Due);
+        let due = self
+            .lock()
+            .threads
+            .get(&current())
+            .is_some_and(|own| own.phase == Phase::Due);
         self.begin(Phase::Moving { due })
     }
     fn begin(&self, phase: Phase) -> io::Result<Call<'_>> {
@@ -263,7 +267,10 @@ impl Time {
         let looked_at: Vec<(Tid, u64)> = outside.map(|(tid, other)| (*tid, other.calls)).collect();
         drop(state);
         for (tid, calls) in looked_at {
-            watches.entry(tid).or_insert_with(|| Watch::new(calls)).see(calls, look(tid));
+            watches
+                .entry(tid)
+                .or_insert_with(|| Watch::new(calls))
+                .see(calls, look(tid));
         }
         self.lock()
     }
@@ -275,7 +282,8 @@ impl Time {
             _ => other.is_outside() && watches.get(tid).is_some_and(|watch| watch.is_idle(other.calls)),
         };
         let may = state.others(me).all(|(tid, other)| idle(tid, other));
-        let gone = |tid: &Tid, other: &Thread| other.is_outside() && watches.get(tid).is_some_and(Watch::is_gone);
+        let gone =
+            |tid: &Tid, other: &Thread| other.is_outside() && watches.get(tid).is_some_and(Watch::is_gone);
         state.threads.retain(|tid, other| *tid == me || !gone(tid, other));
         may
     }
@@ -399,7 +407,11 @@ impl Waiter for Time {
                 state = self.lock();
                 continue;
             }
-            patience = if next.is_some() { LOOK } else { (patience * 2).min(LOOK_SELDOM) };
+            patience = if next.is_some() {
+                LOOK
+            } else {
+                (patience * 2).min(LOOK_SELDOM)
+            };
             let slept = bell.wait_timeout(state, patience);
             state = slept.unwrap_or_else(PoisonError::into_inner).0;
             if next.is_some() {

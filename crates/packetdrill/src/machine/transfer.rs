@@ -81,7 +81,10 @@ impl Machine {
             address,
             ancillary,
         } = socket.recvmsg(&mut [io::IoSliceMut::new(buf)], flags)?;
-        let v6 = address.as_ref().and_then(|a| a.as_inet()).is_some_and(|a| a.is_ipv6());
+        let v6 = address
+            .as_ref()
+            .and_then(|a| a.as_inet())
+            .is_some_and(|a| a.is_ipv6());
         Ok(Received {
             len,
             name: address::write(address.as_ref()),

@@ -31,7 +31,12 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Gives `host` its interface, and is its driver from now on.
-    pub(super) fn attach(&self, host: &Host, interface: InterfaceConfig, trace: Option<&Path>) -> io::Result<()> {
+    pub(super) fn attach(
+        &self,
+        host: &Host,
+        interface: InterfaceConfig,
+        trace: Option<&Path>,
+    ) -> io::Result<()> {
         let cast = Cast {
             hosts: vec![HostInfo {
                 name: host.name().into(),
@@ -66,7 +71,10 @@ impl Wire {
     }
     /// The oldest packet that was sent and not received.
     pub(super) fn take(&self) -> Option<Packet> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
     }
     /// When the stack next has something to do.
     pub(super) fn next_timeout(&self) -> Option<Instant> {

@@ -33,7 +33,10 @@ impl Segment {
         let mut tcp = ip.tcp(self.from, self.to, self.seq, 65_535);
         for flag in self.flags.chars() {
             tcp = match flag {
-                'S' => tcp.syn().options(&[TcpOptionElement::MaximumSegmentSize(1460)]).unwrap(),
+                'S' => tcp
+                    .syn()
+                    .options(&[TcpOptionElement::MaximumSegmentSize(1460)])
+                    .unwrap(),
                 'F' => tcp.fin(),
                 'R' => tcp.rst(),
                 'P' => tcp.psh(),
@@ -64,7 +67,11 @@ impl Segment {
         Segment {
             from: tcp.source_port(),
             to: tcp.destination_port(),
-            flags: flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).collect(),
+            flags: flags
+                .iter()
+                .filter(|(on, _)| *on)
+                .map(|(_, flag)| *flag)
+                .collect(),
             seq: tcp.sequence_number(),
             ack: if tcp.ack() { tcp.acknowledgment_number() } else { 0 },
             data: tcp.payload().to_vec(),

@@ -17,7 +17,8 @@ fn start<R: Send + 'static>(
     let (tell, told): (_, Receiver<i32>) = channel();
     let machine = machine.clone();
     let thread = thread::spawn(move || {
-        tell.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+        tell.send(rustix::thread::gettid().as_raw_nonzero().get())
+            .unwrap();
         call(&machine)
     });
     let tid = told.recv().unwrap();
@@ -29,7 +30,8 @@ fn start<R: Send + 'static>(
 /// Whether a thread sleeps, as programs look at it that mark calls as blocking.
 fn sleeps(tid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('S'))
 }
 
 /// As [`start`], and the caller does nothing from then on but wait for the thread.
@@ -47,7 +49,9 @@ fn timed<R>(machine: &Machine, call: impl FnOnce(&Machine) -> R) -> (R, u64) {
 fn accept_waits_for_the_handshake() {
     let machine = Arc::new(machine(""));
     let listener = listener(&machine);
-    let thread = start(&machine, move |machine| timed(machine, |m| m.accept(listener).unwrap()));
+    let thread = start(&machine, move |machine| {
+        timed(machine, |m| m.accept(listener).unwrap())
+    });
     let began = machine.gettimeofday().unwrap();
     machine.usleep(100_000).unwrap();
     let mut peer = Peer::new(4000, 8080);
@@ -73,7 +77,10 @@ fn two_hundred_blocking_reads_give_equal_results() {
             peer.send(&machine, "P.", format!("round {round}").as_bytes());
             let asked = machine.gettimeofday().unwrap();
             peer.send(&machine, "P.", b", and more");
-            let answer = machine.netdev_receive().unwrap().map(|packet| (packet.at, packet.bytes));
+            let answer = machine
+                .netdev_receive()
+                .unwrap()
+                .map(|packet| (packet.at, packet.bytes));
             seen.push((thread.join().unwrap(), asked, text(&machine, fd), answer));
         }
         seen
@@ -111,9 +118,13 @@ fn a_wait_that_only_time_can_end() {
     let machine = Arc::new(machine(""));
     let (_, fd, _) = connected(&machine);
     let timeout: Vec<u8> = [5i64, 0].iter().flat_map(|n| n.to_ne_bytes()).collect();
-    machine.setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout).unwrap();
+    machine
+        .setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)
+        .unwrap();
     let began = machine.gettimeofday().unwrap();
-    let (result, at) = alone(&machine, move |machine| timed(machine, |m| m.read(fd, &mut [0; 10])));
+    let (result, at) = alone(&machine, move |machine| {
+        timed(machine, |m| m.read(fd, &mut [0; 10]))
+    });
     assert_eq!(errno(result), libc::EAGAIN);
     assert_eq!(at - began, 5_000_001);
 }
@@ -123,7 +134,9 @@ fn a_connection_attempt_ends_by_itself() {
     let machine = Arc::new(machine("profile=linux"));
     let fd = machine.socket(libc::AF_INET, libc::SOCK_STREAM, 0).unwrap();
     let began = machine.gettimeofday().unwrap();
-    let (result, at) = alone(&machine, move |machine| timed(machine, |m| m.connect(fd, &name(THEIRS, 80))));
+    let (result, at) = alone(&machine, move |machine| {
+        timed(machine, |m| m.connect(fd, &name(THEIRS, 80)))
+    });
     assert_eq!(errno(result), libc::ETIMEDOUT);
     assert_eq!((at - began) / 1_000_000, 127);
     // The SYN and six more, at 0, 1, 3, 7, 15, 31 and 63 s.
@@ -145,7 +158,9 @@ fn a_single_thread_may_wait_too() {
 fn connect_and_write_wait_for_the_peer() {
     let machine = Arc::new(machine(""));
     let fd = machine.socket(libc::AF_INET, libc::SOCK_STREAM, 0).unwrap();
-    machine.setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &8192i32.to_ne_bytes()).unwrap();
+    machine
+        .setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &8192i32.to_ne_bytes())
+        .unwrap();
     let thread = start(&machine, move |machine| machine.connect(fd, &name(THEIRS, 80)));
     let syn = next(&machine);
     let mut peer = Peer::new(80, syn.from);
@@ -177,7 +192,9 @@ fn an_epoll_set_waits() {
     };
     let add = sockeye_packetdrill::machine::Change::Add;
     machine.epoll_ctl(set, add, fd, Some(interest)).unwrap();
-    let thread = start(&machine, move |machine| timed(machine, |m| m.epoll_wait(set, 5, -1).unwrap()));
+    let thread = start(&machine, move |machine| {
+        timed(machine, |m| m.epoll_wait(set, 5, -1).unwrap())
+    });
     let began = machine.gettimeofday().unwrap();
     machine.usleep(20_000).unwrap();
     peer.send(&machine, "P.", b"x");
@@ -186,7 +203,9 @@ fn an_epoll_set_waits() {
     assert_eq!((told[0].data, at - began), (5, 20_001));
     assert_eq!(machine.epoll_wait(set, 5, 30).unwrap(), []);
     // More, though the first has not been read.
-    let thread = start(&machine, move |machine| timed(machine, |m| m.epoll_wait(set, 5, -1).unwrap()));
+    let thread = start(&machine, move |machine| {
+        timed(machine, |m| m.epoll_wait(set, 5, -1).unwrap())
+    });
     let began = machine.gettimeofday().unwrap();
     peer.send(&machine, "P.", b"y");
     assert_eq!(machine.gettimeofday().unwrap() - began, 2);
@@ -198,7 +217,9 @@ fn an_epoll_set_waits() {
 fn an_hour_with_a_connection_that_is_kept_alive() {
     let machine = machine("set.keepalive_idle=1min");
     let (_, fd, mut peer) = connected(&machine);
-    machine.setsockopt(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1i32.to_ne_bytes()).unwrap();
+    machine
+        .setsockopt(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1i32.to_ne_bytes())
+        .unwrap();
     let wall = std::time::Instant::now();
     let began = machine.gettimeofday().unwrap();
     let mut probes = 0;
@@ -227,7 +248,10 @@ fn the_end_of_a_machine_ends_all_waiting() {
     machine.close_all();
     assert_eq!(errno(thread.join().unwrap()), libc::EBADF);
     assert_eq!(errno(machine.gettimeofday()), libc::EBADF);
-    assert_eq!(errno(machine.socket(libc::AF_INET, libc::SOCK_STREAM, 0)), libc::EBADF);
+    assert_eq!(
+        errno(machine.socket(libc::AF_INET, libc::SOCK_STREAM, 0)),
+        libc::EBADF
+    );
     assert_eq!(machine.sockets(), "");
 }
 

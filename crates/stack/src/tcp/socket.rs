@@ -9,14 +9,14 @@ use super::recv::{tune, window};
 use super::send::buffer::SendBuffer;
 use super::table::{Slot, Tcp};
 use super::{State, urgent};
-use crate::config::CongestionControl;
+use crate::config::{CongestionControl, Ecn};
 use crate::demux::{Entry, Kind};
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::frame::Payload;
 use crate::pool::Pool;
 use crate::stack::{Readiness, SocketId, Stack};
 use crate::time::{Duration, Instant};
-use crate::trace::Tuple;
+use crate::trace::{Held, Tuple};
 
 /// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,8 +60,10 @@ pub struct TcpOptions {
     pub congestion_control: Option<CongestionControl>,
     /// TTL or hop limit (MUST-49); `None` and 0: the stack's, since no datagram may leave with 0 (RFC 1122 section 3.2.1.7).
     pub hop_limit: Option<u8>,
-    /// DiffServ and ECN field (MUST-48).
+    /// DiffServ field (MUST-48): the upper six bits. The lower two are the ECN field, which is TCP's own.
     pub traffic_class: u8,
+    /// Explicit congestion notification; `None`: the stack's. Takes effect when a connection is opened.
+    pub ecn: Option<Ecn>,
     /// Leave urgent data in the stream (SO_OOBINLINE).
     pub urgent_inline: bool,
 }
@@ -112,10 +114,18 @@ pub struct TcpInfo {
     pub retransmits: u64,
     /// Timeouts in a row that are not answered yet.
     pub backoff: u8,
+    /// Whether both ends agreed on explicit congestion notification (RFC 3168).
+    pub ecn: bool,
+    /// Segments with new data that came marked with CE.
+    pub ce_received: u64,
+    /// ACKs that echoed a mark on what we had sent (ECE).
+    pub ece_received: u64,
+    /// Octets that the application has written and that were never sent.
+    pub unsent: u32,
+    /// Why these did not leave when they were last looked at.
+    pub held: Option<Held>,
     /// Octets of sequence space sent and not acknowledged, a FIN included; those that SACK tells of too.
     pub outstanding: u32,
-    /// Octets that wait to be sent for the first time.
-    pub not_sent: u32,
     /// Octets above the cumulative acknowledgment that SACK says have arrived.
     pub sacked: u32,
     /// How losses are being repaired.
@@ -130,10 +140,10 @@ pub struct TcpInfo {
     pub window_scale: Option<(u8, u8)>,
     /// Largest IP packet on the path.
     pub path_mtu: u32,
-    /// Time since data was last sent, or since the connection was opened.
-    pub since_sent: Duration,
-    /// Time since a segment last came.
-    pub since_heard: Duration,
+    /// When data was last sent, or the connection was opened.
+    pub last_sent: Instant,
+    /// When a segment last came.
+    pub last_heard: Instant,
 }
 
 /// How a connection repairs losses.
@@ -516,7 +526,7 @@ impl<'a> TcpSocket<'a> {
     }
     /// What is known of the connection (TCP_INFO). `None` before it was established.
     pub fn info(&self) -> Option<TcpInfo> {
-        self.block().map(|tcb| tcb.info(&self.stack.config, self.now))
+        self.block().map(|tcb| tcb.info(&self.stack.config))
     }
 }
 
