@@ -1,7 +1,7 @@
 //! The C face: pointers become slices and numbers, errors become -1 and the calling thread's errno.
 //!
 //! Each function catches what panics below it and fails with EFAULT then: a fault of ours is no end of the program that
-//! loaded us. What is written stands in the caller's memory by copies alone ([`memory`]).
+//! loaded us. What is written stands in the caller's memory by copies alone.
 //!
 //! # Variadic functions
 //! In C, `fcntl` and `ioctl` end in `...`. They are defined here with one more argument of a machine word. That is what

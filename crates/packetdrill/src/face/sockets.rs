@@ -125,7 +125,7 @@ pub(super) unsafe extern "C" fn recvmsg(
             let told = get(message)?;
             (
                 told,
-                Buffers::new(told.msg_iov, told.msg_iovlen as usize).map_err(too_many)?,
+                Buffers::new(told.msg_iov, count(told.msg_iovlen)?).map_err(too_many)?,
             )
         };
         let mut buf = room(buffers.len())?;
@@ -136,7 +136,7 @@ pub(super) unsafe extern "C" fn recvmsg(
             control: items,
         } = machine.receive(fd, &mut buf, flags)?;
         buffers.scatter(&buf[..len.min(buf.len())])?;
-        let (ancillary, cut) = control(&items, told.msg_controllen as usize);
+        let (ancillary, cut) = control(&items, count(told.msg_controllen)?);
         // SAFETY: no more is written than the caller says there is room for.
         unsafe {
             put_name(told.msg_name.cast(), &raw mut told.msg_namelen, &name)?;
@@ -148,6 +148,10 @@ pub(super) unsafe extern "C" fn recvmsg(
         unsafe { put(message, told)? };
         Ok(length(len))
     })
+}
+/// A number whose type is not the same in every C library.
+fn count(n: impl TryInto<usize>) -> io::Result<usize> {
+    n.try_into().map_err(|_| error(libc::EINVAL))
 }
 /// Linux: the number of buffers is told apart from their size.
 fn too_many(error: io::Error) -> io::Error {
@@ -195,10 +199,10 @@ pub(super) unsafe extern "C" fn sendmsg(
         // SAFETY: valid for reading, says the caller, with all that it points to.
         let (to, data) = unsafe {
             let message = get(message)?;
-            if message.msg_controllen as usize > 0 {
+            if count(message.msg_controllen)? > 0 {
                 return Err(error(libc::EINVAL)); // hop limit and the like are set by options
             }
-            let buffers = Buffers::new(message.msg_iov, message.msg_iovlen as usize).map_err(too_many)?;
+            let buffers = Buffers::new(message.msg_iov, count(message.msg_iovlen)?).map_err(too_many)?;
             let named = !message.msg_name.is_null() && message.msg_namelen > 0;
             let to = named
                 .then(|| name(message.msg_name.cast(), message.msg_namelen))

@@ -83,5 +83,15 @@ fn system(entry: &Entry) -> io::Result<Events> {
         tv_nsec: 0,
     };
     poll(&mut fds, Some(&now))?;
-    Ok(Events::from_bits_retain(fds[0].revents().bits()))
+    let told = [
+        (PollFlags::IN, Events::IN),
+        (PollFlags::RDNORM, Events::RDNORM),
+        (PollFlags::OUT, Events::OUT),
+        (PollFlags::WRNORM, Events::WRNORM),
+        (PollFlags::ERR, Events::ERR),
+        (PollFlags::HUP, Events::HUP),
+    ];
+    let seen = fds[0].revents();
+    let there = told.iter().filter(|(flag, _)| seen.contains(*flag));
+    Ok(there.map(|(_, event)| *event).collect())
 }
