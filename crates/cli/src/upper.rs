@@ -138,9 +138,8 @@ fn show(told: &Told, prompt: Prompt) {
     let text = told.text(words::current());
     match told {
         Told::Ask => prompt.ask_with(&text),
-        Told::Empty => note(&text),
-        Told::Sent if prompt.is_shown() => note(&text),
-        Told::Sent => {}
+        Told::Sent if !prompt.is_shown() => {}
+        Told::Sent | Told::Empty => eprintln!("{text}"),
         Told::Answer(_) => say(&text),
     }
 }

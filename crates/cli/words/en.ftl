@@ -56,6 +56,7 @@ place-cannot = cannot have sockets on TUN device { $name }: { $error }
 place-no-tun = /dev/net/tun is missing: load the module (modprobe tun), or pass the device into the container
 place-not-permitted = making a TUN device needs root or CAP_NET_ADMIN, and access to /dev/net/tun
 place-name-taken = a network device named { $name } is there already: choose another name
+place-not-here = --net is for upper, chat, udp and tftp: leave it out here
 place-unacknowledged = a peer has not acknowledged everything that was sent to it; ending all the same
 
 ## sockeye tftp
@@ -94,3 +95,11 @@ lab-upper-cannot-listen = the server cannot listen
 lab-upper-cannot-connect = the client cannot connect to server:8000
 lab-upper-failed = the conversation with server:8000 failed
 lab-no-scenario = there is no scenario "{ $name }"; sockeye lab list names them
+
+## sockeye sockets
+
+sockets-of = { $pid } on { $stack }: sockeye { $command }
+sockets-nothing = no program with sockets of its own is running: start one with --net tun:, as the same user; those of --net os are shown by ss
+sockets-not-that = process { $pid } has no socket table to show: start one with --net tun:, as the same user; those of --net os are shown by ss
+control-no-directory = there is no directory for a control socket (XDG_RUNTIME_DIR): sockeye sockets will not show this program
+control-cannot-offer = cannot offer the socket table at { $path }: { $error }

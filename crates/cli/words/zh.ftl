@@ -55,6 +55,7 @@ place-cannot = 无法使用 TUN 设备 { $name }：{ $error }
 place-no-tun = 没有 /dev/net/tun：请加载模块（modprobe tun），或者把设备交给容器
 place-not-permitted = 建立 TUN 设备需要 root 或 CAP_NET_ADMIN 权限，并能使用 /dev/net/tun
 place-name-taken = 已经有名为 { $name } 的网络设备：请换一个名字
+place-not-here = --net 用于 upper、chat、udp 和 tftp：请在这里去掉它
 place-unacknowledged = 对方没有确认收到全部数据；仍然结束
 
 ## sockeye tftp
@@ -93,3 +94,11 @@ lab-upper-cannot-listen = 服务端无法监听
 lab-upper-cannot-connect = 客户端无法连接 server:8000
 lab-upper-failed = 与 server:8000 的对话失败
 lab-no-scenario = 没有“{ $name }”这个场景；sockeye lab list 列出全部场景
+
+## sockeye sockets
+
+sockets-of = { $pid } 在 { $stack } 上：sockeye { $command }
+sockets-nothing = 没有自带套接字的程序在运行：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
+sockets-not-that = 进程 { $pid } 没有可以显示的套接字表：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
+control-no-directory = 没有放控制套接字的目录 (XDG_RUNTIME_DIR)：sockeye sockets 不会显示这个程序
+control-cannot-offer = 无法在 { $path } 提供套接字表：{ $error }
