@@ -26,6 +26,10 @@ pub enum Code {
     Reset = 6,
     /// Any other error of the network.
     Network = 7,
+    /// A packet script has an error.
+    Script = 8,
+    /// A packet script asks for something that is not supported.
+    Unsupported = 9,
     /// Interrupted by Ctrl-C (128 + SIGINT, as a shell would say).
     Interrupted = 130,
     /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
@@ -43,6 +47,8 @@ Exit codes:
   5  no answer came in time
   6  the connection was reset, or ended before its answer was complete
   7  another error of the network
+  8  a packet script has an error
+  9  a packet script asks for something that is not supported
   130, 141  interrupted; nobody reads the output any more";
 
 impl From<Code> for ExitCode {

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod chat;
 pub mod console;
+pub mod drill;
 pub mod exit;
 pub mod lab;
 pub mod output;
@@ -53,6 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             Ok(net) => return tftp::run(&options, &net),
             Err(failure) => Err(failure),
         },
+        Command::Drill(options) => drill::command(&options),
         Command::Lab { command } => match command {
             LabCommand::Upper(options) => lab::upper::command(&options),
             LabCommand::List => lab::scenario::list(),

@@ -24,7 +24,7 @@ impl Parser<'_> {
         self.want('(')?;
         let arguments = self.list(')')?;
         self.want('=')?;
-        let result = self.expression()?;
+        let result = self.result()?;
         let mut errno = None;
         if let Some(Token::Word(name)) = self.peek() {
             self.at += 1;
@@ -73,6 +73,16 @@ impl Parser<'_> {
         }
     }
 
+    /// What a call is to return. The time of the next event follows, so `+` and `*` are not its operators.
+    fn result(&mut self) -> Result<Expr, Fault> {
+        let from = self.span();
+        let mut left = self.unary()?;
+        while self.take('|') {
+            let right = self.unary()?;
+            left = self.expr(Node::Binary('|', left.into(), right.into()), from);
+        }
+        Ok(left)
+    }
     fn expression(&mut self) -> Result<Expr, Fault> {
         self.deeper(|parser| parser.binary(0))
     }
