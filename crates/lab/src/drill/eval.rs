@@ -11,7 +11,7 @@ pub(super) fn int(expr: &Expr) -> Result<i64, Fault> {
     let bad = |what: &str| Err(Fault::script(expr.span, what.to_string(), "here"));
     match &expr.node {
         Node::Int(n) => Ok(*n),
-        Node::Word(name) => match constant::value(name) {
+        Node::Word(name) => match constant::value(name).or_else(|| constant::errno(name).map(i64::from)) {
             Some(value) => Ok(value),
             None => {
                 let message = format!("{name} is not a name that is known here");

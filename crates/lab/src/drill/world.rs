@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sockeye_net::socket::Socket;
 use sockeye_stack::snapshot::SocketRow;
+use sockeye_stack::tcp::State;
 
 use super::call::Descriptors;
 use super::check::Ticks;
@@ -104,10 +105,10 @@ impl World {
     pub(super) fn row(&self, conn: usize) -> Option<SocketRow> {
         let conn = self.conns.get(conn)?;
         let wanted = (Some(conn.local), Some(conn.remote));
-        self.engine
-            .table()
-            .into_iter()
-            .find(|row| (row.local, row.remote) == wanted)
+        let rows = self.engine.table().into_iter();
+        // A connection may have taken the place of one whose socket is still held.
+        rows.filter(|row| (row.local, row.remote) == wanted)
+            .max_by_key(|row| row.state != Some(State::Closed))
     }
     /// What an ioctl tells of a socket's queues; `None` where it has none.
     pub(super) fn queue(&self, socket: &Socket, request: i64) -> Option<i64> {
