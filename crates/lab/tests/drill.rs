@@ -56,6 +56,11 @@ fn all_scripts_hold() {
             }
         }
     }
-    assert!(failed.is_empty(), "{} of {runs}:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {runs}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
     println!("{runs} runs");
 }

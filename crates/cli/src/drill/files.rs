@@ -13,7 +13,10 @@ use crate::exit::{Code, Failure};
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(
         Code::Input,
-        format!("cannot read {}: {error}; give a script or a folder of scripts", path.display()),
+        format!(
+            "cannot read {}: {error}; give a script or a folder of scripts",
+            path.display()
+        ),
     )
 }
 

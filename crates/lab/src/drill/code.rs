@@ -93,8 +93,8 @@ enum Token {
 
 /// Longer ones first.
 const MARKS: &[&str] = &[
-    "**", "//", "==", "!=", "<=", ">=", "<<", ">>", "<", ">", "=", "+", "-", "*", "/", "%", "|", "^", "&", "~", "(",
-    ")", ",", ";", ":", "[", "]", ".",
+    "**", "//", "==", "!=", "<=", ">=", "<<", ">>", "<", ">", "=", "+", "-", "*", "/", "%", "|", "^", "&",
+    "~", "(", ")", ",", ";", ":", "[", "]", ".",
 ];
 
 fn lex(text: &str, base: usize) -> Result<Vec<(Token, Span)>, Fault> {
@@ -159,7 +159,10 @@ fn number(text: &str) -> Option<(Token, usize)> {
     }
     if text[len..].starts_with(['e', 'E']) {
         let sign = usize::from(text[len + 1..].starts_with(['+', '-']));
-        let digits = text[len + 1 + sign..].bytes().take_while(u8::is_ascii_digit).count();
+        let digits = text[len + 1 + sign..]
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count();
         if digits > 0 {
             float = true;
             len += 1 + sign + digits;

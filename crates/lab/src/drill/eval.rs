@@ -22,7 +22,9 @@ pub(super) fn int(expr: &Expr) -> Result<i64, Fault> {
             let n = int(inner)?;
             match sign {
                 '~' => Ok(!n),
-                _ => n.checked_neg().map_or_else(|| bad("this number is too large"), Ok),
+                _ => n
+                    .checked_neg()
+                    .map_or_else(|| bad("this number is too large"), Ok),
             }
         }
         Node::Binary(operator, a, b) => {
@@ -63,7 +65,11 @@ pub(super) fn len(expr: &Expr) -> Result<usize, Fault> {
     const MOST: i64 = 1 << 30;
     match int(expr)? {
         n @ 0..=MOST => Ok(n as usize),
-        _ => Err(Fault::script(expr.span, "this length is out of range", "0 to 2^30")),
+        _ => Err(Fault::script(
+            expr.span,
+            "this length is out of range",
+            "0 to 2^30",
+        )),
     }
 }
 
@@ -71,7 +77,11 @@ pub(super) fn len(expr: &Expr) -> Result<usize, Fault> {
 pub(super) fn list(expr: &Expr) -> Result<&[Expr], Fault> {
     match &expr.node {
         Node::List(items) => Ok(items),
-        _ => Err(Fault::script(expr.span, "a list in brackets is needed here", "here")),
+        _ => Err(Fault::script(
+            expr.span,
+            "a list in brackets is needed here",
+            "here",
+        )),
     }
 }
 /// The only item of `[a]`, or the expression itself.
@@ -95,7 +105,10 @@ pub(super) fn fields(expr: &Expr) -> Result<&[Field], Fault> {
 }
 /// A field by its name.
 pub(super) fn field<'e>(fields: &'e [Field], name: &str) -> Option<&'e Expr> {
-    fields.iter().find(|field| field.name == name).map(|field| &field.value)
+    fields
+        .iter()
+        .find(|field| field.name == name)
+        .map(|field| &field.value)
 }
 /// A field that must be there.
 pub(super) fn needed<'e>(fields: &'e [Field], name: &str, span: Span) -> Result<&'e Expr, Fault> {
@@ -124,7 +137,13 @@ pub(super) fn address(expr: &Expr) -> Result<Addr, Fault> {
     let first = |names: &[&str]| names.iter().find_map(|name| field(fields, name));
     let family = match first(&["sa_family", "sin_family", "sin6_family"]) {
         Some(family) => int(family)?,
-        None => return Err(Fault::script(expr.span, "an address wants sa_family", "not there")),
+        None => {
+            return Err(Fault::script(
+                expr.span,
+                "an address wants sa_family",
+                "not there",
+            ));
+        }
     };
     if family == 0 {
         return Ok(Addr::Unspecified);
@@ -134,7 +153,11 @@ pub(super) fn address(expr: &Expr) -> Result<Addr, Fault> {
         None => 0,
     };
     let Ok(port) = u16::try_from(port) else {
-        return Err(Fault::script(expr.span, "this port is out of range", "0 to 65535"));
+        return Err(Fault::script(
+            expr.span,
+            "this port is out of range",
+            "0 to 65535",
+        ));
     };
     let ip = match first(&["sin_addr", "sin6_addr"]) {
         Some(addr) => ip(addr)?,
@@ -144,7 +167,13 @@ pub(super) fn address(expr: &Expr) -> Result<Addr, Fault> {
 }
 
 fn ip(expr: &Expr) -> Result<IpAddr, Fault> {
-    let bad = || Fault::script(expr.span, "an IP address is needed here", "as inet_addr(\"192.0.2.1\")");
+    let bad = || {
+        Fault::script(
+            expr.span,
+            "an IP address is needed here",
+            "as inet_addr(\"192.0.2.1\")",
+        )
+    };
     match &expr.node {
         Node::Apply(_, arguments) => match &arguments[..] {
             [argument] => ip(argument),

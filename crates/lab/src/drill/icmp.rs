@@ -35,14 +35,18 @@ const V4: &[(&str, u8, &[&str])] = &[
         ],
     ),
     ("source_quench", 4, &[]),
-    (
-        "redirect",
-        5,
-        &["net", "host", "net_for_tos", "host_for_tos"],
-    ),
+    ("redirect", 5, &["net", "host", "net_for_tos", "host_for_tos"]),
     ("echo_request", 8, &[]),
-    ("time_exceeded", 11, &["exceeded_in_transit", "fragment_reassembly_time"]),
-    ("parameter_problem", 12, &["pointer", "missing_option", "bad_length"]),
+    (
+        "time_exceeded",
+        11,
+        &["exceeded_in_transit", "fragment_reassembly_time"],
+    ),
+    (
+        "parameter_problem",
+        12,
+        &["pointer", "missing_option", "bad_length"],
+    ),
 ];
 
 /// Kinds of ICMPv6 (RFC 4443) with their codes.
@@ -61,7 +65,11 @@ const V6: &[(&str, u8, &[&str])] = &[
         ],
     ),
     ("packet_too_big", 2, &[]),
-    ("time_exceeded", 3, &["exceeded_in_transit", "fragment_reassembly_time"]),
+    (
+        "time_exceeded",
+        3,
+        &["exceeded_in_transit", "fragment_reassembly_time"],
+    ),
     (
         "parameter_problem",
         4,
@@ -80,7 +88,10 @@ pub(super) fn numbers(v4: bool, kind: &str, code: Option<&str>, mtu: Option<u32>
     let family = if v4 { "ICMP" } else { "ICMPv6" };
     let Some((_, number, codes)) = table(v4).iter().find(|row| row.0 == kind) else {
         let names: Vec<_> = table(v4).iter().map(|row| row.0).collect();
-        return Err(format!("{family} has no message called {kind}; it has {}", names.join(", ")));
+        return Err(format!(
+            "{family} has no message called {kind}; it has {}",
+            names.join(", ")
+        ));
     };
     let code = match code {
         None => 0,
@@ -88,7 +99,9 @@ pub(super) fn numbers(v4: bool, kind: &str, code: Option<&str>, mtu: Option<u32>
             Some(place) => place as u8,
             None => {
                 let names = codes.join(", ");
-                return Err(format!("{family}'s {kind} has no code called {code}; it has {names}"));
+                return Err(format!(
+                    "{family}'s {kind} has no code called {code}; it has {names}"
+                ));
             }
         },
     };

@@ -70,7 +70,9 @@ impl Names for World {
         let info = row.and_then(|row| row.id).and_then(|id| self.engine.info(id));
         match info {
             Some(info) => Ok(field(&info, name).map(Value::Int)),
-            None => Err(format!("{name} cannot be told: no open socket stands for the connection")),
+            None => Err(format!(
+                "{name} cannot be told: no open socket stands for the connection"
+            )),
         }
     }
 }

@@ -240,7 +240,9 @@ fn micros(text: &str) -> Option<i64> {
     };
     let (whole, fraction) = text.split_once('.')?;
     let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let fraction: i64 = format!("{:0<6}", &fraction[..fraction.len().min(6)]).parse().ok()?;
+    let fraction: i64 = format!("{:0<6}", &fraction[..fraction.len().min(6)])
+        .parse()
+        .ok()?;
     whole
         .checked_mul(1_000_000)?
         .checked_add(fraction)?
@@ -272,7 +274,10 @@ mod tests {
             ]
         );
         assert_eq!(tokens(". 1:1(0)")[0], Token::Mark('.'));
-        assert_eq!(tokens("-1 - -.5")[1..], [Token::Mark('-'), float(-500_000, "-.5")]);
+        assert_eq!(
+            tokens("-1 - -.5")[1..],
+            [Token::Mark('-'), float(-500_000, "-.5")]
+        );
         assert_eq!(tokens("0.0000019"), [float(1, "0.0000019")]);
     }
 

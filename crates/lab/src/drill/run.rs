@@ -89,7 +89,12 @@ struct Runner<'s> {
 }
 
 impl<'s> Runner<'s> {
-    fn new(script: &Script, mode: Mode, setup: &Setup, skipped: &mut Vec<String>) -> Result<Runner<'s>, Fault> {
+    fn new(
+        script: &Script,
+        mode: Mode,
+        setup: &Setup,
+        skipped: &mut Vec<String>,
+    ) -> Result<Runner<'s>, Fault> {
         let head = Head::of(script, mode)?;
         let whole = Span::new(0, 0);
         let mut config = setting::configured(mode.profile, &setup.settings)
@@ -190,8 +195,13 @@ impl<'s> Runner<'s> {
             return Ok(());
         }
         let message = format!("the time of this event has passed: it is {}", time(self.now()));
-        Err(Fault::not_held(event.span, message, "too late")
-            .with(vec![Difference::new("time", time(due), time(self.now()))]))
+        Err(
+            Fault::not_held(event.span, message, "too late").with(vec![Difference::new(
+                "time",
+                time(due),
+                time(self.now()),
+            )]),
+        )
     }
     /// How far a time may be off that lies so far from the one before it.
     fn tolerance(&self, delta: i64) -> i64 {
@@ -210,7 +220,10 @@ impl<'s> Runner<'s> {
     }
     /// When something happens by itself.
     fn next_due(&self) -> Option<i64> {
-        let deadline = self.pending.as_ref().and_then(|pending| pending.progress.deadline);
+        let deadline = self
+            .pending
+            .as_ref()
+            .and_then(|pending| pending.progress.deadline);
         let deadline = deadline.map(|at| at.max(self.now()));
         match (self.world.engine.due(), deadline) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -259,7 +272,11 @@ impl<'s> Runner<'s> {
             return Err(Fault::script(event.span, message, "here"));
         }
         world.engine.hand_in(octets);
-        self.tell(at, event.span, format!("< {}{}", packet.ip, body_words(&packet.body)));
+        self.tell(
+            at,
+            event.span,
+            format!("< {}{}", packet.ip, body_words(&packet.body)),
+        );
         if together {
             return Ok(());
         }
@@ -298,7 +315,9 @@ impl<'s> Runner<'s> {
             };
             found.push(Difference::new("time", wanted, time(left.at)));
         }
-        let words = left.seen.words(self.world.current.and_then(|c| self.world.conns.get(c)));
+        let words = left
+            .seen
+            .words(self.world.current.and_then(|c| self.world.conns.get(c)));
         if found.is_empty() {
             self.tell(left.at, event.span, format!("> {words}    {}", left.cause));
             return Ok(());
@@ -392,7 +411,9 @@ impl<'s> Runner<'s> {
         match self.world.attempt(pending.call, &mut pending.progress)? {
             Attempt::Done(reply) => self.returned(pending.call, pending.span, &reply, pending.until),
             Attempt::Blocked => {
-                let over = pending.until.is_some_and(|until| self.now() > until + self.tolerance(0));
+                let over = pending
+                    .until
+                    .is_some_and(|until| self.now() > until + self.tolerance(0));
                 if over {
                     let message = format!("{} has not returned", pending.call.name);
                     let expected = pending.until.map_or(String::new(), time);
@@ -475,13 +496,17 @@ fn line_does_nothing(line: &str) -> bool {
 
 fn shell(config: &mut Config, line: &str, span: Span) -> Result<(), Fault> {
     setting::shell(config, line).map_err(|refused| match refused {
-        Refused::Shell(command) => {
-            Fault::unsupported(span, format!("shell commands are not run: {command}"), "not supported")
-                .help("lines that set known settings by sysctl are understood; --skip-shell passes over the others")
-        }
-        Refused::Unknown(name) => {
-            Fault::unsupported(span, format!("{name} is not a setting of this stack"), "not known")
-        }
+        Refused::Shell(command) => Fault::unsupported(
+            span,
+            format!("shell commands are not run: {command}"),
+            "not supported",
+        )
+        .help("lines that set known settings by sysctl are understood; --skip-shell passes over the others"),
+        Refused::Unknown(name) => Fault::unsupported(
+            span,
+            format!("{name} is not a setting of this stack"),
+            "not known",
+        ),
         Refused::Value(name, value) => {
             let message = format!("{name} cannot be {value} here");
             Fault::unsupported(span, message, "this value")
@@ -494,7 +519,10 @@ fn body_words(body: &Body) -> String {
         Body::Tcp(tcp) => tcp.to_string(),
         Body::Udp { len } => format!("udp ({len})"),
         Body::Icmp(message) => {
-            let code = message.code.as_ref().map_or(String::new(), |code| format!(" {code}"));
+            let code = message
+                .code
+                .as_ref()
+                .map_or(String::new(), |code| format!(" {code}"));
             let mtu = message.mtu.map_or(String::new(), |mtu| format!(" mtu {mtu}"));
             format!("icmp {}{code}{mtu}", message.kind)
         }

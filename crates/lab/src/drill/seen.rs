@@ -70,7 +70,11 @@ impl Seen {
             };
             let transport = packet.get(header.header_len..header.total_len)?;
             // A fragment has no ports, unless it is the first; none can be expected.
-            let proto = if header.is_fragment() { 255 } else { header.protocol };
+            let proto = if header.is_fragment() {
+                255
+            } else {
+                header.protocol
+            };
             (seen, proto, transport)
         } else {
             let header = ipv6::parse_embedded(packet).ok()?;
@@ -84,7 +88,11 @@ impl Seen {
                 body: Body::Other(header.next_header),
                 broken: None,
             };
-            (seen, header.next_header, packet.get(ipv6::HEADER_LEN..header.total_len())?)
+            (
+                seen,
+                header.next_header,
+                packet.get(ipv6::HEADER_LEN..header.total_len())?,
+            )
         };
         seen.body = match proto {
             protocol::TCP => seen.tcp(transport)?,

@@ -369,7 +369,10 @@ mod tests {
         shell(&mut config, line).unwrap();
         assert!(!config.sack);
         assert_eq!(config.syn_cookies, SynCookies::Always);
-        assert_eq!((config.receive_buffer, config.receive_buffer_max), (10_000, 20_000));
+        assert_eq!(
+            (config.receive_buffer, config.receive_buffer_max),
+            (10_000, 20_000)
+        );
         assert_eq!(config.syn_retries, 3);
     }
 
@@ -378,7 +381,10 @@ mod tests {
         let mut config = Config::default();
         let refused = |line| shell(&mut config.clone(), line).unwrap_err();
         assert_eq!(refused("ip link"), Refused::Shell("ip link".into()));
-        assert_eq!(refused("sysctl -q net.moon=1"), Refused::Unknown("net.moon".into()));
+        assert_eq!(
+            refused("sysctl -q net.moon=1"),
+            Refused::Unknown("net.moon".into())
+        );
         let value = Refused::Value("net.ipv4.tcp_ecn", "1".into());
         assert_eq!(refused("sysctl net.ipv4.tcp_ecn=1"), value);
         shell(&mut config, "").unwrap();

@@ -90,7 +90,12 @@ impl Script {
     /// Whether it is written for this mode.
     pub fn suits(&self, mode: Mode) -> bool {
         let only = |words: &[&str], is: &str| {
-            let named: Vec<_> = self.notes.only.iter().filter(|w| words.contains(&w.as_str())).collect();
+            let named: Vec<_> = self
+                .notes
+                .only
+                .iter()
+                .filter(|w| words.contains(&w.as_str()))
+                .collect();
             named.is_empty() || named.iter().any(|word| *word == is)
         };
         let profile = match mode.profile {
@@ -128,9 +133,8 @@ impl Head {
     /// Packetdrill's defaults with what the script changes.
     pub(super) fn of(script: &Script, mode: Mode) -> Result<Head, Fault> {
         let v4 = mode.family != Family::V6;
-        let address = |v4_text: [u8; 4], v6: [u16; 8]| -> IpAddr {
-            if v4 { v4_text.into() } else { v6.into() }
-        };
+        let address =
+            |v4_text: [u8; 4], v6: [u16; 8]| -> IpAddr { if v4 { v4_text.into() } else { v6.into() } };
         let mut head = Head {
             place: Place {
                 local: address([192, 168, 0, 1], [0xfd3d, 0x0a0b, 0x17d6, 0, 0, 0, 0, 1]),
@@ -164,7 +168,11 @@ impl Head {
             "profile" => return Err(bad(option, "rfc, linux or both")),
             "tolerance_usecs" => self.tolerance_usecs = number(option, 1_000_000_000)?,
             "tolerance_percent" => {
-                let parsed = option.value.parse::<f64>().ok().filter(|n| (0.0..=100.0).contains(n));
+                let parsed = option
+                    .value
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|n| (0.0..=100.0).contains(n));
                 let percent = parsed.ok_or_else(|| bad(option, "a share in percent"))?;
                 self.tolerance_percent = percent.ceil() as i64;
             }
@@ -181,8 +189,10 @@ impl Head {
                 ip(option)?;
             }
             "netmask_ip" => {
-                let mask: std::net::Ipv4Addr =
-                    option.value.parse().map_err(|_| bad(option, "a mask as 255.255.0.0"))?;
+                let mask: std::net::Ipv4Addr = option
+                    .value
+                    .parse()
+                    .map_err(|_| bad(option, "a mask as 255.255.0.0"))?;
                 if v4 {
                     self.place.prefix = mask.to_bits().leading_ones() as u8;
                 }

@@ -150,8 +150,13 @@ pub(super) struct Icmp {
 pub(super) enum Quoted {
     /// Nothing is said of it: the connection's, with sequence number 0.
     Unsaid,
-    Tcp { start: u32, len: u16 },
-    Udp { len: u16 },
+    Tcp {
+        start: u32,
+        len: u16,
+    },
+    Udp {
+        len: u16,
+    },
 }
 
 /// A system call with what it is to answer.

@@ -279,10 +279,16 @@ fn arithmetic(operator: &str, a: &Value, b: &Value) -> Option<Value> {
             "-" => a.checked_sub(b)?,
             "*" => a.checked_mul(b)?,
             // Python rounds towards minus infinity.
-            "//" => a.checked_div_euclid(b).map(|q| if b < 0 && a.rem_euclid(b) != 0 { q - 1 } else { q })?,
+            "//" => a
+                .checked_div_euclid(b)
+                .map(|q| if b < 0 && a.rem_euclid(b) != 0 { q - 1 } else { q })?,
             "%" => {
                 let rest = a.checked_rem(b)?;
-                if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+                if rest != 0 && (rest < 0) != (b < 0) {
+                    rest + b
+                } else {
+                    rest
+                }
             }
             "|" => a | b,
             "^" => a ^ b,

@@ -66,7 +66,9 @@ impl fmt::Display for TcpOption {
             TcpOption::SackPermitted => f.write_str("sackOK"),
             TcpOption::Sack(blocks) => {
                 f.write_str("sack")?;
-                blocks.iter().try_for_each(|(start, end)| write!(f, " {start}:{end}"))
+                blocks
+                    .iter()
+                    .try_for_each(|(start, end)| write!(f, " {start}:{end}"))
             }
             TcpOption::Timestamps { value, echo } => write!(f, "TS val {value} ecr {echo}"),
             TcpOption::Raw(octets) => {

@@ -35,7 +35,11 @@ impl World {
             (1 | 2, _) => return Ok(Attempt::errno(EPROTONOSUPPORT)),
             _ => {
                 let message = "only SOCK_STREAM and SOCK_DGRAM can be made";
-                return Err(Fault::unsupported(argument(call, 1)?.span, message, "not supported"));
+                return Err(Fault::unsupported(
+                    argument(call, 1)?.span,
+                    message,
+                    "not supported",
+                ));
             }
         };
         match Socket::new(&self.engine.net(), family, kind) {

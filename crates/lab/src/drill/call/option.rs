@@ -46,7 +46,11 @@ fn value(option: SockOpt, expr: &Expr) -> Result<Value, Fault> {
     let n = i32::try_from(n).or_else(|_| u32::try_from(n).map(|n| n as i32));
     match n {
         Ok(n) => Ok(Value::Int(n)),
-        Err(_) => Err(Fault::script(expr.span, "this value has more than 32 bits", "here")),
+        Err(_) => Err(Fault::script(
+            expr.span,
+            "this value has more than 32 bits",
+            "here",
+        )),
     }
 }
 
@@ -81,7 +85,10 @@ impl World {
             return Ok(Attempt::errno(ENOPROTOOPT));
         };
         let value = value(option, given)?;
-        Ok(Attempt::of(held.socket.setsockopt(option, value).map(|()| 0), false))
+        Ok(Attempt::of(
+            held.socket.setsockopt(option, value).map(|()| 0),
+            false,
+        ))
     }
     pub(super) fn get_option(&mut self, call: &Call) -> Result<Attempt, Fault> {
         let option = option(call)?;
@@ -128,7 +135,11 @@ impl World {
             }
             _ => {
                 let message = "fcntl knows F_GETFL and F_SETFL here";
-                return Err(Fault::unsupported(argument(call, 1)?.span, message, "not supported"));
+                return Err(Fault::unsupported(
+                    argument(call, 1)?.span,
+                    message,
+                    "not supported",
+                ));
             }
         })
     }

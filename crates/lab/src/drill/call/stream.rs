@@ -91,7 +91,11 @@ fn vectors(expr: &Expr) -> Result<Vec<(&Expr, usize)>, Fault> {
         let fields = eval::fields(item)?;
         match fields {
             [base, len] => Ok((&base.value, eval::len(&len.value)?)),
-            _ => Err(Fault::script(item.span, "an iovec is {..., LENGTH}", "not two values")),
+            _ => Err(Fault::script(
+                item.span,
+                "an iovec is {..., LENGTH}",
+                "not two values",
+            )),
         }
     };
     eval::list(expr)?.iter().map(one).collect()
@@ -181,15 +185,15 @@ impl World {
         let stream = held.socket.kind() == Kind::Stream;
         let to = match (buffers.to, call.name.as_str()) {
             (Addr::Given(to), _) => Some(to),
-            (Addr::Any, "sendto") if !stream => {
-                Some(SocketAddr::new(self.remote_for(held.socket.family()), self.connect_port))
-            }
+            (Addr::Any, "sendto") if !stream => Some(SocketAddr::new(
+                self.remote_for(held.socket.family()),
+                self.connect_port,
+            )),
             _ => None,
         };
-        let written = held
-            .conn
-            .and_then(|conn| self.conns.get(conn))
-            .map_or(0, |conn| conn.written.len() - progress.done.min(conn.written.len()));
+        let written = held.conn.and_then(|conn| self.conns.get(conn)).map_or(0, |conn| {
+            conn.written.len() - progress.done.min(conn.written.len())
+        });
         let data = content(&buffers, if stream { written as u64 } else { 0 });
         let rest = &data[progress.done.min(data.len())..];
         let sent = match to {
@@ -221,9 +225,20 @@ impl World {
             }
             return;
         }
-        let local = held.socket.getsockname().ok().and_then(|address| address.as_inet());
-        let to = to.or_else(|| held.socket.getpeername().ok().and_then(|address| address.as_inet()));
-        let (Some(local), Some(to)) = (local, to) else { return };
+        let local = held
+            .socket
+            .getsockname()
+            .ok()
+            .and_then(|address| address.as_inet());
+        let to = to.or_else(|| {
+            held.socket
+                .getpeername()
+                .ok()
+                .and_then(|address| address.as_inet())
+        });
+        let (Some(local), Some(to)) = (local, to) else {
+            return;
+        };
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
         let ip = match local.ip().to_canonical() {
             ip if ip.is_unspecified() => self.place.local,

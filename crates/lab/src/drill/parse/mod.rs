@@ -129,7 +129,11 @@ impl<'t> Parser<'t> {
                 let rest = &self.text[from..];
                 let len = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 value = rest[..len].trim_matches('"').to_string();
-                while self.tokens.get(self.at).is_some_and(|t| t.span.start < from + len) {
+                while self
+                    .tokens
+                    .get(self.at)
+                    .is_some_and(|t| t.span.start < from + len)
+                {
                     self.at += 1;
                 }
                 if value.is_empty() {
@@ -175,7 +179,11 @@ impl<'t> Parser<'t> {
         let start = self.span();
         let backwards = |parser: &Self| {
             let span = start.to(parser.behind());
-            Fault::script(span, "this range of times runs backwards", "its end is before its start")
+            Fault::script(
+                span,
+                "this range of times runs backwards",
+                "its end is before its start",
+            )
         };
         if self.take('*') {
             return Ok(When::Any);
@@ -183,7 +191,11 @@ impl<'t> Parser<'t> {
         let relative = self.take('+');
         let from = self.time()?;
         if !self.take('~') {
-            return Ok(if relative { When::After(from) } else { When::At(from) });
+            return Ok(if relative {
+                When::After(from)
+            } else {
+                When::At(from)
+            });
         }
         if relative {
             self.want('+')?;
@@ -210,9 +222,7 @@ impl<'t> Parser<'t> {
         };
         self.at += 1;
         match micros {
-            Some(micros) if micros < 0 => {
-                Err(Fault::script(span, "a time cannot be negative", "here"))
-            }
+            Some(micros) if micros < 0 => Err(Fault::script(span, "a time cannot be negative", "here")),
             Some(micros) if micros <= LONGEST => Ok(micros),
             _ => Err(Fault::script(span, "this time is too long", "seconds are meant")),
         }
@@ -261,7 +271,11 @@ fn notes(comments: &[(String, Span)]) -> Notes {
     let mut described = false;
     for line in lines {
         let line = line.trim().trim_start_matches('*').trim();
-        let list = |rest: &str| rest.split(',').map(|item| item.trim().to_string()).collect::<Vec<_>>();
+        let list = |rest: &str| {
+            rest.split(',')
+                .map(|item| item.trim().to_string())
+                .collect::<Vec<_>>()
+        };
         if let Some(rest) = line.strip_prefix("Shows:") {
             notes.shows.extend(list(rest));
         } else if let Some(rest) = line.strip_prefix("Cell:") {

@@ -107,7 +107,11 @@ impl Parser<'_> {
                 }
             }
             if part.options.len() > OPTION_SPACE {
-                return Err(Fault::script(span, "these IP options are too long", "40 octets fit"));
+                return Err(Fault::script(
+                    span,
+                    "these IP options are too long",
+                    "40 octets fit",
+                ));
             }
             if self.take(close) {
                 return Ok(part);
@@ -138,14 +142,16 @@ impl Parser<'_> {
     fn hex(&mut self) -> Result<Vec<u8>, Fault> {
         let span = self.span();
         let rest = self.text.get(span.start..).unwrap_or_default();
-        let len = rest
-            .find(|c: char| !c.is_ascii_hexdigit())
-            .unwrap_or(rest.len());
+        let len = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
         let text = &rest[..len];
         let octet = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
         let octets: Option<Vec<u8>> = (0..len).step_by(2).map(octet).collect();
         let Some(octets) = octets.filter(|octets| !octets.is_empty()) else {
-            return Err(Fault::script(span, "expected octets in hexadecimal", "two digits each"));
+            return Err(Fault::script(
+                span,
+                "expected octets in hexadecimal",
+                "two digits each",
+            ));
         };
         while self
             .tokens
@@ -259,9 +265,9 @@ impl Parser<'_> {
             self.want('>')?;
             if inbound {
                 let message = "a packet that is handed in needs its options";
-                return Err(Fault::script(start, message, "<...> stands for any").help(
-                    "<...> can only be expected",
-                ));
+                return Err(
+                    Fault::script(start, message, "<...> stands for any").help("<...> can only be expected")
+                );
             }
             return Ok(None);
         }
@@ -275,7 +281,11 @@ impl Parser<'_> {
         let len: usize = options.iter().map(TcpOption::len).sum();
         if len > OPTION_SPACE {
             let label = format!("{len} octets, and {OPTION_SPACE} fit");
-            return Err(Fault::script(start.to(self.behind()), "these options are too long", label));
+            return Err(Fault::script(
+                start.to(self.behind()),
+                "these options are too long",
+                label,
+            ));
         }
         Ok(Some(options))
     }
@@ -322,9 +332,8 @@ impl Parser<'_> {
                 return Err(Fault::unsupported(span, message, "here"));
             }
             _ => {
-                return Err(Fault::script(span, "this is no option of TCP", "here").help(
-                    "mss, nop, eol, wscale, sackOK, sack, TS val N ecr N, FO, FOEXP, raw HEX",
-                ));
+                return Err(Fault::script(span, "this is no option of TCP", "here")
+                    .help("mss, nop, eol, wscale, sackOK, sack, TS val N ecr N, FO, FOEXP, raw HEX"));
             }
         })
     }
@@ -364,7 +373,11 @@ impl Parser<'_> {
             icmp.mtu = Some(self.u32("the MTU")?);
         }
         if self.is_word("id") {
-            return Err(Fault::unsupported(self.span(), "ids of echo messages are not supported", "here"));
+            return Err(Fault::unsupported(
+                self.span(),
+                "ids of echo messages are not supported",
+                "here",
+            ));
         }
         if self.take('[') {
             icmp.quoted = if self.take_word("udp") {
@@ -373,7 +386,11 @@ impl Parser<'_> {
                 self.want(')')?;
                 Quoted::Udp { len }
             } else if self.is_word("raw") {
-                return Err(Fault::unsupported(self.span(), "raw packets are not supported", "here"));
+                return Err(Fault::unsupported(
+                    self.span(),
+                    "raw packets are not supported",
+                    "here",
+                ));
             } else {
                 let (start, len) = self.sequence()?;
                 Quoted::Tcp { start, len }
