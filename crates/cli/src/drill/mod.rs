@@ -27,8 +27,8 @@ Exit codes:
   1  something was not as a script expects
   2  the command line was wrong
   3  a file could not be read or written
-  8  a script has an error
-  9  a script asks for something that is not supported";
+  13 a script has an error
+  14 a script asks for something that is not supported";
 
 /// What `drill` takes.
 #[derive(ClapArgs, Clone, Debug)]
