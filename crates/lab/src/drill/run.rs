@@ -147,6 +147,8 @@ impl<'s> Runner<'s> {
 
     fn events(&mut self, events: &'s [Event]) -> Result<(), Fault> {
         let mut before: Option<(&Event, i64)> = None;
+        // Packets were handed in that the stack has not answered yet: more come at the same moment.
+        let mut gathering = false;
         for (n, event) in events.iter().enumerate() {
             let inbound = |event: &Event| matches!(&event.action, Action::Packet(p) if p.inbound);
             // Packets handed in one after another count from each other's times, everything else from what is now.
@@ -173,8 +175,10 @@ impl<'s> Runner<'s> {
             match &event.action {
                 Action::Packet(packet) if !packet.inbound => self.expect(event, packet, due, latest)?,
                 action => {
-                    self.advance(due, event.span)?;
-                    self.late(event, due)?;
+                    if !gathering {
+                        self.advance(due, event.span)?;
+                        self.late(event, due)?;
+                    }
                     match action {
                         Action::Packet(packet) => self.hand_in(event, packet, together)?,
                         Action::Call(call) => self.call(event, call, base)?,
@@ -184,6 +188,7 @@ impl<'s> Runner<'s> {
                     }
                 }
             }
+            gathering = together;
             before = Some((event, due));
         }
         self.end(events)

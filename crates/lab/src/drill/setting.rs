@@ -1,6 +1,6 @@
 //! Settings of a stack by the names that Linux gives them, and shell lines that set them.
 
-use sockeye_stack::config::{CongestionControl, SynCookies, UrgentPointer};
+use sockeye_stack::config::{CongestionControl, Ecn, SynCookies, UrgentPointer};
 use sockeye_stack::{Config, Duration, Profile};
 
 /// One setting: its name for `sysctl`, what it does here, and how.
@@ -214,8 +214,16 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "net.ipv4.tcp_ecn",
-        about: "0 and 2 only: ECN is not offered",
-        set: |_, v| fixed(v, &[0, 2]),
+        about: "ECN: 0 never, 1 always, 2 when the peer asks",
+        set: |c, v| {
+            c.ecn = match number(v)? {
+                0 => Ecn::Off,
+                1 => Ecn::Always,
+                2 => Ecn::Accept,
+                _ => return None,
+            };
+            Some(())
+        },
     },
     Setting {
         name: "net.ipv4.tcp_autocorking",
@@ -385,8 +393,8 @@ mod tests {
             refused("sysctl -q net.moon=1"),
             Refused::Unknown("net.moon".into())
         );
-        let value = Refused::Value("net.ipv4.tcp_ecn", "1".into());
-        assert_eq!(refused("sysctl net.ipv4.tcp_ecn=1"), value);
+        let value = Refused::Value("net.ipv4.tcp_ecn", "5".into());
+        assert_eq!(refused("sysctl net.ipv4.tcp_ecn=5"), value);
         shell(&mut config, "").unwrap();
     }
 
