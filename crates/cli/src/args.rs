@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sockeye_lab::scenarios;
 use sockeye_stack::{Duration, Profile};
 use sockeye_view::{Detail, LadderStyle, Notation};
@@ -11,7 +14,9 @@ use sockeye_view::{Detail, LadderStyle, Notation};
 use crate::exit::TABLE;
 use crate::output::Color;
 use crate::place::Place;
+use crate::t;
 use crate::values;
+use crate::words::Lang;
 
 /// TCP and UDP that you can see through.
 ///
@@ -35,9 +40,31 @@ pub struct Args {
     )]
     #[arg(default_value = "os", hide_default_value = true)]
     pub net: Place,
+    /// What language messages are in. Without it LC_ALL, LC_MESSAGES or LANG decide.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Args {
+    /// Reads the command line, its first word being the command's name.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that it asks for.
+    pub fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches_from(words)?;
+        let args = Args::from_arg_matches(&matches)?;
+        let is_told = matches.value_source("net") == Some(ValueSource::CommandLine);
+        match args.command {
+            Command::Lab { .. } | Command::Sockets(_) if is_told => {
+                let text = t!("place-not-here");
+                Err(Args::command().error(ErrorKind::ArgumentConflict, text))
+            }
+            _ => Ok(args),
+        }
+    }
 }
 
 /// The commands.
@@ -63,6 +90,9 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::chat::ChatCommand,
     },
+    /// The socket tables of running programs with `--net tun:`, and why their connections are quiet.
+    #[command(after_help = crate::sockets::HELP)]
+    Sockets(crate::sockets::SocketsArgs),
     /// Send and receive datagrams, a line each.
     Udp {
         /// What to do with them.

@@ -2,7 +2,11 @@
 
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+
+use crate::control;
+
+use crate::{t, words};
 
 /// The exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +28,8 @@ pub enum Code {
     Reset = 6,
     /// Any other error of the network.
     Network = 7,
+    /// No running Sockeye has a socket table to show. (8 to 11 are TFTP's, see `sockeye tftp --help`.)
+    NothingRuns = 12,
     /// Interrupted by Ctrl-C (128 + SIGINT, as a shell would say).
     Interrupted = 130,
     /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
@@ -41,12 +47,20 @@ Exit codes:
   5  no answer came in time
   6  the connection was reset, or ended before its answer was complete
   7  another error of the network
+  8 to 11  what a TFTP server said: see sockeye tftp --help
+  12 no running Sockeye has a socket table to show
   130, 141  interrupted; nobody reads the output any more";
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> ExitCode {
         ExitCode::from(code as u8)
     }
+}
+
+/// Ends the program at once, from whatever thread.
+pub fn at_once(code: Code) -> ! {
+    control::withdraw();
+    process::exit(i32::from(code as u8))
 }
 
 /// Why the command could not do its work.
@@ -66,25 +80,24 @@ impl Failure {
     }
     /// A file could not be written.
     pub fn file(path: &Path, error: &io::Error) -> Failure {
-        let text = format!(
-            "cannot write {}: {error}; choose a file in a directory that exists",
-            path.display()
-        );
+        let error = words::current().error(error);
+        let text = t!("failure-file", path = path.display(), error = error);
         Failure::new(Code::Input, text)
     }
     /// Standard output, or what stands for it, failed.
     pub fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(Code::NoReader, ""),
-            _ => Failure::new(Code::Input, format!("cannot write the output: {error}")),
+            _ => {
+                let error = words::current().error(error);
+                Failure::new(Code::Input, t!("failure-output", error = error))
+            }
         }
     }
     /// Standard input, or what stands for it, failed.
     pub fn input(error: &io::Error) -> Failure {
-        Failure::new(
-            Code::Input,
-            format!("cannot read the input: {error}; send lines of text in UTF-8"),
-        )
+        let error = words::current().error(error);
+        Failure::new(Code::Input, t!("failure-input", error = error))
     }
     /// A connection failed.
     pub fn network(doing: &str, error: &io::Error) -> Failure {

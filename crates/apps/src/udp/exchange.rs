@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::largest;
 use crate::chat::{First, Input, is_quit};
-use crate::line::{CannotEncode, Charset, Stop};
+use crate::line::{CannotEncode, Charset, Stop, shown};
+use crate::text;
+use crate::words::Words;
 
 /// How an exchange is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,17 +41,20 @@ pub struct Settings {
     pub manner: Manner,
     /// In turns, the turn comes back after this time without an answer: a datagram may have been lost.
     pub answer_within: Duration,
+    /// In a conversation, whether a client's goodbye is sent to the server.
+    pub goodbye: bool,
     /// After the end of the input, how long to wait for what may still come.
     pub linger: Duration,
 }
 
 impl Settings {
-    /// UTF-8, 5 s for an answer, 1 s for what comes after the input has ended.
+    /// UTF-8, 5 s for an answer, goodbyes told, 1 s for what comes after the input has ended.
     pub fn new(manner: Manner) -> Settings {
         Settings {
             charset: Charset::Utf8,
             manner,
             answer_within: Duration::from_secs(5),
+            goodbye: true,
             linger: Duration::from_secs(1),
         }
     }
@@ -89,6 +94,27 @@ pub enum Event {
     PeerLeft(SocketAddr),
     /// We said goodbye to a peer, and go on as a server.
     Left(SocketAddr),
+}
+
+impl Event {
+    /// In words; a prompt, for [`Event::Ask`]. Nothing where there is nothing to say.
+    pub fn text(&self, words: &Words) -> Option<String> {
+        Some(match self {
+            Event::Ask => text!(words, "udp-prompt"),
+            Event::Received(from, text, _) => {
+                text!(words, "udp-received", peer = from, text = shown(text))
+            }
+            Event::Sent(..) => return None,
+            Event::CannotEncode(error) => error.text(words),
+            Event::TooLong(octets, limit) => {
+                text!(words, "udp-too-long", octets = octets, limit = limit)
+            }
+            Event::NobodyYet => text!(words, "udp-nobody-yet"),
+            Event::NoAnswer(to) => text!(words, "udp-no-answer", peer = to),
+            Event::PeerLeft(peer) => text!(words, "udp-peer-left", peer = peer),
+            Event::Left(peer) => text!(words, "udp-left", peer = peer),
+        })
+    }
 }
 
 /// Exchanges datagrams: lines to `to`, or to who spoke last if there is no such address.
@@ -217,6 +243,14 @@ impl Exchange<'_> {
             tell(Event::Ask);
             return Ok(None);
         };
+        if let Manner::Chat {
+            side: First::Client, ..
+        } = self.settings.manner
+            && is_quit(line)
+            && !self.settings.goodbye
+        {
+            return Ok(Some(Ending::Quit));
+        }
         // An empty line is sent: UDP has empty datagrams.
         let octets = match self.settings.charset.encode(line) {
             Ok(octets) => octets,
