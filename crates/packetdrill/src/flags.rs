@@ -318,7 +318,6 @@ settings!(
     hop_limit,
     reassembly_max,
     reassembly_timeout,
-    source_routes,
     udp_receive_buffer
 );
 
