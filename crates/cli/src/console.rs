@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use sockeye_apps::line::{Charset, shown};
 use sockeye_net::Net;
 use tokio::sync::mpsc;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::place;
 pub use crate::signals::stop_on_interrupt;
 use crate::{Outcome, t, words};
@@ -110,7 +109,7 @@ pub fn say(line: &str) {
         if let Some(text) = failure.text() {
             note(text);
         }
-        process::exit(i32::from(failure.code() as u8));
+        exit::at_once(failure.code());
     }
 }
 
@@ -122,6 +121,11 @@ pub fn say_json(event: &Value) {
 /// A line on standard error. Where nobody reads it, nothing is lost.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "sockeye: {line}");
+}
+
+/// A line on standard error that belongs to a conversation, and is not about the command.
+pub fn remark(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}"); // as above
 }
 
 /// What asks a person for a line, if there is one.

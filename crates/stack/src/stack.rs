@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use bitflags::bitflags;
 use bytes::Bytes;
 use core::fmt;
@@ -12,10 +13,10 @@ use crate::error::{BindError, ConnectError, ListenError, StaleSocket};
 use crate::frame::{Frame, HEAD_CAPACITY, Payload, RxMeta, Text, TxFrame, TxMeta};
 use crate::iface::{Env, Inbound, InterfaceConfig, IpLayer};
 use crate::rng::{Rng, Secrets};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SocketRow};
 use crate::tcp::dispatch::Around;
 use crate::tcp::table::Tcp;
-use crate::tcp::{TcpOptions, TcpSocket};
+use crate::tcp::{TcpInfo, TcpOptions, TcpSocket};
 use crate::time::Instant;
 use crate::trace::{Cause, Timer, Trace, TraceKind, TraceMask};
 use crate::udp::{Udp, UdpOptions, UdpSocket};
@@ -485,6 +486,14 @@ impl Stack {
         let mut sockets = self.tcp.rows();
         self.udp.rows(&mut sockets);
         Snapshot { sockets }
+    }
+    /// As [`Stack::snapshot`], with TCP_INFO of each connection, those included that the application has closed.
+    pub fn socket_table(&self) -> Vec<(SocketRow, Option<TcpInfo>)> {
+        let mut table = self.tcp.rows_with_info(&self.config);
+        let mut datagrams = Vec::new();
+        self.udp.rows(&mut datagrams);
+        table.extend(datagrams.into_iter().map(|row| (row, None)));
+        table
     }
 
     /// A new TCP socket: CLOSED, unbound.

@@ -52,7 +52,8 @@ impl Tcp {
             return false;
         };
         let intact = trusted
-            || plain::ip_is_intact(headers) && (meta.checksum_verified || plain::tcp_is_intact(headers, &whole));
+            || plain::ip_is_intact(headers)
+                && (meta.checksum_verified || plain::tcp_is_intact(headers, &whole));
         if !intact {
             return false;
         }
@@ -66,9 +67,11 @@ impl Tcp {
         }
         scope
             .trace
-            .record(TraceMask::SEGMENTS, scope.now, Some(tcb.id), || TraceKind::SegmentIn {
-                tuple: Tuple::from(tcb.tuple),
-                segment: seg,
+            .record(TraceMask::SEGMENTS, scope.now, Some(tcb.id), || {
+                TraceKind::SegmentIn {
+                    tuple: Tuple::from(tcb.tuple),
+                    segment: seg,
+                }
             });
         let una = tcb.snd_una;
         tcb.segments_in = tcb.segments_in.wrapping_add(1);

@@ -45,7 +45,9 @@ impl Tcp {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (tcb.tuple.local, tcb.tuple.remote) else {
             return None;
         };
-        if tcb.route_generation != cx.ip.generation() {
+        // Where DF stays off, headers are others.
+        let whole = tcb.path.mtu > scope.config.path_mtu_min;
+        if !whole || tcb.route_generation != cx.ip.generation() {
             return None;
         }
         let checksums = plain_link(tcb, cx.ip)?;
@@ -111,10 +113,12 @@ impl Tcp {
         }
         cx.env
             .trace
-            .record(TraceMask::SEGMENTS, cx.env.now, Some(id), || TraceKind::SegmentOut {
-                tuple: Tuple::from(tuple),
-                segment: segment_of(&header, plan.len),
-                cause: plan.cause,
+            .record(TraceMask::SEGMENTS, cx.env.now, Some(id), || {
+                TraceKind::SegmentOut {
+                    tuple: Tuple::from(tuple),
+                    segment: segment_of(&header, plan.len),
+                    cause: plan.cause,
+                }
             });
         #[cfg(test)]
         {
@@ -154,6 +158,9 @@ fn next_deadline(tcb: &Tcb, scope: &Scope<'_>) -> Option<Instant> {
     (waits && usual && tcb.snd_wnd > 0 && at > scope.now).then_some(at)
 }
 
+/// The facts of which the short way wants timestamps alone.
+const FACTS: Fact = Fact::TIMESTAMPS.union(Fact::PROBING).union(Fact::DOUBTED);
+
 /// All that the connection has to send, if it is one short segment that nothing holds back.
 #[inline(always)]
 fn plan(tcb: &Tcb) -> Option<Plan> {
@@ -162,7 +169,8 @@ fn plan(tcb: &Tcb) -> Option<Plan> {
         && matches!(tcb.fin_out, FinOut::No | FinOut::Queued)
         && tcb.probe_owed == ProbeOwed::No
         && tcb.dup_acks == 0
-        && tcb.facts.intersection(Fact::TIMESTAMPS.union(Fact::PROBING)) == Fact::TIMESTAMPS
+        && tcb.dup_acks_owed == 0
+        && tcb.facts.intersection(FACTS) == Fact::TIMESTAMPS
         && tcb.reset_owed.is_none()
         && tcb.scoreboard.is_none()
         && tcb.reassembly.is_none()

@@ -110,7 +110,10 @@ impl World {
             }
             stack
         });
-        let nobody = SocketId { slot: 0, generation: u32::MAX };
+        let nobody = SocketId {
+            slot: 0,
+            generation: u32::MAX,
+        };
         let mut world = World {
             setting,
             ways,
@@ -151,7 +154,8 @@ impl World {
                 stack.handle_timeout(self.now);
             }
             while let Some((meta, frame)) = next_frame(stack, self.now, self.ways) {
-                self.log.push(format!("{host} sends {meta:?} {:02x?}", frame.to_vec()));
+                self.log
+                    .push(format!("{host} sends {meta:?} {:02x?}", frame.to_vec()));
                 self.links[1 - host].push(frame);
             }
             while let Some(event) = stack.poll_event() {
@@ -159,7 +163,8 @@ impl World {
             }
             self.log.push(format!("{host} waits {:?}", stack.next_timeout()));
             let traced: Vec<_> = stack.trace_mut().drain().collect();
-            self.log.extend(traced.iter().map(|event| format!("{host} {event:?}")));
+            self.log
+                .extend(traced.iter().map(|event| format!("{host} {event:?}")));
         }
     }
     fn deliver(&mut self, host: usize, count: usize) {
@@ -189,13 +194,18 @@ impl World {
         let mut octets = [0; 4096];
         let answer = match step {
             Step::Send(host, n, len) => {
-                octets.iter_mut().enumerate().for_each(|(i, octet)| *octet = i as u8);
+                octets
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, octet)| *octet = i as u8);
                 let socket = self.hosts[host].tcp(now, sockets[host][n]);
                 socket.map(|mut socket| format!("{:?}", socket.send(&octets[..len])))
             }
             Step::Receive(host, n, len) => {
                 let socket = self.hosts[host].tcp(now, sockets[host][n]);
-                socket.map(|mut socket| format!("{:?} {:02x?}", socket.recv(&mut octets[..len]), &octets[..len]))
+                socket.map(|mut socket| {
+                    format!("{:?} {:02x?}", socket.recv(&mut octets[..len]), &octets[..len])
+                })
             }
             Step::Urgent(host, n) => {
                 let socket = self.hosts[host].tcp(now, sockets[host][n]);
@@ -278,7 +288,9 @@ impl World {
         self.step(Step::Settle);
         for host in [0, 1] {
             for socket in self.sockets[host] {
-                let info = self.hosts[host].tcp(self.now, socket).map(|s| format!("{:?}", s.info()));
+                let info = self.hosts[host]
+                    .tcp(self.now, socket)
+                    .map(|s| format!("{:?}", s.info()));
                 self.log.push(format!("{info:?}"));
             }
             self.log.push(format!("{:?}", self.hosts[host].drops()));
@@ -307,22 +319,29 @@ fn run(setting: Setting, steps: &[Step], ways: Ways) -> (Vec<String>, [u32; 2]) 
 
 fn settings() -> impl Strategy<Value = Setting> {
     let buffers = prop_oneof![Just(None), Just(Some(600)), Just(Some(20_000))];
-    let choices = (any::<[bool; 6]>(), any::<bool>(), buffers, prop_oneof![Just(1500), Just(120), Just(100)]);
-    choices.prop_map(|([linux, newreno, sack, ecn, checksums, traced], nodelay, buffer, mtu)| Setting {
-        profile: if linux { Profile::Linux } else { Profile::Rfc },
-        congestion: if newreno {
-            CongestionControl::NewReno
-        } else {
-            CongestionControl::Cubic
+    let choices = (
+        any::<[bool; 6]>(),
+        any::<bool>(),
+        buffers,
+        prop_oneof![Just(1500), Just(120), Just(100)],
+    );
+    choices.prop_map(
+        |([linux, newreno, sack, ecn, checksums, traced], nodelay, buffer, mtu)| Setting {
+            profile: if linux { Profile::Linux } else { Profile::Rfc },
+            congestion: if newreno {
+                CongestionControl::NewReno
+            } else {
+                CongestionControl::Cubic
+            },
+            sack,
+            ecn,
+            checksums,
+            mtu,
+            buffer,
+            nodelay,
+            traced,
         },
-        sack,
-        ecn,
-        checksums,
-        mtu,
-        buffer,
-        nodelay,
-        traced,
-    })
+    )
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

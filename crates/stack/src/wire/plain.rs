@@ -46,7 +46,8 @@ impl Plain {
     pub(crate) fn emit(&self, payload: &[u8], checksums: bool, out: &mut [u8; LEN]) {
         let transport_len = (TCP_LEN + payload.len()) as u32;
         let total = u16::try_from(LEN + payload.len()).unwrap_or(u16::MAX);
-        let first = u32::from(VERSION_AND_LENGTH) << 24 | u32::from(self.traffic_class) << 16 | u32::from(total);
+        let first =
+            u32::from(VERSION_AND_LENGTH) << 24 | u32::from(self.traffic_class) << 16 | u32::from(total);
         let second = u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT);
         let third = u32::from(self.hop_limit) << 24 | u32::from(protocol::TCP) << 16;
         let (source, destination) = (self.source.to_bits(), self.destination.to_bits());
@@ -120,7 +121,9 @@ pub(crate) fn is_between(b: &[u8; LEN], source: (Ipv4Addr, u16), destination: (I
 /// Whether the checksum of the IP header is right.
 #[inline(always)]
 pub(crate) fn ip_is_intact(b: &[u8; LEN]) -> bool {
-    (0..5).fold(Sum::ZERO, |sum, word| sum.add_u32(u32_at(b, 4 * word))).verify()
+    (0..5)
+        .fold(Sum::ZERO, |sum, word| sum.add_u32(u32_at(b, 4 * word)))
+        .verify()
 }
 
 /// Whether the checksum of the segment is right; `b` are the headers at the front of `whole`.
@@ -131,7 +134,11 @@ pub(crate) fn tcp_is_intact(b: &[u8; LEN], whole: &Text<'_>) -> bool {
     // From the addresses on, which are the rest of the pseudo-header.
     let headers = (3..LEN / 4).fold(pseudo, |sum, word| sum.add_u32(u32_at(b, 4 * word)));
     let front = headers.add(&whole.front()[LEN..]);
-    whole.behind_front().iter().fold(front, |sum, part| sum.add(part)).verify()
+    whole
+        .behind_front()
+        .iter()
+        .fold(front, |sum, part| sum.add(part))
+        .verify()
 }
 
 /// The segment that such headers stand before, with a payload of this many octets.
@@ -168,7 +175,12 @@ mod tests {
             hop_limit: plain.hop_limit,
             traffic_class: plain.traffic_class,
             identification: plain.identification,
-            ..ipv4::Header::new(plain.source, plain.destination, protocol::TCP, LEN + payload.len())
+            ..ipv4::Header::new(
+                plain.source,
+                plain.destination,
+                protocol::TCP,
+                LEN + payload.len(),
+            )
         };
         let segment = Segment {
             seq: plain.seq,
@@ -184,7 +196,12 @@ mod tests {
         };
         let mut out = std::vec![0; LEN];
         ipv4::emit(&header, &mut out);
-        tcp::emit(&segment, plain.source_port, plain.destination_port, &mut out[20..]);
+        tcp::emit(
+            &segment,
+            plain.source_port,
+            plain.destination_port,
+            &mut out[20..],
+        );
         let len = (TCP_LEN + payload.len()) as u32;
         let sum = checksum::pseudo_v4(plain.source, plain.destination, protocol::TCP, len)
             .add(&out[20..])
@@ -196,7 +213,14 @@ mod tests {
     fn any_plain() -> impl Strategy<Value = Plain> {
         let ends = (any::<[u8; 4]>(), any::<[u8; 4]>(), any::<u16>(), any::<u16>());
         let ip = (any::<u8>(), any::<u8>(), any::<u16>());
-        let tcp = (any::<u32>(), any::<u32>(), any::<bool>(), any::<u16>(), any::<u32>(), any::<u32>());
+        let tcp = (
+            any::<u32>(),
+            any::<u32>(),
+            any::<bool>(),
+            any::<u16>(),
+            any::<u32>(),
+            any::<u32>(),
+        );
         (ends, ip, tcp).prop_map(|(ends, ip, tcp)| Plain {
             source: ends.0.into(),
             destination: ends.1.into(),
@@ -207,7 +231,11 @@ mod tests {
             identification: ip.2,
             seq: SeqNumber(tcp.0),
             ack: SeqNumber(tcp.1),
-            flags: if tcp.2 { Flags::ACK | Flags::PSH } else { Flags::ACK },
+            flags: if tcp.2 {
+                Flags::ACK | Flags::PSH
+            } else {
+                Flags::ACK
+            },
             window: tcp.3,
             timestamps: Timestamps {
                 value: tcp.4,
