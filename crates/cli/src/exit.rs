@@ -30,6 +30,10 @@ pub enum Code {
     Network = 7,
     /// No running Sockeye has a socket table to show. (8 to 11 are TFTP's, see `sockeye tftp --help`.)
     NothingRuns = 12,
+    /// A packet script has an error.
+    Script = 13,
+    /// A packet script asks for something that is not supported.
+    Unsupported = 14,
     /// Interrupted by Ctrl-C (128 + SIGINT, as a shell would say).
     Interrupted = 130,
     /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
@@ -49,6 +53,8 @@ Exit codes:
   7  another error of the network
   8 to 11  what a TFTP server said: see sockeye tftp --help
   12 no running Sockeye has a socket table to show
+  13 a packet script has an error
+  14 a packet script asks for something that is not supported
   130, 141  interrupted; nobody reads the output any more";
 
 impl From<Code> for ExitCode {
