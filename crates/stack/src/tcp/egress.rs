@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     Again,
     /// An acknowledgment alone.
     Bare,
-    /// A keepalive probe: an old sequence number without data (SHLD-12); in the Linux profile a window probe, too.
+    /// A keepalive probe: an old sequence number without data (SHLD-12).
     Probe,
 }
 
@@ -132,14 +132,6 @@ fn owed_probe(tcb: &Tcb, config: &Config, room: u32) -> Option<Plan> {
         }
         ProbeOwed::Fast => again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::Fast),
         ProbeOwed::Partial => again(tcb, tcb.snd_una, mss.min(room), RetransmitCause::PartialAck),
-        ProbeOwed::Window if config.profile == Profile::Linux && tcb.snd_wnd == 0 => Some(Plan {
-            // As Linux: an old number makes the peer answer, and nothing has to be taken back.
-            seq: tcb.snd_una - 1,
-            len: 0,
-            fin: false,
-            kind: Kind::Probe,
-            cause: Cause::WindowProbe(tcb.probes),
-        }),
         ProbeOwed::Window => window_probe(tcb, mss.min(room)),
         ProbeOwed::Keepalive => Some(Plan {
             seq: tcb.snd_nxt - 1,

@@ -317,9 +317,14 @@ impl SynSent {
         if now < self.retry_at {
             return Ok(());
         }
+        // Of SYNs alone, not of the SYN,ACKs of a simultaneous open.
+        let linear = match self.peer {
+            None => config.syn_linear_timeouts,
+            Some(_) => 0,
+        };
         let over = match self.options.user_timeout {
             Some(limit) => now.since(self.started) >= limit,
-            None => self.tries >= config.syn_retries.saturating_add(config.syn_linear_timeouts),
+            None => self.tries >= config.syn_retries.saturating_add(linear),
         };
         if over {
             return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
@@ -335,7 +340,7 @@ impl SynSent {
         self.owed = Some(Cause::Retransmit(cause));
         // RFC 3168 section 6.1.1.1: a path that swallows SYNs that ask for ECN lets one without pass.
         self.plain_syn |= self.peer.is_none();
-        if self.tries > config.syn_linear_timeouts {
+        if self.tries > linear {
             self.rto = (self.rto * 2).min(config.rto_max);
         }
         Ok(())

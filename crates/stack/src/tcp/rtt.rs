@@ -1,6 +1,6 @@
 //! Round-trip times and the retransmission timeout (RFC 6298).
 
-use crate::config::{Config, Profile};
+use crate::config::Config;
 use crate::time::{Duration, Instant};
 
 /// Weights of RFC 6298 section 2.3: alpha is 1/8.
@@ -23,8 +23,6 @@ pub(crate) struct RtoBounds {
     pub(crate) min: Duration,
     /// RFC 6298 section 2.5: at least 60 s.
     pub(crate) max: Duration,
-    /// The least is added to SRTT instead of bounding the sum (Linux's `tcp_set_rto`).
-    pub(crate) min_beside_srtt: bool,
 }
 
 impl From<&Config> for RtoBounds {
@@ -33,7 +31,6 @@ impl From<&Config> for RtoBounds {
             initial: config.rto_initial,
             min: config.rto_min,
             max: config.rto_max,
-            min_beside_srtt: config.profile == Profile::Linux,
         }
     }
 }
@@ -146,12 +143,7 @@ impl RttEstimator {
             let variance =
                 4 * u64::from(self.rttvar) + (u64::from(self.rttvar_fraction) * 4).div_ceil(1 << 16);
             let srtt = u64::from(self.srtt) + u64::from(self.srtt_fraction > 0);
-            let least = if bounds.min_beside_srtt {
-                bounds.min.as_micros()
-            } else {
-                GRANULARITY
-            };
-            Duration::from_micros(srtt + variance.max(least))
+            Duration::from_micros(srtt + variance.max(GRANULARITY))
         } else {
             bounds.initial
         };
@@ -215,7 +207,6 @@ mod tests {
         initial: Duration::from_secs(1),
         min: Duration::from_secs(1),
         max: Duration::from_secs(60),
-        min_beside_srtt: false,
     };
     const NONE: RtoBounds = RtoBounds {
         min: Duration::ZERO,
