@@ -109,15 +109,17 @@ impl Failure {
     pub fn network(doing: &str, error: &io::Error) -> Failure {
         use io::ErrorKind as Kind;
         let (code, advice) = match error.kind() {
-            Kind::ConnectionRefused => (Code::Refused, "nobody listens there: start the server first"),
-            Kind::TimedOut => (Code::TimedOut, "the network loses too much, or nobody is there"),
+            Kind::ConnectionRefused => (Code::Refused, t!("advice-refused")),
+            Kind::TimedOut => (Code::TimedOut, t!("advice-lab-loses")),
             Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
-                (Code::Reset, "the peer broke off: connect again")
+                (Code::Reset, t!("advice-reset"))
             }
-            Kind::InvalidData => (Code::Network, "what answers there is no upper-casing server"),
-            _ => (Code::Network, "look at the diagram for what the network did"),
+            Kind::InvalidData => (Code::Network, t!("advice-lab-no-upper")),
+            _ => (Code::Network, t!("advice-lab-diagram")),
         };
-        Failure::new(code, format!("{doing}: {error}; {advice}"))
+        let error = words::current().error(error);
+        let text = t!("failure-told", doing = doing, error = error, advice = advice);
+        Failure::new(code, text)
     }
     /// The exit code.
     pub fn code(&self) -> Code {
