@@ -38,7 +38,9 @@ impl World {
         if !progress.begun && millis > 0 {
             progress.deadline = Some(self.engine.now() + millis.min(1 << 40) * 1000);
         }
-        let over = progress.deadline.is_some_and(|deadline| self.engine.now() >= deadline);
+        let over = progress
+            .deadline
+            .is_some_and(|deadline| self.engine.now() >= deadline);
         Ok(millis == 0 || over)
     }
 
