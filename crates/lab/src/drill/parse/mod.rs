@@ -400,8 +400,8 @@ mod tests {
     #[test]
     fn faults_point_at_their_place() {
         for (text, kind, line, column) in [
-            ("0 close(1 = 0", Kind::Script, 1, 9),
-            ("0 close(1) = 0\n+1 < S 0:0(0) win x", Kind::Script, 2, 17),
+            ("0 close(1 = 0", Kind::Script, 1, 11),
+            ("0 close(1) = 0\n+1 < S 0:0(0) win x", Kind::Script, 2, 19),
             ("0 < S 0:5(6)", Kind::Script, 1, 7),
             ("0 > gre: . 1:1(0)", Kind::Unsupported, 1, 5),
             ("2 close(1) = 0\n1 close(2) = 0", Kind::Script, 2, 1),
