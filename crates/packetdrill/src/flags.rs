@@ -318,6 +318,7 @@ settings!(
     hop_limit,
     reassembly_max,
     reassembly_timeout,
+    path_mtu_min,
     udp_receive_buffer
 );
 
