@@ -179,3 +179,42 @@ fn every_cell_with_a_segment_has_a_script() {
     let unknown: Vec<_> = shown.difference(&cells).collect();
     assert!(unknown.is_empty(), "no cell for {unknown:#?}");
 }
+
+#[allow(unreachable_pub)]
+#[path = "../../../fuzz/src/scripts.rs"]
+mod any_text;
+
+/// Octets that mean something to the reader.
+const MARKS: &[u8] = b"+-<>[](){}\"`%~*.|&,:=#/0aS\n\x00\xff";
+
+/// Whatever stands in a file, reading it ends with a script or with an error that points into it. The fuzz target does the
+/// same for longer.
+#[test]
+fn texts_that_are_spoilt_are_read_without_harm() {
+    let texts: Vec<Vec<u8>> = scripts()
+        .iter()
+        .step_by(13)
+        .map(|script| script.text.as_bytes().to_vec())
+        .collect();
+    let mut rng = sockeye_lab::Rng::new(7);
+    let mut below = |n: usize| rng.below(n as u64) as usize;
+    for round in 0..4000 {
+        let mut text = texts[round % texts.len()].clone();
+        for _ in 0..=below(5) {
+            let at = below(text.len() + 1);
+            match below(5) {
+                0 => text.truncate(at),
+                1 => text.insert(at, MARKS[below(MARKS.len())]),
+                2 if at < text.len() => drop(text.remove(at)),
+                3 if at < text.len() => text[at] = below(256) as u8,
+                _ => {
+                    let other = &texts[below(texts.len())];
+                    let from = below(other.len() + 1);
+                    text.truncate(at);
+                    text.extend_from_slice(&other[from..]);
+                }
+            }
+        }
+        any_text::run(&text);
+    }
+}
