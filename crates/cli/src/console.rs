@@ -9,11 +9,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::Value;
 use sockeye_apps::chat::Input;
-use sockeye_apps::line::{Charset, Stop, Stopper};
+use sockeye_apps::line::Charset;
+use sockeye_net::Net;
 use tokio::sync::mpsc;
 
 use crate::Outcome;
 use crate::exit::{Code, Failure};
+use crate::place;
+pub use crate::signals::stop_on_interrupt;
 
 /// How text is encoded on the network.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,17 +41,19 @@ impl From<Encoding> for Charset {
     }
 }
 
-/// Runs a program to its end. What still blocks then, a read of the terminal say, does not hold it up.
+/// Runs a program to its end, and lets its connections on `net` close. What still blocks then, a read of the terminal say,
+/// does not hold it up.
 ///
 /// # Errors
 /// The program's, or that the operating system has no place for a runtime.
-pub fn run(program: impl Future<Output = Outcome>) -> Outcome {
+pub fn run(net: &Net, program: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Network, format!("cannot start: {error}")))?;
     let outcome = runtime.block_on(program);
     runtime.shutdown_background();
+    place::finish(net);
     match outcome {
         Ok(Code::Well) if BAD_INPUT.load(Ordering::Relaxed) => Ok(Code::Input),
         outcome => outcome,
@@ -93,22 +98,6 @@ pub fn lines() -> Input {
 /// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
 pub fn no_lines() -> (mpsc::Sender<String>, Input) {
     mpsc::channel(1)
-}
-
-/// Ctrl-C once closes in good order, twice aborts.
-pub fn stop_on_interrupt() -> Stop {
-    let (stopper, stop) = Stopper::new();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        note("closing in good order; Ctrl-C again aborts");
-        stopper.stop();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            process::exit(i32::from(Code::Interrupted as u8));
-        }
-    });
-    stop
 }
 
 /// A line on standard output. If nobody reads it any more, or it cannot be written, the program ends here.
@@ -244,7 +233,8 @@ pub fn failure(doing: &str, error: &io::Error) -> Failure {
         ),
         Kind::AddrNotAvailable => (
             Code::Network,
-            "this machine has no such address: ip address shows those it has, 0.0.0.0 means all",
+            "there is no such address here: ip address shows this machine's, --net tun: has that of addr=, \
+             0.0.0.0 means all",
         ),
         Kind::PermissionDenied => (
             Code::Network,

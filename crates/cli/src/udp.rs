@@ -99,25 +99,24 @@ pub struct CommonArgs {
     pub json: bool,
 }
 
-/// Runs it.
+/// Runs it on sockets of `net`.
 ///
 /// # Errors
 /// What went wrong on the network.
-pub fn command(command: &UdpCommand) -> Outcome {
+pub fn command(command: &UdpCommand, net: &Net) -> Outcome {
     match command {
-        UdpCommand::Send(args) => console::run(send(args, Manner::Send)),
-        UdpCommand::Chat(args) => console::run(send(args, Manner::Both)),
-        UdpCommand::Recv(args) => console::run(recv(args)),
+        UdpCommand::Send(args) => console::run(net, send(args, net, Manner::Send)),
+        UdpCommand::Chat(args) => console::run(net, send(args, net, Manner::Both)),
+        UdpCommand::Recv(args) => console::run(net, recv(args, net)),
     }
 }
 
-async fn send(args: &SendArgs, manner: Manner) -> Outcome {
-    let net = Net::os();
+async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome {
     let doing = format!("cannot send to {}", args.address);
-    let to = first(&net, &args.address, &doing).await?;
+    let to = first(net, &args.address, &doing).await?;
     let bind = match &args.bind {
         None => None,
-        Some(bind) => Some(first(&net, bind, &format!("cannot use {bind}")).await?),
+        Some(bind) => Some(first(net, bind, &format!("cannot use {bind}")).await?),
     };
     let options = udp::Options {
         bind,
@@ -126,7 +125,7 @@ async fn send(args: &SendArgs, manner: Manner) -> Outcome {
         multicast_ttl: args.multicast_ttl,
     };
     let at = args.bind.as_deref().unwrap_or("any port");
-    let socket = udp::open(&net, Some(to), &options).await;
+    let socket = udp::open(net, Some(to), &options).await;
     let socket = socket.map_err(|error| failure(&format!("cannot use {at}"), &error))?;
     let settings = Settings {
         charset: args.common.encoding.into(),
@@ -136,16 +135,15 @@ async fn send(args: &SendArgs, manner: Manner) -> Outcome {
     hold(&socket, Some(to), &settings, input, args.common.json, &doing).await
 }
 
-async fn recv(args: &RecvArgs) -> Outcome {
-    let net = Net::os();
+async fn recv(args: &RecvArgs, net: &Net) -> Outcome {
     let doing = format!("cannot receive at {}", args.address);
     let options = udp::Options {
-        bind: Some(first(&net, &args.address, &doing).await?),
+        bind: Some(first(net, &args.address, &doing).await?),
         join: args.common.join.clone(),
         ..udp::Options::default()
     };
     let told = |error| failure(&doing, &error);
-    let socket = udp::open(&net, None, &options).await.map_err(told)?;
+    let socket = udp::open(net, None, &options).await.map_err(told)?;
     let at = socket.local_addr().map_err(told)?;
     match args.common.json {
         true => say_json(&json!({"event": "listening", "address": at.to_string()})),

@@ -66,18 +66,18 @@ pub struct ConnectArgs {
     pub timeout: Option<Duration>,
 }
 
-/// Runs it.
+/// Runs it on sockets of `net`.
 ///
 /// # Errors
 /// What went wrong on the network.
-pub fn command(command: &UpperCommand) -> Outcome {
+pub fn command(command: &UpperCommand, net: &Net) -> Outcome {
     match command {
-        UpperCommand::Serve(args) => console::run(serve(args)),
-        UpperCommand::Connect(args) => console::run(connect(args)),
+        UpperCommand::Serve(args) => console::run(net, serve(args, net)),
+        UpperCommand::Connect(args) => console::run(net, connect(args, net)),
     }
 }
 
-async fn serve(args: &ServeArgs) -> Outcome {
+async fn serve(args: &ServeArgs, net: &Net) -> Outcome {
     let settings = Settings {
         backlog: 128,
         clients: if args.one_at_a_time { 1 } else { 1024 },
@@ -85,7 +85,7 @@ async fn serve(args: &ServeArgs) -> Outcome {
     };
     let doing = format!("cannot listen at {}", args.address);
     let mut stop = console::stop_on_interrupt();
-    let server = Server::bind(&Net::os(), &args.address, settings).await;
+    let server = Server::bind(net, &args.address, settings).await;
     let server = server.map_err(|error| failure(&doing, &error))?;
     let at = server.local_addr().map_err(|error| failure(&doing, &error))?;
     let as_json = args.json;
@@ -118,10 +118,9 @@ fn as_value(event: &Event) -> serde_json::Value {
     }
 }
 
-async fn connect(args: &ConnectArgs) -> Outcome {
-    let net = Net::os();
+async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
-    let connecting = console::within(args.timeout, Client::connect(&net, &args.address));
+    let connecting = console::within(args.timeout, Client::connect(net, &args.address));
     let client = tokio::select! {
         client = connecting => client,
         () = stop.stopped() => return Ok(Code::Interrupted),
