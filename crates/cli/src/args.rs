@@ -12,6 +12,7 @@ use crate::exit::TABLE;
 use crate::output::Color;
 use crate::place::Place;
 use crate::values;
+use crate::words::Lang;
 
 /// TCP and UDP that you can see through.
 ///
@@ -35,6 +36,9 @@ pub struct Args {
     )]
     #[arg(default_value = "os", hide_default_value = true)]
     pub net: Place,
+    /// What language messages are in. Without it LC_ALL, LC_MESSAGES or LANG decide.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

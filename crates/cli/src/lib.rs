@@ -16,6 +16,7 @@ pub mod tftp;
 pub mod udp;
 pub mod upper;
 pub mod values;
+pub mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ use exit::{Code, Failure};
 
 /// Runs the command with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    words::speak(words::wanted(&arguments));
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         Err(error) if error.use_stderr() => {

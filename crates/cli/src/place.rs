@@ -10,6 +10,7 @@ use sockeye_net::device::{TunConfig, TunError};
 
 use crate::console::note;
 use crate::exit::{Code, Failure};
+use crate::t;
 
 /// How long closing handshakes may take at the end of a program, whose stack goes with it.
 const FINISH: Duration = Duration::from_secs(5);
@@ -25,8 +26,6 @@ pub enum Place {
     Tun(TunConfig),
 }
 
-const ACCEPTED: &str = "accepted are os and tun:NAME,addr=10.77.0.2/24";
-
 impl FromStr for Place {
     type Err = String;
     fn from_str(text: &str) -> Result<Place, String> {
@@ -38,12 +37,10 @@ impl FromStr for Place {
                 .map(Place::Tun)
                 .map_err(|error: TunError| error.to_string()),
             #[cfg(not(target_os = "linux"))]
-            Some(("tun", _)) => Err("TUN devices are there on Linux only; use os".into()),
+            Some(("tun", _)) => Err(t!("place-linux-only")),
             #[cfg(target_os = "linux")]
-            None if text == "tun" => {
-                Err("a TUN device needs a name and an address: tun:NAME,addr=10.77.0.2/24".into())
-            }
-            _ => Err(ACCEPTED.into()),
+            None if text == "tun" => Err(t!("place-needs-name")),
+            _ => Err(t!("place-accepted")),
         }
     }
 }
@@ -58,8 +55,11 @@ impl Place {
             Place::Os => Ok(Net::os()),
             #[cfg(target_os = "linux")]
             Place::Tun(config) => Net::tun(config).map_err(|error| {
-                let place = format!("cannot have sockets on TUN device {}", config.name);
-                Failure::new(Code::Network, format!("{place}: {}", chain(&error)))
+                let error = worded(&error);
+                Failure::new(
+                    Code::Network,
+                    t!("place-cannot", name = config.name, error = error),
+                )
             }),
         }
     }
@@ -70,10 +70,22 @@ impl Place {
 pub fn finish(net: &Net) {
     #[cfg(target_os = "linux")]
     if !net.finish_within(FINISH) {
-        note("a peer has not acknowledged everything that was sent to it; ending all the same");
+        note(&t!("place-unacknowledged"));
     }
     #[cfg(not(target_os = "linux"))]
     let _ = net;
+}
+
+/// What is wrong with a device, and why.
+#[cfg(target_os = "linux")]
+fn worded(error: &TunError) -> String {
+    match error {
+        TunError::NoTun(_) => t!("place-no-tun"),
+        TunError::NotPermitted(_) => t!("place-not-permitted"),
+        TunError::NameTaken(name) => t!("place-name-taken", name = name),
+        // What the kernel says of addresses and devices is rare, and in English.
+        error => chain(error),
+    }
 }
 
 /// An error with its causes.
@@ -96,7 +108,7 @@ mod tests {
     fn places() {
         assert_eq!("os".parse(), Ok(Place::Os));
         for wrong in ["", "OS", "kernel", "tap:x", "os:"] {
-            assert_eq!(wrong.parse::<Place>(), Err(ACCEPTED.into()), "{wrong}");
+            assert_eq!(wrong.parse::<Place>(), Err(t!("place-accepted")), "{wrong}");
         }
     }
 

@@ -10,17 +10,15 @@ use sockeye_apps::line::{Stop, Stopper};
 
 use crate::console::note;
 use crate::exit::Code;
-
-/// What is said at the first signal.
-const CLOSING: &str = "closing in good order; Ctrl-C again aborts";
+use crate::t;
 
 /// The first Ctrl-C or SIGTERM stops in good order, the second aborts with exit code 130.
 pub fn stop_on_interrupt() -> Stop {
-    stop_saying(CLOSING)
+    stop_saying(t!("console-closing"))
 }
 
 /// As [`stop_on_interrupt`], with other words.
-pub fn stop_saying(words: &'static str) -> Stop {
+pub fn stop_saying(words: String) -> Stop {
     let (stopper, stop) = Stopper::new();
     let (installed, wait) = mpsc::channel();
     let thread = std::thread::Builder::new().name("signals".into());
@@ -32,7 +30,7 @@ pub fn stop_saying(words: &'static str) -> Stop {
             // From here on a signal is ours; who waits for this has gone on only if it wanted to.
             let _ = installed.send(());
             signals.next().await;
-            note(words);
+            note(&words);
             stopper.stop();
             signals.next().await;
             process::exit(i32::from(Code::Interrupted as u8));

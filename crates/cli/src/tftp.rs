@@ -21,6 +21,7 @@ use sockeye_stack::time::Duration;
 
 use crate::place;
 use crate::signals::{stop_on_interrupt, stop_saying};
+use crate::t;
 
 /// `sockeye tftp`.
 #[derive(Args, Debug)]
@@ -323,7 +324,7 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
     options.timing.floor = Duration::from_millis(args.min_timeout_ms);
     options.timing.give_up = Duration::from_secs(args.give_up);
     options.duplicates = args.duplicates;
-    let mut stop = stop_saying("running transfers may end; Ctrl-C again stops at once");
+    let mut stop = stop_saying(t!("tftp-stopping"));
     more_descriptors();
     let json = args.json;
     let log = Arc::new(move |record: &Record| {
