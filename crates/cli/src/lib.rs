@@ -12,6 +12,8 @@ pub mod lab;
 pub mod output;
 pub mod place;
 pub mod signals;
+#[cfg(unix)]
+pub mod terminal;
 pub mod tftp;
 pub mod udp;
 pub mod upper;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use sockeye_apps::line::{Stop, Stopper};
 
-use crate::console::note;
+use crate::console::{self, note};
 use crate::exit::Code;
 use crate::t;
 
@@ -33,6 +33,7 @@ pub fn stop_saying(words: String) -> Stop {
             note(&words);
             stopper.stop();
             signals.next().await;
+            console::leave_terminal();
             process::exit(i32::from(Code::Interrupted as u8));
         });
     });
@@ -60,10 +61,16 @@ impl Signals {
     }
     async fn next(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
+            _ = interrupt(&mut self.interrupt) => {}
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// A SIGINT that somebody wanted.
+#[cfg(unix)]
+async fn interrupt(signal: &mut tokio::signal::unix::Signal) {
+    while signal.recv().await.is_some() && crate::terminal::take_our_interrupt() {}
 }
 
 #[cfg(not(unix))]

@@ -47,6 +47,36 @@ udp-cannot-use-any = cannot use any port
 udp-cannot-receive = cannot receive at { $address }
 udp-receiving = receiving at { $at }; Ctrl-C ends
 
+## sockeye chat
+
+chat-listening = listening at { $at }; Ctrl-C ends
+chat-here = { $peer } is here; Q or exit ends
+chat-local-program = a program of this machine
+chat-empty = an empty message is not sent: type something
+chat-cannot-encode = not sent: { $charset } has no { $character }; say it otherwise, or use gb18030
+chat-peer-ended = { $peer } has ended its side; we go on
+chat-closed = { $peer }: closed, as { $reason }
+chat-ending-quit = we said goodbye
+chat-ending-peer-quit = the peer said goodbye
+chat-ending-peer-closed = the peer closed
+chat-ending-input = the input ended
+chat-ending-stopped = we were stopped
+chat-broke-off = { $peer } broke off: { $error }; waiting for the next
+chat-ends = connected from { $from } to { $to } in { $time }
+chat-sum = { $heard } messages heard, { $said } said, in { $time }
+chat-joined = { $name } ({ $peer }) joined
+chat-left = { $name } ({ $peer }) left
+chat-let-go = { $name } ({ $peer }) was let go
+chat-room-broke-off = { $name } ({ $peer }) broke off: { $error }
+chat-udp-server-first = over UDP the server cannot speak first: it knows nobody before a datagram came; use --turns client
+chat-unix-of-the-system = names of AF_UNIX are of the operating system: leave --net out
+chat-wrong-family = { $doing }: it has no address of that family; leave -4, -6 or -s out, or write another address
+advice-unix-nobody = nobody listens there: start the server first
+advice-unix-in-use = another program listens there: end it, or choose another name
+advice-unix-file = the file there is not touched: choose another path, or remove it
+advice-unix-not-permitted = the file's owner or its directory does not allow it: look at ls -l
+advice-unix-full = too many wait there already: try again
+
 ## --net
 
 place-accepted = accepted are os and tun:NAME,addr=10.77.0.2/24

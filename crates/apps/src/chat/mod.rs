@@ -17,7 +17,7 @@ mod wire;
 pub use local::{LocalName, connect_local};
 pub use message::Messages;
 pub use rooms::{RoomEvent, RoomSettings, Rooms};
-pub use talk::{Ending, Event, First, Input, Server, Settings, connect, converse};
+pub use talk::{Ending, Event, First, Input, Server, Settings, connect, connect_from, converse};
 pub use wire::{Place, Stream};
 
 /// Whether a message says goodbye: `Q` in either case, or `exit`.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use sockeye_net::tcp::TcpSocket;
 use sockeye_net::{Net, TcpStream, ToSocketAddrs};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -126,6 +128,32 @@ pub enum Event {
 /// `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, or that the name is unknown.
 pub async fn connect(net: &Net, server: impl ToSocketAddrs) -> io::Result<TcpStream> {
     TcpStream::connect(net, server).await
+}
+
+/// As [`connect`], to the first of several addresses that answers, and from an address of ours of the same family. In
+/// it, an unspecified address and port 0 are chosen.
+///
+/// # Errors
+/// As [`connect`]; `AddrInUse` and `AddrNotAvailable` for our own; `InvalidInput` without an address.
+pub async fn connect_from(net: &Net, to: &[SocketAddr], from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else {
+        return TcpStream::connect(net, to).await;
+    };
+    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
+    for &to in to {
+        let socket = match from {
+            SocketAddr::V4(_) => TcpSocket::new_v4(net)?,
+            SocketAddr::V6(_) => TcpSocket::new_v6(net)?,
+        };
+        // A port that was used a moment ago is in TIME-WAIT with another peer.
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+        match socket.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// A conversation over a connection, from its beginning to its end. `side` says which side we are.
