@@ -18,7 +18,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -43,7 +45,7 @@ const ENDING: Duration = Duration::from_secs(2);
 /// The one terminal, while a line is edited on it.
 static OPEN: Mutex<Option<Arc<Terminal>>> = Mutex::new(None);
 /// Its state before we changed it.
-static BEFORE: OnceLock<Termios> = OnceLock::new();
+static BEFORE: OnceLock<Option<Termios>> = OnceLock::new();
 /// A SIGINT is on its way that we sent ourselves.
 static OUR_INTERRUPT: AtomicBool = AtomicBool::new(false);
 
@@ -95,9 +97,7 @@ pub fn open(
     history: Option<PathBuf>,
     line: impl FnMut(String) -> bool + Send + 'static,
 ) -> io::Result<()> {
-    if let Ok(before) = tcgetattr(io::stdin()) {
-        let _ = BEFORE.set(before); // set by an earlier one: then nothing has changed since
-    }
+    keep_raw()?;
     let config = Config::builder()
         .behavior(Behavior::Stdio)
         .history_ignore_space(true)
@@ -145,6 +145,22 @@ pub fn open(
     Ok(())
 }
 
+/// The editor has the terminal raw for each line, and gives it back in between; what is typed at that moment would be
+/// echoed, and Ctrl-D lost. So what it gives back is raw as well, until the end.
+fn keep_raw() -> io::Result<()> {
+    let before = BEFORE.get_or_init(|| tcgetattr(io::stdin()).ok());
+    if let Some(mut raw) = before.clone() {
+        raw.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN);
+        raw.input_modes
+            .remove(InputModes::BRKINT | InputModes::ICRNL | InputModes::INPCK | InputModes::IXON);
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
+    }
+    Ok(())
+}
+
 /// Shows a line above the one that is being edited; false, if none is and it is for the caller to show it.
 pub fn print(line: &str) -> bool {
     match &*lock(&OPEN) {
@@ -168,7 +184,7 @@ pub fn close() {
 
 /// Gives the terminal back as it was, whatever is on it: for one who ends the process now.
 pub fn restore() {
-    if let Some(before) = BEFORE.get() {
+    if let Some(Some(before)) = BEFORE.get() {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, before); // it may be gone
     }
 }
@@ -321,6 +337,7 @@ fn print_all(terminal: &Terminal, printer: impl ExternalPrinter + Send + 'static
                     }
                     terminal.end();
                     write("\x1b[A\r\x1b[2K"); // the row of the prompt
+                    restore();
                 }
                 if let Some(done) = done {
                     let _ = done.send(()); // nobody waits for it any more
