@@ -230,7 +230,7 @@ details() {
     ends us
     ended "nobody listens: refused" 4
     if have socat; then
-        ours_listens gbk chat listen --encoding gbk 127.0.0.1:0
+        ours_listens gbk chat listen --encoding gbk 127.0.0.1:0 || { stop us KILL; return; }
         start them socat -t 20 STDIO "TCP4:127.0.0.1:$port"
         printf '\xc4' >&"${in_fd[them]}"
         printf '\xe3\xba\xc3\x1b[2J\n' >&"${in_fd[them]}"
