@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,10 +13,9 @@ use sockeye_apps::line::{Charset, shown};
 use sockeye_net::Net;
 use tokio::sync::mpsc;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::place;
 pub use crate::signals::stop_on_interrupt;
-#[cfg(unix)]
 use crate::terminal;
 use crate::{Outcome, t, words};
 
@@ -59,7 +57,6 @@ pub fn run(net: &Net, program: impl Future<Output = Outcome>) -> Outcome {
         })?;
     let outcome = runtime.block_on(program);
     runtime.shutdown_background();
-    #[cfg(unix)]
     terminal::close();
     place::finish(net);
     match outcome {
@@ -104,16 +101,14 @@ pub fn lines() -> Input {
 
 /// The person's lines: edited, where a person sits at a terminal, with those of former times from `history`; otherwise
 /// [as they come](lines). Signals have to be [heard](stop_on_interrupt) before.
-pub fn person(history: Option<PathBuf>) -> (Prompt, Input) {
-    #[cfg(unix)]
+pub fn person(prompt: Option<String>, history: Option<PathBuf>) -> (Prompt, Input) {
     if terminal::can_edit() {
         let (to, input) = mpsc::channel(256);
-        if terminal::open("> ", history, move |line| to.blocking_send(line).is_ok()).is_ok() {
+        let prompt = prompt.unwrap_or_else(|| "> ".into());
+        if terminal::open(prompt, history, move |line| to.blocking_send(line).is_ok()).is_ok() {
             return (Prompt::Editing, input);
         }
     }
-    #[cfg(not(unix))]
-    drop(history);
     (Prompt::new(), lines())
 }
 
@@ -128,16 +123,9 @@ pub fn history_file(name: &str) -> Option<PathBuf> {
         absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
     let directory = state.join("sockeye");
     let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700); // what was said is nobody else's
     builder.recursive(true).create(&directory).ok()?;
     Some(directory.join(name))
-}
-
-/// Gives the terminal back, for a thread that ends the process at once.
-pub fn leave_terminal() {
-    #[cfg(unix)]
-    terminal::restore();
 }
 
 /// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
@@ -147,7 +135,6 @@ pub fn no_lines() -> (mpsc::Sender<String>, Input) {
 
 /// A line on standard output. If nobody reads it any more, or it cannot be written, the program ends here.
 pub fn say(line: &str) {
-    #[cfg(unix)]
     if terminal::print(line) {
         return;
     }
@@ -157,7 +144,7 @@ pub fn say(line: &str) {
         if let Some(text) = failure.text() {
             note(text);
         }
-        process::exit(i32::from(failure.code() as u8));
+        exit::at_once(failure.code());
     }
 }
 
@@ -168,11 +155,18 @@ pub fn say_json(event: &Value) {
 
 /// A line on standard error. Where nobody reads it, nothing is lost.
 pub fn note(line: &str) {
-    #[cfg(unix)]
     if io::stderr().is_terminal() && terminal::print(&format!("sockeye: {line}")) {
         return;
     }
     let _ = writeln!(io::stderr(), "sockeye: {line}");
+}
+
+/// A line on standard error that belongs to a conversation, and is not about the command.
+pub fn remark(line: &str) {
+    if io::stderr().is_terminal() && terminal::print(line) {
+        return;
+    }
+    let _ = writeln!(io::stderr(), "{line}"); // as above
 }
 
 /// What asks a person for a line, if there is one.

@@ -93,7 +93,7 @@ pub fn can_edit() -> bool {
 /// # Errors
 /// If the terminal does not take it.
 pub fn open(
-    prompt: &'static str,
+    prompt: String,
     history: Option<PathBuf>,
     line: impl FnMut(String) -> bool + Send + 'static,
 ) -> io::Result<()> {
@@ -273,13 +273,13 @@ impl Terminal {
 fn edit(
     terminal: &Terminal,
     mut editor: Editor<Watch, FileHistory>,
-    mut prompt: &'static str,
+    mut prompt: String,
     history: Option<&Path>,
     line: impl FnMut(String) -> bool,
 ) {
     let mut line = Some(line);
     while terminal.begin() {
-        let result = editor.readline(prompt);
+        let result = editor.readline(&prompt);
         terminal.enter(Phase::Idle);
         match result {
             Ok(text) => {
@@ -301,7 +301,7 @@ fn edit(
             Err(_) => {
                 // Ctrl-D, or the terminal is gone. No more is read, and what comes is simply shown.
                 line = None;
-                prompt = "";
+                prompt.clear();
                 let _ = terminal.orders.send(Order::Close(None));
             }
         }

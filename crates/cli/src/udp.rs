@@ -133,7 +133,7 @@ async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome {
         charset: args.common.encoding.into(),
         ..Settings::new(manner)
     };
-    let person = || console::person(None);
+    let person = || console::person(Event::Ask.text(words::current()), None);
     hold(&socket, Some(to), &settings, person, args.common.json, &doing).await
 }
 

@@ -50,18 +50,6 @@ udp-receiving = receiving at { $at }; Ctrl-C ends
 ## sockeye chat
 
 chat-listening = listening at { $at }; Ctrl-C ends
-chat-here = { $peer } is here; Q or exit ends
-chat-local-program = a program of this machine
-chat-empty = an empty message is not sent: type something
-chat-cannot-encode = not sent: { $charset } has no { $character }; say it otherwise, or use gb18030
-chat-peer-ended = { $peer } has ended its side; we go on
-chat-closed = { $peer }: closed, as { $reason }
-chat-ending-quit = we said goodbye
-chat-ending-peer-quit = the peer said goodbye
-chat-ending-peer-closed = the peer closed
-chat-ending-input = the input ended
-chat-ending-stopped = we were stopped
-chat-broke-off = { $peer } broke off: { $error }; waiting for the next
 chat-ends = connected from { $from } to { $to } in { $time }
 chat-sum = { $heard } messages heard, { $said } said, in { $time }
 chat-joined = { $name } ({ $peer }) joined
@@ -86,8 +74,50 @@ place-cannot = cannot have sockets on TUN device { $name }: { $error }
 place-no-tun = /dev/net/tun is missing: load the module (modprobe tun), or pass the device into the container
 place-not-permitted = making a TUN device needs root or CAP_NET_ADMIN, and access to /dev/net/tun
 place-name-taken = a network device named { $name } is there already: choose another name
+place-not-here = --net is for upper, chat, udp and tftp: leave it out here
 place-unacknowledged = a peer has not acknowledged everything that was sent to it; ending all the same
 
 ## sockeye tftp
 
 tftp-stopping = running transfers may end; Ctrl-C again stops at once
+tftp-size = a size is a number with k, M or G
+tftp-size-range = too large, or nothing
+tftp-ports = wanted: two ports from 1 to 65535, as in 40000-40999
+tftp-failed = { $what }: { $error }
+tftp-cannot-start = cannot start
+tftp-cannot-serve = { $error }{ $hint }
+tftp-hint-root = {" "}(a port below 1024 needs root: try --listen [::]:6969)
+tftp-hint-in-use = {" "}(another server has the port: try --listen [::]:6969)
+tftp-listening = TFTP server listening on { $at }, serving { $dir }
+tftp-interrupted = interrupted
+tftp-stdin = standard input
+tftp-stdout = standard output
+tftp-none = no TFTP in it
+tftp-octets = { $octets } octets
+tftp-done = { $file }: { $octets } octets in { $seconds } s ({ $rate } MB/s)
+
+## Values of options
+
+value-share = a share is a percentage like 5% or a fraction like 0.05, from 0 to 1
+value-time = a time is a number with its unit, like 10ms, 250us or 1.5s, up to 3600s
+value-rate = a rate is bits a second, like 10mbit, 64kbit or 1gbit, from 1kbit to 1000gbit
+
+## sockeye lab
+
+advice-lab-loses = the network loses too much, or nobody is there
+advice-lab-no-upper = what answers there is no upper-casing server
+advice-lab-diagram = look at the diagram for what the network did
+lab-upper-hello = Type a line and press Enter; Q or the end of input closes. Time stands still while you type.
+lab-upper-mtu = an MTU of { $mtu } is too small for IPv6, which needs 1280 (RFC 8200): use --mtu 1280 or more
+lab-upper-cannot-listen = the server cannot listen
+lab-upper-cannot-connect = the client cannot connect to server:8000
+lab-upper-failed = the conversation with server:8000 failed
+lab-no-scenario = there is no scenario "{ $name }"; sockeye lab list names them
+
+## sockeye sockets
+
+sockets-of = { $pid } on { $stack }: sockeye { $command }
+sockets-nothing = no program with sockets of its own is running: start one with --net tun:, as the same user; those of --net os are shown by ss
+sockets-not-that = process { $pid } has no socket table to show: start one with --net tun:, as the same user; those of --net os are shown by ss
+control-no-directory = there is no directory for a control socket (XDG_RUNTIME_DIR): sockeye sockets will not show this program
+control-cannot-offer = cannot offer the socket table at { $path }: { $error }

@@ -49,18 +49,6 @@ udp-receiving = 在 { $at } 接收；按 Ctrl-C 结束
 ## sockeye chat
 
 chat-listening = 正在 { $at } 监听；按 Ctrl-C 结束
-chat-here = { $peer } 已连接；输入 Q 或 exit 结束
-chat-local-program = 本机的程序
-chat-empty = 不能发送空消息：请输入内容
-chat-cannot-encode = 没有发送：{ $charset } 里没有 { $character }；请换一种说法，或者使用 gb18030
-chat-peer-ended = { $peer } 不再发送；我们继续
-chat-closed = { $peer }：已关闭，{ $reason }
-chat-ending-quit = 因为我们说了再见
-chat-ending-peer-quit = 因为对方说了再见
-chat-ending-peer-closed = 因为对方关闭了连接
-chat-ending-input = 因为输入结束了
-chat-ending-stopped = 因为程序被停止
-chat-broke-off = { $peer } 断开了连接：{ $error }；等待下一个客户端
 chat-ends = 已从 { $from } 连接到 { $to }，用时 { $time }
 chat-sum = 收到 { $heard } 条消息，发送 { $said } 条，用时 { $time }
 chat-joined = { $name }（{ $peer }）加入
@@ -85,8 +73,50 @@ place-cannot = 无法使用 TUN 设备 { $name }：{ $error }
 place-no-tun = 没有 /dev/net/tun：请加载模块（modprobe tun），或者把设备交给容器
 place-not-permitted = 建立 TUN 设备需要 root 或 CAP_NET_ADMIN 权限，并能使用 /dev/net/tun
 place-name-taken = 已经有名为 { $name } 的网络设备：请换一个名字
+place-not-here = --net 用于 upper、chat、udp 和 tftp：请在这里去掉它
 place-unacknowledged = 对方没有确认收到全部数据；仍然结束
 
 ## sockeye tftp
 
 tftp-stopping = 等待正在进行的传输结束；再按一次 Ctrl-C 立即停止
+tftp-size = 大小是一个数字，可以带 k、M 或 G
+tftp-size-range = 太大，或者是零
+tftp-ports = 应是 1 到 65535 的两个端口，例如 40000-40999
+tftp-failed = { $what }：{ $error }
+tftp-cannot-start = 无法启动
+tftp-cannot-serve = { $error }{ $hint }
+tftp-hint-root = （1024 以下的端口需要 root 权限：可以用 --listen [::]:6969）
+tftp-hint-in-use = （另一个服务端占用了端口：可以用 --listen [::]:6969）
+tftp-listening = TFTP 服务端开始运行，地址是 { $at }，目录是 { $dir }
+tftp-interrupted = 被中断
+tftp-stdin = 标准输入
+tftp-stdout = 标准输出
+tftp-none = 里面没有 TFTP
+tftp-octets = { $octets } 字节
+tftp-done = { $file }：{ $octets } 字节，用时 { $seconds } 秒（{ $rate } MB/s）
+
+## 选项的值
+
+value-share = 比例写成百分数如 5%，或小数如 0.05，从 0 到 1
+value-time = 时间是带单位的数字，例如 10ms、250us 或 1.5s，最多 3600s
+value-rate = 速率是每秒的比特数，例如 10mbit、64kbit 或 1gbit，从 1kbit 到 1000gbit
+
+## sockeye lab
+
+advice-lab-loses = 网络丢失太多，或者对方不在
+advice-lab-no-upper = 那里回答的不是转大写的服务端
+advice-lab-diagram = 请看时序图里网络做了什么
+lab-upper-hello = 输入一行按回车；Q 或输入结束则关闭。您输入的时候时间静止不动。
+lab-upper-mtu = MTU { $mtu } 对 IPv6 来说太小，IPv6 至少需要 1280（RFC 8200）：请用 --mtu 1280 或更大
+lab-upper-cannot-listen = 服务端无法监听
+lab-upper-cannot-connect = 客户端无法连接 server:8000
+lab-upper-failed = 与 server:8000 的对话失败
+lab-no-scenario = 没有“{ $name }”这个场景；sockeye lab list 列出全部场景
+
+## sockeye sockets
+
+sockets-of = { $pid } 在 { $stack } 上：sockeye { $command }
+sockets-nothing = 没有自带套接字的程序在运行：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
+sockets-not-that = 进程 { $pid } 没有可以显示的套接字表：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
+control-no-directory = 没有放控制套接字的目录 (XDG_RUNTIME_DIR)：sockeye sockets 不会显示这个程序
+control-cannot-offer = 无法在 { $path } 提供套接字表：{ $error }

@@ -34,6 +34,18 @@ pub enum SynCookies {
     Always,
 }
 
+/// Whether TCP uses explicit congestion notification (RFC 3168): routers mark packets instead of dropping them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ecn {
+    /// Never (Linux's `tcp_ecn` 0).
+    Off,
+    /// When the peer asks for it (Linux's default, `tcp_ecn` 2).
+    #[default]
+    Accept,
+    /// Ask for it in every SYN, and accept it (Linux's `tcp_ecn` 1).
+    Always,
+}
+
 /// What the urgent pointer points at (RFC 6093 section 2.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum UrgentPointer {
@@ -79,6 +91,8 @@ pub struct Config {
     pub timestamps: bool,
     /// Offer and accept SACK (RFC 2018).
     pub sack: bool,
+    /// Explicit congestion notification (RFC 3168).
+    pub ecn: Ecn,
     /// Receive buffer at the start, octets; grows by measurement up to `receive_buffer_max`.
     pub receive_buffer: u32,
     /// Largest receive buffer, octets; decides the window scale that is offered.
@@ -118,8 +132,9 @@ pub struct Config {
     pub reassembly_max: u32,
     /// How long fragments are held (RFC 8200 section 4.5: 60 s; RFC 1122 section 3.3.2: 60 to 120 s).
     pub reassembly_timeout: Duration,
-    /// Accept source-routed packets and offer source routes (MUST-51..53). Off: they are a known attack path.
-    pub source_routes: bool,
+    /// Least MTU of an IPv4 path that a router is believed, octets; a smaller one is served by packets of this size that
+    /// routers may fragment. Linux's `min_pmtu`: 552; RFC 1191 section 3 asks for 68 at least.
+    pub path_mtu_min: u32,
     /// Datagrams a UDP socket holds, in octets, before new ones are dropped.
     pub udp_receive_buffer: u32,
 }
@@ -143,6 +158,7 @@ impl Config {
             window_scaling: true,
             timestamps: true,
             sack: true,
+            ecn: Ecn::Accept,
             receive_buffer: 128 * 1024,
             receive_buffer_max: 6 * 1024 * 1024,
             send_buffer: 2 * 1024 * 1024,
@@ -162,7 +178,7 @@ impl Config {
             hop_limit: 64,
             reassembly_max: 4 * 1024 * 1024,
             reassembly_timeout: Duration::from_secs(60),
-            source_routes: false,
+            path_mtu_min: 552,
             udp_receive_buffer: 208 * 1024,
         };
         match profile {

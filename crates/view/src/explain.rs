@@ -185,6 +185,14 @@ impl Explain for AckCause {
                 "The segment's timestamp is older than the last: a duplicate from an earlier round of numbers.",
                 "RFC 7323 section 5.3",
             ),
+            AckCause::CongestionMark => says(
+                "A router marked a segment: the ACK carries ECE at once, and so does each until the peer says CWR.",
+                "RFC 3168 section 6.1.3",
+            ),
+            AckCause::WindowReduced => says(
+                "CWR says that the peer has reduced its window; with little in flight it must not wait for an ACK.",
+                "RFC 3168 section 6.1.3",
+            ),
             AckCause::TimeWait => says(
                 "The peer repeated its FIN, so our last ACK was lost: it is sent again and 2 MSL start anew.",
                 EVENTS,
@@ -357,6 +365,10 @@ fn explain_packet_drop(reason: DropReason) -> Option<Explanation> {
             "No sender can have that source address.",
             "RFC 1122 section 3.2.1.3",
         ),
+        DropReason::AddressConflict => says(
+            "Somebody else says that our address is theirs; we keep it, and say so.",
+            "RFC 5227 section 2.4, RFC 4862 section 5.4",
+        ),
         DropReason::NoSocket => says(
             "Nobody listens on that port.",
             "RFC 1122 section 4.1.3.1, RFC 9293 section 3.10.7.1",
@@ -465,11 +477,15 @@ impl Explain for LinkLoss {
 
 impl Explain for LinkChange {
     fn explain(&self) -> Explanation {
-        own(match self {
-            LinkChange::Duplicated => "The frame arrives twice.",
-            LinkChange::Corrupted => "Some bits were turned over on the way; a checksum should notice.",
-            LinkChange::Reordered => "The frame is held back, so that later ones overtake it.",
-        })
+        match self {
+            LinkChange::Duplicated => own("The frame arrives twice."),
+            LinkChange::Corrupted => own("Some bits were turned over on the way; a checksum should notice."),
+            LinkChange::Reordered => own("The frame is held back, so that later ones overtake it."),
+            LinkChange::Marked => says(
+                "The link is congested and marks the frame instead of dropping it.",
+                "RFC 3168 section 5",
+            ),
+        }
     }
 }
 

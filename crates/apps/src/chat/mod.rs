@@ -12,6 +12,7 @@ mod message;
 mod rooms;
 mod talk;
 mod wire;
+mod words;
 
 #[cfg(target_os = "linux")]
 pub use local::{LocalName, connect_local};

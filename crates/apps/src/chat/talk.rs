@@ -50,6 +50,8 @@ pub struct Settings {
     pub after_end: Option<Duration>,
     /// At the end of our input, how long the peer may say nothing before we go. Without it we wait for its end.
     pub silence: Option<Duration>,
+    /// Whether an empty line of a client's ends the conversation, instead of being refused.
+    pub empty_ends: bool,
     /// Complete connections that may wait for a server: the argument of `listen`.
     pub backlog: u32,
 }
@@ -67,6 +69,7 @@ impl Default for Settings {
             limit: 64 * 1024,
             after_end: None,
             silence: None,
+            empty_ends: false,
             backlog: 5,
         }
     }
@@ -180,6 +183,7 @@ pub async fn converse(
             write,
             unsent: Vec::new(),
             our_turn: settings.turns.is_none_or(|first| first == side),
+            empty_ends: settings.empty_ends && side == First::Client,
             peer_ended: false,
             ending: None,
         };
@@ -197,6 +201,7 @@ struct Talk<'a, R, W> {
     /// Octets of our message that the socket has not taken yet: one message at most.
     unsent: Vec<u8>,
     our_turn: bool,
+    empty_ends: bool,
     peer_ended: bool,
     /// Why we end once all is sent.
     ending: Option<Ending>,
@@ -292,6 +297,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<'_, R, W> {
     }
     fn handle_line(&mut self, line: &str, tell: &mut impl FnMut(Event)) {
         let line = line.trim_end_matches(['\r', '\n']);
+        if line.trim().is_empty() && self.empty_ends {
+            self.ending = Some(Ending::EndOfInput);
+            return;
+        }
         if line.trim().is_empty() {
             tell(Event::Empty);
             return tell(Event::Ask);

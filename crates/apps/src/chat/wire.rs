@@ -136,7 +136,9 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// At the first address that can be bound, with address reuse set.
+    /// At the first address that can be bound, with address reuse set. A client that is gone without a word is noticed
+    /// by keepalive: its connection would otherwise stay for ever, and with it, where one is served after the other, all
+    /// who wait.
     pub(super) async fn tcp(net: &Net, address: impl ToSocketAddrs, backlog: u32) -> io::Result<Listener> {
         let attempt = |address: SocketAddr| {
             let socket = match address {
@@ -144,6 +146,7 @@ impl Listener {
                 SocketAddr::V6(_) => TcpSocket::new_v6(net)?,
             };
             socket.set_reuseaddr(true)?;
+            socket.set_keepalive(true)?;
             socket.bind(address)?;
             socket.listen(backlog)
         };

@@ -83,6 +83,12 @@ pub struct ConnectArgs {
     /// long a silence. Without it the operating system decides, and the peer.
     #[arg(long, short = 'w', value_name = "TIME", value_parser = values::seconds)]
     pub timeout: Option<Duration>,
+    /// An empty line ends the conversation, instead of being refused.
+    #[arg(long, conflicts_with = "udp")]
+    pub empty_ends: bool,
+    /// Over UDP: our Q or exit ends it on this side only, and is not sent.
+    #[arg(long, requires = "udp")]
+    pub no_goodbye: bool,
     /// How it is held.
     #[command(flatten)]
     pub talk: TalkArgs,

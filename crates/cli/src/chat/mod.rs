@@ -7,7 +7,7 @@ use std::io;
 use std::time::Instant;
 
 use sockeye_apps::chat::{
-    self, Ending, First, Input, Place, RoomSettings, Rooms, Server, Settings, Stream, converse,
+    self, Ending, Event, First, Input, Place, RoomSettings, Rooms, Server, Settings, Stream, converse,
 };
 use sockeye_apps::udp;
 use sockeye_net::{Net, UdpSocket};
@@ -52,11 +52,11 @@ fn listening(at: &Place, as_json: bool) {
 
 /// The person's lines, with those of former times unless they are not wanted.
 fn person(args: &TalkArgs) -> (Prompt, Input) {
-    console::person(
-        (!args.no_history)
-            .then(|| console::history_file("chat_history"))
-            .flatten(),
-    )
+    let history = match args.no_history {
+        true => None,
+        false => console::history_file("chat_history"),
+    };
+    console::person(Event::Ask.text(words::current(), First::Client), history)
 }
 
 /// What one to one and rooms have in common before they listen: the address in words, what fails in words.
@@ -91,7 +91,7 @@ async fn listen(args: &ListenArgs, net: &Net) -> Outcome {
         args.talk.json,
     );
     let (prompt, mut input) = person(&args.talk);
-    let mut teller = Teller::new(&args.talk, prompt);
+    let mut teller = Teller::new(&args.talk, First::Server, prompt);
     let ending = server
         .run(&mut input, &mut stop, |event| teller.tell(&event))
         .await
@@ -112,7 +112,7 @@ async fn keep_open(args: &ListenArgs, net: &Net) -> Outcome {
         args.talk.json,
     );
     let (prompt, mut input) = person(&args.talk);
-    let teller = Teller::new(&args.talk, prompt);
+    let teller = Teller::new(&args.talk, First::Server, prompt);
     prompt.ask();
     rooms
         .run(&mut input, &mut stop, |event| teller.tell_room(&event))
@@ -135,11 +135,12 @@ async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let told = |error| failure(&doing, &error);
     let (from, to) = (stream.local().map_err(told)?, stream.peer().map_err(told)?);
     let (prompt, mut input) = person(&args.talk);
-    let mut teller = Teller::new(&args.talk, prompt);
+    let mut teller = Teller::new(&args.talk, First::Client, prompt);
     teller.tell_ends(&from, &to, since);
     let settings = Settings {
         after_end: (!prompt.is_shown()).then_some(QUIET),
         silence: args.timeout.map(std::time::Duration::from),
+        empty_ends: args.empty_ends,
         ..args.talk.settings()
     };
     let ending = converse(stream, First::Client, &settings, &mut input, &mut stop, |event| {
@@ -178,7 +179,10 @@ async fn listen_udp(args: &ListenArgs, net: &Net) -> Outcome {
 }
 
 async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
-    let mut settings = args.talk.datagrams(First::Client)?;
+    let mut settings = udp::Settings {
+        goodbye: !args.no_goodbye,
+        ..args.talk.datagrams(First::Client)?
+    };
     if let Some(timeout) = args.timeout {
         settings.linger = timeout.into();
     }

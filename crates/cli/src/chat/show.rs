@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
-use sockeye_apps::chat::{Ending, Event, Place, RoomEvent};
+use sockeye_apps::chat::{Event, First, Place, RoomEvent};
 use sockeye_apps::line::shown;
 
 use super::args::TalkArgs;
@@ -19,6 +19,7 @@ const ASIDE: Style = Style::new().dimmed();
 /// Who tells.
 pub(super) struct Teller {
     prompt: Prompt,
+    side: First,
     json: bool,
     color: bool,
     timestamps: bool,
@@ -29,9 +30,10 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(args: &TalkArgs, prompt: Prompt) -> Teller {
+    pub(super) fn new(args: &TalkArgs, side: First, prompt: Prompt) -> Teller {
         Teller {
             prompt,
+            side,
             json: args.json,
             color: args.color.wanted(),
             timestamps: args.timestamps,
@@ -82,34 +84,20 @@ impl Teller {
             }
             return;
         }
+        let Some(text) = event.text(words::current(), self.side) else {
+            return;
+        };
         match event {
-            Event::Ask => return self.prompt.ask(),
-            Event::Sent(..) => return,
+            Event::Ask => return self.prompt.ask_with(&text),
             _ => self.prompt.leave(),
         }
         match event {
-            Event::Connected(peer) => self.remark(&t!("chat-here", peer = who(peer))),
-            Event::Message(_, text) => self.hear(&shown(text)),
-            Event::Empty => self.remark(&t!("chat-empty")),
-            Event::CannotEncode(error) => {
-                let (charset, character) = (error.charset.to_string(), format!("{:?}", error.character));
-                self.remark(&t!(
-                    "chat-cannot-encode",
-                    charset = charset,
-                    character = character
-                ));
-            }
-            Event::PeerEnded(peer) => self.remark(&t!("chat-peer-ended", peer = who(peer))),
-            Event::Closed(peer, ending) => {
-                self.remark(&t!("chat-closed", peer = who(peer), reason = reason(*ending)));
+            Event::Message(..) => self.hear(&text),
+            Event::Closed(..) | Event::Broken(..) => {
+                self.remark(&text);
                 self.tell_sum();
             }
-            Event::Broken(peer, error) => {
-                let error = words::current().error(error);
-                self.remark(&t!("chat-broke-off", peer = who(peer), error = error));
-                self.tell_sum();
-            }
-            Event::Ask | Event::Sent(..) => {}
+            _ => self.remark(&text),
         }
     }
     fn tell_sum(&self) {
@@ -156,20 +144,7 @@ fn clock() -> String {
 }
 
 fn who(place: &Place) -> String {
-    match place {
-        Place::Local(name) if name.is_empty() => t!("chat-local-program"),
-        place => shown(&place.to_string()),
-    }
-}
-
-fn reason(ending: Ending) -> String {
-    match ending {
-        Ending::Quit => t!("chat-ending-quit"),
-        Ending::PeerQuit => t!("chat-ending-peer-quit"),
-        Ending::PeerClosed => t!("chat-ending-peer-closed"),
-        Ending::EndOfInput => t!("chat-ending-input"),
-        Ending::Stopped => t!("chat-ending-stopped"),
-    }
+    place.text(words::current())
 }
 
 fn as_value(event: &Event) -> Option<Value> {

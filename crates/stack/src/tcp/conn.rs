@@ -36,7 +36,7 @@ use crate::error::ConnectionError;
 use crate::iface::Path;
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
-use crate::trace::{AckCause, ChallengeCause, Held, ResetCause};
+use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
 use crate::wheel::WheelEntry;
 
 /// What became of our FIN.
@@ -102,6 +102,26 @@ pub(crate) enum AckOwed {
     Challenge(ChallengeCause),
 }
 
+impl AckOwed {
+    /// The ACK that is sent for this.
+    pub(crate) fn of(cause: Cause) -> Self {
+        match cause {
+            Cause::Challenge(why) => AckOwed::Challenge(why),
+            Cause::Ack(why) => AckOwed::Now(why),
+            _ => AckOwed::Now(AckCause::NotAcceptable),
+        }
+    }
+    /// Why it is to be sent now, if it is.
+    pub(crate) fn cause(self) -> Option<Cause> {
+        match self {
+            AckOwed::No | AckOwed::Delayed => None,
+            AckOwed::Now(why) => Some(Cause::Ack(why)),
+            AckOwed::Open => Some(Cause::OpenComplete),
+            AckOwed::Challenge(why) => Some(Cause::Challenge(why)),
+        }
+    }
+}
+
 /// A retransmission or probe that is owed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ProbeOwed {
@@ -146,7 +166,7 @@ pub(crate) struct Switches {
 bitflags::bitflags! {
     /// Facts that are one bit each.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub(crate) struct Fact: u16 {
+    pub(crate) struct Fact: u32 {
         /// Timestamps were agreed (RFC 7323).
         const TIMESTAMPS = 0x0001;
         /// SACK was agreed (RFC 2018).
@@ -177,6 +197,18 @@ bitflags::bitflags! {
         const FIN_AHEAD = 0x4000;
         /// The path MTU shrank; what did not fit goes again in smaller pieces.
         const PATH_SHRUNK = 0x2000;
+        /// ECN was agreed (RFC 3168): the peer's marked segments are echoed.
+        const ECN = 0x8000;
+        /// And our data is ECN-capable.
+        const ECT = 0x8_0000;
+        /// A CE mark came: ACKs carry ECE until the peer says CWR.
+        const ECE_OWED = 0x1_0000;
+        /// The congestion window was reduced: the next new data carries CWR.
+        const CWR_OWED = 0x2_0000;
+        /// Nothing comes back: IP is to ask whether the next hop is there (MUST-20).
+        const DOUBTED = 0x10_0000;
+        /// [`Tcb::reduced_at`] holds.
+        const REDUCED = 0x4_0000;
     }
 }
 
@@ -230,6 +262,9 @@ pub(crate) struct Tcb {
     /// 0 if there is none.
     pub(crate) first_again: u32,
 
+    /// With ECN: SND.NXT when the congestion window was last reduced. Marks and losses before it count once.
+    pub(crate) reduced_at: SeqNumber,
+
     /// RCV.NXT: next sequence number expected.
     pub(crate) rcv_nxt: SeqNumber,
     /// RCV.NXT + RCV.WND as last told to the peer: the right edge, which never moves left (SHLD-14).
@@ -241,6 +276,8 @@ pub(crate) struct Tcb {
     /// Largest segment seen from the peer, for "every second full-sized segment".
     pub(crate) rcv_mss: u16,
     pub(crate) ack_owed: AckOwed,
+    /// Duplicate ACKs that are owed: one for each segment that came out of order (RFC 5681 section 4.2).
+    pub(crate) dup_acks_owed: u8,
     /// Receive buffer in octets, and whether it may still grow.
     pub(crate) rcv_buf: u32,
     pub(crate) rcv_buf_max: u32,
@@ -343,6 +380,10 @@ impl Extra {
 pub(crate) struct Stats {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
+    /// Segments that came with CE.
+    pub(crate) ce_received: u32,
+    /// ACKs that came with ECE.
+    pub(crate) ece_received: u32,
 }
 
 impl Tcb {
@@ -570,6 +611,8 @@ impl Tcb {
         let Stats {
             bytes_acked,
             bytes_received,
+            ce_received,
+            ece_received,
         } = self.stats;
         TcpInfo {
             state: self.state(),
@@ -590,6 +633,11 @@ impl Tcb {
             segments_in: u64::from(self.segments_in),
             retransmits: u64::from(self.retransmits),
             backoff: self.rtt.backoff_count(),
+            ecn: self.facts.contains(Fact::ECN),
+            ce_received: u64::from(ce_received),
+            ece_received: u64::from(ece_received),
+            unsent: self.unsent(),
+            held: self.held.filter(|_| self.unsent() > 0),
         }
     }
 
