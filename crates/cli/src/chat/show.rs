@@ -5,7 +5,6 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use sockeye_apps::chat::{Event, First, Place, RoomEvent};
-use sockeye_apps::line::shown;
 
 use super::args::TalkArgs;
 use crate::console::{Prompt, note, say, say_json};
