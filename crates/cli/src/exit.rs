@@ -67,7 +67,7 @@ impl From<Code> for ExitCode {
 /// Ends the program at once, from whatever thread.
 pub fn at_once(code: Code) -> ! {
     control::withdraw();
-    terminal::restore();
+    terminal::abandon();
     process::exit(i32::from(code as u8))
 }
 

@@ -13,7 +13,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -175,15 +175,24 @@ pub fn close() {
         return;
     };
     let (done, wait) = channel();
-    if terminal.orders.send(Order::Close(Some(done))).is_ok() {
-        let _ = wait.recv(); // an error: the printer is gone, and so is the editor
+    let closing = terminal.orders.send(Order::Close(Some(done)));
+    if closing.is_ok() && wait.recv_timeout(ENDING) == Err(RecvTimeoutError::Timeout) {
+        // Somebody searches the history, and nothing is taken meanwhile: what waits is shown without an editor.
+        terminal.end();
+        let _ = wait.recv_timeout(ENDING); // all that can be done is done
     }
-    drop(terminal);
     restore();
 }
 
 /// Gives the terminal back as it was, whatever is on it: for one who ends the process now.
-pub fn restore() {
+pub fn abandon() {
+    if OPEN.try_lock().is_ok_and(|open| open.is_some()) {
+        write("\x1b[?2004l\r\n"); // no brackets around what is pasted
+    }
+    restore();
+}
+
+fn restore() {
     if let Some(Some(before)) = BEFORE.get() {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, before); // it may be gone
     }
@@ -298,12 +307,14 @@ fn edit(
                 // It is for whoever hears signals, which the editor no longer does.
                 let _ = kill_process(getpid(), Signal::INT);
             }
-            Err(_) => {
-                // Ctrl-D, or the terminal is gone. No more is read, and what comes is simply shown.
+            Err(ReadlineError::Eof) if line.is_some() => {
+                // Ctrl-D. No more is read, and what comes is simply shown.
                 line = None;
                 prompt.clear();
-                let _ = terminal.orders.send(Order::Close(None));
+                let _ = terminal.orders.send(Order::Close(None)); // the printer ends last
             }
+            // The terminal is gone.
+            Err(_) => return terminal.enter(Phase::Ended),
         }
     }
 }
@@ -324,8 +335,11 @@ fn print_all(terminal: &Terminal, printer: impl ExternalPrinter + Send + 'static
         match order {
             Order::Print(line) => match &mut printer {
                 Some(printer) if terminal.begin_printing() => {
-                    let _ = printer.print(line); // the terminal is gone
+                    let printed = printer.print(line.clone());
                     terminal.end_printing();
+                    if printed.is_err() {
+                        write(&line); // the editor has ended meanwhile
+                    }
                 }
                 _ => write(&line),
             },

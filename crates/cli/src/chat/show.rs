@@ -5,6 +5,7 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use sockeye_apps::chat::{Event, First, Place, RoomEvent};
+use sockeye_apps::line::shown;
 
 use super::args::TalkArgs;
 use crate::console::{Prompt, note, say, say_json};
@@ -42,8 +43,8 @@ impl Teller {
             said: 0,
         }
     }
-    /// A line of a peer: on a terminal with a mark, so that it can be told from what is typed.
-    fn hear(&self, text: &str) {
+    /// A line of a peer: on a terminal with a mark, if it is bare, so that it can be told from what is typed.
+    fn hear(&self, text: &str, bare: bool) {
         let (theirs, aside) = match self.color {
             true => (THEIRS, ASIDE),
             false => (Style::new(), Style::new()),
@@ -52,7 +53,7 @@ impl Teller {
             true => format!("{aside}{}{aside:#} ", clock()),
             false => String::new(),
         };
-        let mark = if self.prompt.is_shown() { "< " } else { "" };
+        let mark = if bare && self.prompt.is_shown() { "< " } else { "" };
         say(&format!("{time}{theirs}{mark}{text}{theirs:#}"));
     }
     fn remark(&self, text: &str) {
@@ -91,7 +92,8 @@ impl Teller {
             _ => self.prompt.leave(),
         }
         match event {
-            Event::Message(..) => self.hear(&text),
+            // Words of their own, as the tutorials have them, need no mark.
+            Event::Message(_, said) => self.hear(&text, text == shown(said)),
             Event::Closed(..) | Event::Broken(..) => {
                 self.remark(&text);
                 self.tell_sum();
@@ -119,7 +121,7 @@ impl Teller {
         }
         self.prompt.leave();
         match event {
-            RoomEvent::Line(line) => self.hear(line),
+            RoomEvent::Line(line) => self.hear(line, false),
             RoomEvent::Joined(peer, name) => self.remark(&t!("chat-joined", name = name, peer = who(peer))),
             RoomEvent::Left(peer, name) => self.remark(&t!("chat-left", name = name, peer = who(peer))),
             RoomEvent::LetGo(peer, name) => self.remark(&t!("chat-let-go", name = name, peer = who(peer))),
