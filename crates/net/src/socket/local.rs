@@ -11,13 +11,13 @@ use std::task::Waker;
 use super::local_entry::{BUFFER, Entry, Packet};
 use super::option::{SockOpt, Value};
 use super::pollable::{Level, Pollable};
-use super::wait::{Wait, block};
+use super::wait::{Pace, Wait, block};
 use super::{Address, Kind, Shutdown, UnixAddress};
 use crate::error::{errno, from_errno};
 
 /// The AF_UNIX sockets of a host.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Space(Arc<Mutex<Sockets>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Space(Arc<Mutex<Sockets>>, Pace);
 
 #[derive(Default, Debug)]
 pub(super) struct Sockets {
@@ -175,6 +175,10 @@ impl LocalSocket {
             watch: OnceLock::new(),
         }
     }
+    /// By which time its calls wait.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.space.1
+    }
     /// Runs `op` under the lock and wakes afterwards. Where it says "would block" and there is a waker, that waits in
     /// our list for reading or writing; who makes room or brings data touches us.
     pub(super) fn attempt<R>(
@@ -235,7 +239,7 @@ impl LocalSocket {
         })
     }
     pub(super) fn accept(&self, wait: Wait) -> io::Result<(LocalSocket, Address)> {
-        block(wait, |waker| {
+        block(self.pace(), wait, |waker| {
             let (socket, peer) = self.try_accept(waker)?;
             Ok((socket, peer.into()))
         })
@@ -261,7 +265,7 @@ impl LocalSocket {
     }
     pub(super) fn connect(&self, address: &Address, wait: Wait) -> io::Result<()> {
         let name = address.unix()?;
-        block(wait, |waker| self.try_connect(name, waker))
+        block(self.pace(), wait, |waker| self.try_connect(name, waker))
     }
     /// One attempt; `waker` waits for room in the listener's queue.
     pub(crate) fn try_connect(&self, name: &UnixAddress, waker: Option<&Waker>) -> io::Result<()> {
@@ -408,6 +412,10 @@ impl LocalSocket {
 }
 
 impl Space {
+    /// An empty one, whose threads wait by `pace`.
+    pub(crate) fn new(pace: Pace) -> Space {
+        Space(Arc::default(), pace)
+    }
     fn lock(&self) -> MutexGuard<'_, Sockets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -42,7 +42,7 @@ impl LocalSocket {
             && flags.contains(Flags::WAITALL)
             && matches!(wait, Wait::Forever | Wait::OptionUntil(_));
         let mut message = Message::nothing();
-        let result = block(wait, |waker| {
+        let result = block(self.pace(), wait, |waker| {
             self.try_receive(buf, flags, all, &mut message, waker)
         });
         match result {
@@ -102,7 +102,7 @@ impl LocalSocket {
                 _ => return Err(from_errno(errno::EINVAL)),
             }
         }
-        let result = block(wait, |waker| self.try_send(&mut out, waker));
+        let result = block(self.pace(), wait, |waker| self.try_send(&mut out, waker));
         match result {
             Err(error) if out.done == 0 => Err(error),
             _ => Ok(out.done),
