@@ -237,6 +237,8 @@ async fn netascii_both_ways() {
             .await
             .unwrap();
         assert!(done.content == text.as_bytes());
+        // The size of text on the wire is not known before it is sent.
+        assert_eq!(done.options.tsize, None);
         url.name = format!("up{window}").into_bytes();
         let content = Content::Memory(text.clone().into_bytes());
         put(&Net::os(), &content, &url, &asked, &mut |_| {})
