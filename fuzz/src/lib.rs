@@ -13,4 +13,5 @@ pub mod memory;
 pub mod pair;
 pub mod segments;
 pub mod sequences;
+pub mod tftp;
 pub mod world;
