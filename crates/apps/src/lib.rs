@@ -7,3 +7,4 @@ pub mod line;
 pub mod tftp;
 pub mod udp;
 pub mod upper;
+pub mod words;

@@ -5,6 +5,9 @@ use std::fmt;
 use encoding_rs::{CoderResult, Encoding, GB18030, GBK, UTF_8};
 use tokio::sync::watch;
 
+use crate::text;
+use crate::words::Words;
+
 /// How text becomes octets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Charset {
@@ -65,6 +68,18 @@ pub struct CannotEncode {
     pub charset: Charset,
 }
 
+impl CannotEncode {
+    /// In words, with what to do.
+    pub fn text(&self, words: &Words) -> String {
+        let charset = self.charset.to_string();
+        text!(
+            words,
+            "line-cannot-encode",
+            charset = charset,
+            character = self.character
+        )
+    }
+}
 impl fmt::Display for CannotEncode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} has no {:?}", self.charset, self.character)

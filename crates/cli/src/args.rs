@@ -10,7 +10,9 @@ use sockeye_view::{Detail, LadderStyle, Notation};
 
 use crate::exit::TABLE;
 use crate::output::Color;
+use crate::place::Place;
 use crate::values;
+use crate::words::Lang;
 
 /// TCP and UDP that you can see through.
 ///
@@ -19,6 +21,24 @@ use crate::values;
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100, args_override_self = true)]
 pub struct Args {
+    /// Where upper, chat, udp and tftp have their sockets: `os`, or `tun:NAME,addr=ADDRESS/PREFIX`.
+    ///
+    /// `os` is the operating system. `tun:NAME,addr=10.77.0.2/24` is a Sockeye stack in this process with the address
+    /// 10.77.0.2, on a TUN device that is made for the program and goes with it (root, or CAP_NET_ADMIN). Further settings,
+    /// each after a comma: host=ADDRESS, the kernel's address on the device (otherwise the first other one of the prefix),
+    /// addr6= and host6= for IPv6, mtu=N, profile=rfc|linux.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHERE",
+        env = "SOCKEYE_NET",
+        hide_env_values = true
+    )]
+    #[arg(default_value = "os", hide_default_value = true)]
+    pub net: Place,
+    /// What language messages are in. Without it LC_ALL, LC_MESSAGES or LANG decide.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    pub lang: Option<Lang>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -143,17 +143,17 @@ impl TalkArgs {
     }
 }
 
-/// Runs it.
+/// Runs it on sockets of `net`.
 ///
 /// # Errors
 /// What went wrong on the network.
-pub fn command(command: &ChatCommand) -> Outcome {
+pub fn command(command: &ChatCommand, net: &Net) -> Outcome {
     match command {
-        ChatCommand::Listen(args) if args.keep_open => console::run(keep_open(args)),
-        ChatCommand::Listen(args) if args.talk.udp => console::run(listen_udp(args)),
-        ChatCommand::Listen(args) => console::run(listen(args)),
-        ChatCommand::Connect(args) if args.talk.udp => console::run(connect_udp(args)),
-        ChatCommand::Connect(args) => console::run(connect(args)),
+        ChatCommand::Listen(args) if args.keep_open => console::run(net, keep_open(args, net)),
+        ChatCommand::Listen(args) if args.talk.udp => console::run(net, listen_udp(args, net)),
+        ChatCommand::Listen(args) => console::run(net, listen(args, net)),
+        ChatCommand::Connect(args) if args.talk.udp => console::run(net, connect_udp(args, net)),
+        ChatCommand::Connect(args) => console::run(net, connect(args, net)),
     }
 }
 
@@ -171,10 +171,10 @@ fn listening(at: std::net::SocketAddr, as_json: bool) {
     }
 }
 
-async fn listen(args: &ListenArgs) -> Outcome {
+async fn listen(args: &ListenArgs, net: &Net) -> Outcome {
     let doing = format!("cannot listen at {}", args.address);
     let mut stop = console::stop_on_interrupt();
-    let server = Server::bind(&Net::os(), &args.address, args.talk.settings()).await;
+    let server = Server::bind(net, &args.address, args.talk.settings()).await;
     let server = server.map_err(|error| failure(&doing, &error))?;
     let at = server.local_addr().map_err(|error| failure(&doing, &error))?;
     listening(at, args.talk.json);
@@ -188,10 +188,9 @@ async fn listen(args: &ListenArgs) -> Outcome {
     Ok(code(ending))
 }
 
-async fn connect(args: &ConnectArgs) -> Outcome {
-    let net = Net::os();
+async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
-    let connecting = console::within(args.timeout, chat::connect(&net, &args.address));
+    let connecting = console::within(args.timeout, chat::connect(net, &args.address));
     let stream = tokio::select! {
         stream = connecting => stream,
         () = stop.stopped() => return Ok(Code::Interrupted),
@@ -253,14 +252,14 @@ fn as_value(event: &Event) -> Option<Value> {
     })
 }
 
-async fn keep_open(args: &ListenArgs) -> Outcome {
+async fn keep_open(args: &ListenArgs, net: &Net) -> Outcome {
     let doing = format!("cannot listen at {}", args.address);
     let mut stop = console::stop_on_interrupt();
     let settings = RoomSettings {
         charset: args.talk.encoding.into(),
         ..RoomSettings::default()
     };
-    let rooms = Rooms::bind(&Net::os(), &args.address, settings).await;
+    let rooms = Rooms::bind(net, &args.address, settings).await;
     let rooms = rooms.map_err(|error| failure(&doing, &error))?;
     let at = rooms.local_addr().map_err(|error| failure(&doing, &error))?;
     let as_json = args.talk.json;
@@ -294,25 +293,22 @@ fn show_room(event: &RoomEvent, as_json: bool) {
     }
 }
 
-async fn listen_udp(args: &ListenArgs) -> Outcome {
+async fn listen_udp(args: &ListenArgs, net: &Net) -> Outcome {
     let settings = args.talk.datagrams(First::Server)?;
     let doing = format!("cannot receive at {}", args.address);
-    let socket = UdpSocket::bind(&Net::os(), &args.address).await;
+    let socket = UdpSocket::bind(net, &args.address).await;
     let socket = socket.map_err(|error| failure(&doing, &error))?;
     let at = socket.local_addr().map_err(|error| failure(&doing, &error))?;
     listening(at, args.talk.json);
     crate::udp::hold(&socket, None, &settings, console::lines(), args.talk.json, &doing).await
 }
 
-async fn connect_udp(args: &ConnectArgs) -> Outcome {
+async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
     let settings = args.talk.datagrams(First::Client)?;
-    let net = Net::os();
     let doing = format!("talking to {}", args.address);
     let told = |error| failure(&doing, &error);
-    let to = lookup_host(&net, &args.address).await.map_err(told)?.next();
-    let socket = udp::open(&net, to, &udp::Options::default())
-        .await
-        .map_err(told)?;
+    let to = lookup_host(net, &args.address).await.map_err(told)?.next();
+    let socket = udp::open(net, to, &udp::Options::default()).await.map_err(told)?;
     if let Some(to) = to {
         // Only this peer is heard, and that nobody listens there is told.
         socket.connect(to).await.map_err(told)?;

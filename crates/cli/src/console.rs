@@ -9,11 +9,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::Value;
 use sockeye_apps::chat::Input;
-use sockeye_apps::line::{Charset, Stop, Stopper};
+use sockeye_apps::line::{Charset, shown};
+use sockeye_net::Net;
 use tokio::sync::mpsc;
 
-use crate::Outcome;
 use crate::exit::{Code, Failure};
+use crate::place;
+pub use crate::signals::stop_on_interrupt;
+use crate::{Outcome, t, words};
 
 /// How text is encoded on the network.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,17 +41,22 @@ impl From<Encoding> for Charset {
     }
 }
 
-/// Runs a program to its end. What still blocks then, a read of the terminal say, does not hold it up.
+/// Runs a program to its end, and lets its connections on `net` close. What still blocks then, a read of the terminal say,
+/// does not hold it up.
 ///
 /// # Errors
 /// The program's, or that the operating system has no place for a runtime.
-pub fn run(program: impl Future<Output = Outcome>) -> Outcome {
+pub fn run(net: &Net, program: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Code::Network, format!("cannot start: {error}")))?;
+        .map_err(|error| {
+            let error = words::current().error(&error);
+            Failure::new(Code::Network, t!("failure-start", error = error))
+        })?;
     let outcome = runtime.block_on(program);
     runtime.shutdown_background();
+    place::finish(net);
     match outcome {
         Ok(Code::Well) if BAD_INPUT.load(Ordering::Relaxed) => Ok(Code::Input),
         outcome => outcome,
@@ -71,14 +79,13 @@ pub fn lines() -> Input {
                 Ok(_) => {}
                 Err(error) => {
                     BAD_INPUT.store(true, Ordering::Relaxed);
-                    return note(&format!("cannot read the input: {error}; give it lines of text"));
+                    let error = words::current().error(&error);
+                    return note(&t!("console-no-input", error = error));
                 }
             }
             let Ok(text) = str::from_utf8(&line) else {
                 BAD_INPUT.store(true, Ordering::Relaxed);
-                note(&format!(
-                    "line {number} of the input is not UTF-8 and was not sent; convert it first, with iconv say"
-                ));
+                note(&t!("console-not-utf8", number = number));
                 continue;
             };
             let text = text.trim_end_matches(['\n', '\r']);
@@ -93,22 +100,6 @@ pub fn lines() -> Input {
 /// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
 pub fn no_lines() -> (mpsc::Sender<String>, Input) {
     mpsc::channel(1)
-}
-
-/// Ctrl-C once closes in good order, twice aborts.
-pub fn stop_on_interrupt() -> Stop {
-    let (stopper, stop) = Stopper::new();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        note("closing in good order; Ctrl-C again aborts");
-        stopper.stop();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            process::exit(i32::from(Code::Interrupted as u8));
-        }
-    });
-    stop
 }
 
 /// A line on standard output. If nobody reads it any more, or it cannot be written, the program ends here.
@@ -148,9 +139,13 @@ impl Prompt {
     }
     /// Asks.
     pub fn ask(self) {
+        self.ask_with("> ");
+    }
+    /// Asks in these words.
+    pub fn ask_with(self, words: &str) {
         if self.0 {
             let mut err = io::stderr();
-            let _ = write!(err, "> ").and_then(|()| err.flush()); // a prompt that cannot be shown is none
+            let _ = write!(err, "{words}").and_then(|()| err.flush()); // a prompt that cannot be shown is none
         }
     }
     /// Leaves the line of the prompt before something else is shown.
@@ -182,7 +177,7 @@ pub async fn within<T>(
         Ok(result) => result,
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("no answer within {limit}"),
+            t!("console-no-answer", limit = limit),
         )),
     }
 }
@@ -210,18 +205,18 @@ fn address(text: &str, host: &str) -> Result<String, String> {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, port),
         None if text.bytes().all(|c| c.is_ascii_digit()) => ("", text),
-        None => return Err("the port is missing: HOST:PORT, like 127.0.0.1:9001 or [::1]:9001".into()),
+        None => return Err(t!("address-no-port")),
     };
     if port.parse::<u16>().is_err() {
         return Err(
             match port.bytes().all(|c| c.is_ascii_digit()) && !port.is_empty() {
-                true => format!("there is no port {port}: ports go from 0 to 65535"),
-                false => format!("{port:?} is no port: a number from 0 to 65535"),
+                true => t!("address-port-too-large", port = port),
+                false => t!("address-port-no-number", port = shown(port)),
             },
         );
     }
     if name.contains(':') {
-        return Err("an IPv6 address stands in brackets: [::1]:9001".into());
+        return Err(t!("address-brackets"));
     }
     Ok(format!("{}:{port}", if name.is_empty() { host } else { name }))
 }
@@ -230,33 +225,23 @@ fn address(text: &str, host: &str) -> Result<String, String> {
 pub fn failure(doing: &str, error: &io::Error) -> Failure {
     use io::ErrorKind as Kind;
     let (code, advice) = match error.kind() {
-        Kind::ConnectionRefused => (Code::Refused, "nobody listens there: start the server first"),
-        Kind::TimedOut => (
-            Code::TimedOut,
-            "nobody is there, or something on the way drops what is sent",
-        ),
+        Kind::ConnectionRefused => (Code::Refused, t!("advice-refused")),
+        Kind::TimedOut => (Code::TimedOut, t!("advice-timed-out")),
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
-            (Code::Reset, "the peer broke off: connect again")
+            (Code::Reset, t!("advice-reset"))
         }
-        Kind::AddrInUse => (
-            Code::Network,
-            "another program has this port (ss -lntup shows which): end it or choose another port",
-        ),
-        Kind::AddrNotAvailable => (
-            Code::Network,
-            "this machine has no such address: ip address shows those it has, 0.0.0.0 means all",
-        ),
-        Kind::PermissionDenied => (
-            Code::Network,
-            "ports below 1024 need root, broadcast addresses --broadcast",
-        ),
-        Kind::NetworkUnreachable | Kind::HostUnreachable => {
-            (Code::Network, "there is no way to that address: look at ip route")
-        }
-        Kind::InvalidInput => (Code::Usage, "look at --help"),
-        _ => (Code::Network, "check the name, the address and the network"),
+        Kind::AddrInUse => (Code::Network, t!("advice-in-use")),
+        Kind::AddrNotAvailable => (Code::Network, t!("advice-no-such-address")),
+        Kind::PermissionDenied => (Code::Network, t!("advice-not-permitted")),
+        Kind::NetworkUnreachable | Kind::HostUnreachable => (Code::Network, t!("advice-no-way")),
+        Kind::InvalidInput => (Code::Usage, t!("advice-usage")),
+        _ => (Code::Network, t!("advice-network")),
     };
-    Failure::new(code, format!("{doing}: {error}; {advice}"))
+    let error = words::current().error(error);
+    Failure::new(
+        code,
+        t!("failure-told", doing = doing, error = error, advice = advice),
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::{t, words};
+
 /// The exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -66,25 +68,24 @@ impl Failure {
     }
     /// A file could not be written.
     pub fn file(path: &Path, error: &io::Error) -> Failure {
-        let text = format!(
-            "cannot write {}: {error}; choose a file in a directory that exists",
-            path.display()
-        );
+        let error = words::current().error(error);
+        let text = t!("failure-file", path = path.display(), error = error);
         Failure::new(Code::Input, text)
     }
     /// Standard output, or what stands for it, failed.
     pub fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(Code::NoReader, ""),
-            _ => Failure::new(Code::Input, format!("cannot write the output: {error}")),
+            _ => {
+                let error = words::current().error(error);
+                Failure::new(Code::Input, t!("failure-output", error = error))
+            }
         }
     }
     /// Standard input, or what stands for it, failed.
     pub fn input(error: &io::Error) -> Failure {
-        Failure::new(
-            Code::Input,
-            format!("cannot read the input: {error}; send lines of text in UTF-8"),
-        )
+        let error = words::current().error(error);
+        Failure::new(Code::Input, t!("failure-input", error = error))
     }
     /// A connection failed.
     pub fn network(doing: &str, error: &io::Error) -> Failure {

@@ -19,6 +19,10 @@ use sockeye_apps::tftp::transfer::Rollover;
 use sockeye_net::Net;
 use sockeye_stack::time::Duration;
 
+use crate::place;
+use crate::signals::{stop_on_interrupt, stop_saying};
+use crate::t;
+
 /// `sockeye tftp`.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
@@ -26,6 +30,13 @@ pub struct TftpArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: TftpCommand,
+}
+
+impl TftpArgs {
+    /// Whether it has to do with a network at all.
+    pub fn needs_net(&self) -> bool {
+        !matches!(self.command, TftpCommand::Explain(_))
+    }
 }
 
 /// What can be done with TFTP.
@@ -261,6 +272,7 @@ pub fn run(args: &TftpArgs, net: &Net) -> ExitCode {
         let result = runtime.block_on(command(args, net));
         // Standard input may still be waited for: nobody needs it any more.
         runtime.shutdown_background();
+        place::finish(net);
         result
     });
     match result {
@@ -284,9 +296,10 @@ async fn command(args: &TftpArgs, net: &Net) -> Result<(), Failure> {
 }
 /// Dropping a transfer tells the peer and removes what was half written.
 async fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut stop = stop_on_interrupt();
     tokio::select! {
         result = work => result,
-        _ = tokio::signal::ctrl_c() => Err(Failure(INTERRUPTED, "interrupted".into())),
+        () = stop.stopped() => Err(Failure(INTERRUPTED, "interrupted".into())),
     }
 }
 
@@ -311,6 +324,7 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
     options.timing.floor = Duration::from_millis(args.min_timeout_ms);
     options.timing.give_up = Duration::from_secs(args.give_up);
     options.duplicates = args.duplicates;
+    let mut stop = stop_saying(t!("tftp-stopping"));
     more_descriptors();
     let json = args.json;
     let log = Arc::new(move |record: &Record| {
@@ -345,19 +359,10 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
             None => std::future::pending().await,
         }
     };
-    let serving = server.run(async {
-        let _ = tokio::signal::ctrl_c().await;
-        eprintln!("sockeye: running transfers may end; Ctrl-C again stops at once");
-    });
-    let twice = async {
-        for _ in 0..2 {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    };
+    let serving = server.run(stop.stopped());
     tokio::select! {
         result = serving => result.map_err(said(7, &args.listen)),
         result = scrape => result,
-        () = twice => Err(Failure(INTERRUPTED, String::new())),
     }
 }
 

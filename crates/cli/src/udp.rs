@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sockeye_apps::chat::Input;
-use sockeye_apps::line::shown;
 use sockeye_apps::udp::{self, Ending, Event, Manner, Settings, exchange};
 use sockeye_net::{Net, UdpSocket, lookup_host};
 
-use crate::Outcome;
 use crate::console::{self, Encoding, Prompt, failure, note, say, say_json};
 use crate::exit::Code;
+use crate::{Outcome, t, words};
 
 /// What can be done with datagrams.
 #[derive(Subcommand, Debug)]
@@ -99,25 +98,24 @@ pub struct CommonArgs {
     pub json: bool,
 }
 
-/// Runs it.
+/// Runs it on sockets of `net`.
 ///
 /// # Errors
 /// What went wrong on the network.
-pub fn command(command: &UdpCommand) -> Outcome {
+pub fn command(command: &UdpCommand, net: &Net) -> Outcome {
     match command {
-        UdpCommand::Send(args) => console::run(send(args, Manner::Send)),
-        UdpCommand::Chat(args) => console::run(send(args, Manner::Both)),
-        UdpCommand::Recv(args) => console::run(recv(args)),
+        UdpCommand::Send(args) => console::run(net, send(args, net, Manner::Send)),
+        UdpCommand::Chat(args) => console::run(net, send(args, net, Manner::Both)),
+        UdpCommand::Recv(args) => console::run(net, recv(args, net)),
     }
 }
 
-async fn send(args: &SendArgs, manner: Manner) -> Outcome {
-    let net = Net::os();
-    let doing = format!("cannot send to {}", args.address);
-    let to = first(&net, &args.address, &doing).await?;
+async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome {
+    let doing = t!("udp-cannot-send", address = args.address);
+    let to = first(net, &args.address, &doing).await?;
     let bind = match &args.bind {
         None => None,
-        Some(bind) => Some(first(&net, bind, &format!("cannot use {bind}")).await?),
+        Some(bind) => Some(first(net, bind, &t!("udp-cannot-use", address = bind)).await?),
     };
     let options = udp::Options {
         bind,
@@ -125,9 +123,12 @@ async fn send(args: &SendArgs, manner: Manner) -> Outcome {
         join: args.common.join.clone(),
         multicast_ttl: args.multicast_ttl,
     };
-    let at = args.bind.as_deref().unwrap_or("any port");
-    let socket = udp::open(&net, Some(to), &options).await;
-    let socket = socket.map_err(|error| failure(&format!("cannot use {at}"), &error))?;
+    let cannot = match &args.bind {
+        Some(bind) => t!("udp-cannot-use", address = bind),
+        None => t!("udp-cannot-use-any"),
+    };
+    let socket = udp::open(net, Some(to), &options).await;
+    let socket = socket.map_err(|error| failure(&cannot, &error))?;
     let settings = Settings {
         charset: args.common.encoding.into(),
         ..Settings::new(manner)
@@ -136,20 +137,19 @@ async fn send(args: &SendArgs, manner: Manner) -> Outcome {
     hold(&socket, Some(to), &settings, input, args.common.json, &doing).await
 }
 
-async fn recv(args: &RecvArgs) -> Outcome {
-    let net = Net::os();
-    let doing = format!("cannot receive at {}", args.address);
+async fn recv(args: &RecvArgs, net: &Net) -> Outcome {
+    let doing = t!("udp-cannot-receive", address = args.address);
     let options = udp::Options {
-        bind: Some(first(&net, &args.address, &doing).await?),
+        bind: Some(first(net, &args.address, &doing).await?),
         join: args.common.join.clone(),
         ..udp::Options::default()
     };
     let told = |error| failure(&doing, &error);
-    let socket = udp::open(&net, None, &options).await.map_err(told)?;
+    let socket = udp::open(net, None, &options).await.map_err(told)?;
     let at = socket.local_addr().map_err(told)?;
     match args.common.json {
         true => say_json(&json!({"event": "listening", "address": at.to_string()})),
-        false => note(&format!("receiving at {at}; Ctrl-C ends")),
+        false => note(&t!("udp-receiving", at = at)),
     }
     let settings = Settings {
         charset: args.common.encoding.into(),
@@ -192,24 +192,19 @@ fn show(event: &Event, as_json: bool, prompt: Prompt) {
         }
         return;
     }
+    let Some(text) = event.text(words::current()) else {
+        return;
+    };
     match event {
-        Event::Ask => return prompt.ask(),
-        Event::Sent(..) => return,
-        _ => prompt.leave(),
-    }
-    match event {
-        Event::Received(from, text, _) => say(&format!("{from}: {}", shown(text))),
-        Event::CannotEncode(error) => note(&format!("not sent: {error}; say it otherwise, or use gb18030")),
-        Event::TooLong(octets, limit) => note(&format!(
-            "not sent: {octets} octets are more than the {limit} of a datagram; send them in parts"
-        )),
-        Event::NobodyYet => note("not sent: nobody has spoken yet who could be answered"),
-        Event::NoAnswer(to) => note(&format!(
-            "no answer from {to}: a datagram may be lost; it is your turn again"
-        )),
-        Event::PeerLeft(peer) => note(&format!("{peer} said goodbye; waiting for the next")),
-        Event::Left(peer) => note(&format!("goodbye to {peer} is sent; waiting for the next")),
-        Event::Ask | Event::Sent(..) => {}
+        Event::Ask => prompt.ask_with(&text),
+        Event::Received(..) => {
+            prompt.leave();
+            say(&text);
+        }
+        _ => {
+            prompt.leave();
+            note(&text);
+        }
     }
 }
 

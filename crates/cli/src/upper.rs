@@ -1,19 +1,14 @@
 //! `sockeye upper`: the upper-casing server and its client.
 
-use std::io;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sockeye_apps::chat::is_quit;
-use sockeye_apps::line::shown;
-use sockeye_apps::upper::{Client, Event, Server, Settings};
+use sockeye_apps::upper::{Client, Ending, Event, Server, Settings, Told, converse};
 use sockeye_net::Net;
 use sockeye_stack::Duration;
 
-use crate::Outcome;
 use crate::console::{self, Prompt, failure, note, say, say_json};
 use crate::exit::Code;
-use crate::values;
+use crate::{Outcome, t, values, words};
 
 /// What can be done with capitals.
 #[derive(Subcommand, Debug)]
@@ -66,39 +61,39 @@ pub struct ConnectArgs {
     pub timeout: Option<Duration>,
 }
 
-/// Runs it.
+/// Runs it on sockets of `net`.
 ///
 /// # Errors
 /// What went wrong on the network.
-pub fn command(command: &UpperCommand) -> Outcome {
+pub fn command(command: &UpperCommand, net: &Net) -> Outcome {
     match command {
-        UpperCommand::Serve(args) => console::run(serve(args)),
-        UpperCommand::Connect(args) => console::run(connect(args)),
+        UpperCommand::Serve(args) => console::run(net, serve(args, net)),
+        UpperCommand::Connect(args) => console::run(net, connect(args, net)),
     }
 }
 
-async fn serve(args: &ServeArgs) -> Outcome {
+async fn serve(args: &ServeArgs, net: &Net) -> Outcome {
     let settings = Settings {
         backlog: 128,
         clients: if args.one_at_a_time { 1 } else { 1024 },
         ..Settings::default()
     };
-    let doing = format!("cannot listen at {}", args.address);
+    let doing = t!("console-cannot-listen", address = args.address);
     let mut stop = console::stop_on_interrupt();
-    let server = Server::bind(&Net::os(), &args.address, settings).await;
+    let server = Server::bind(net, &args.address, settings).await;
     let server = server.map_err(|error| failure(&doing, &error))?;
     let at = server.local_addr().map_err(|error| failure(&doing, &error))?;
     let as_json = args.json;
     match as_json {
         true => say_json(&json!({"event": "listening", "address": at.to_string()})),
-        false => note(&format!("listening at {at}; Ctrl-C ends")),
+        false => note(&t!("upper-listening", at = at)),
     }
     let run = server.run(move |event| match as_json {
         true => say_json(&as_value(&event)),
-        false => say(&event.to_string()),
+        false => say(&event.text(words::current())),
     });
     tokio::select! {
-        result = run => result.map_err(|error| failure("cannot accept clients", &error))?,
+        result = run => result.map_err(|error| failure(&t!("console-cannot-accept"), &error))?,
         () = stop.stopped() => {}
     }
     Ok(Code::Interrupted)
@@ -118,46 +113,34 @@ fn as_value(event: &Event) -> serde_json::Value {
     }
 }
 
-async fn connect(args: &ConnectArgs) -> Outcome {
-    let net = Net::os();
+async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
-    let connecting = console::within(args.timeout, Client::connect(&net, &args.address));
+    let connecting = console::within(args.timeout, Client::connect(net, &args.address));
     let client = tokio::select! {
         client = connecting => client,
         () = stop.stopped() => return Ok(Code::Interrupted),
     };
-    let mut client =
-        client.map_err(|error| failure(&format!("cannot connect to {}", args.address), &error))?;
-    let doing = format!("talking to {}", args.address);
+    let client =
+        client.map_err(|error| failure(&t!("console-cannot-connect", address = args.address), &error))?;
+    let doing = t!("console-talking", address = args.address);
     let (prompt, mut input) = (Prompt::new(), console::lines());
     if prompt.is_shown() {
-        note("connected; type a line and press Enter, Q ends");
+        note(&t!("upper-connected"));
     }
-    let code = loop {
-        prompt.ask();
-        let line = tokio::select! {
-            line = input.recv() => line,
-            () = stop.stopped() => break Code::Interrupted,
-        };
-        let Some(line) = line.filter(|line| !is_quit(line)) else {
-            break Code::Well;
-        };
-        if line.trim().is_empty() {
-            note("an empty line is not sent: type something");
-            continue;
-        }
-        let answer = tokio::select! {
-            answer = client.ask(&line) => answer,
-            () = stop.stopped() => break Code::Interrupted,
-        };
-        say(&shown(&answer.map_err(|error| failure(&doing, &error))?));
-    };
-    let limit = Some(Duration::from_secs(5));
-    match console::within(limit, client.close()).await {
-        // Goodbye was said: whoever does not answer it changes nothing.
-        Err(error) if error.kind() != io::ErrorKind::TimedOut && code == Code::Well => {
-            Err(failure(&doing, &error))
-        }
-        _ => Ok(code),
+    let ending = converse(client, &mut input, &mut stop, |told| show(&told, prompt)).await;
+    match ending.map_err(|error| failure(&doing, &error))? {
+        Ending::Stopped => Ok(Code::Interrupted),
+        Ending::Quit | Ending::EndOfInput => Ok(Code::Well),
+    }
+}
+
+fn show(told: &Told, prompt: Prompt) {
+    let text = told.text(words::current());
+    match told {
+        Told::Ask => prompt.ask_with(&text),
+        Told::Empty => note(&text),
+        Told::Sent if prompt.is_shown() => note(&text),
+        Told::Sent => {}
+        Told::Answer(_) => say(&text),
     }
 }

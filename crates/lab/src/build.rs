@@ -308,6 +308,15 @@ impl<'w> LinkEdit<'w> {
     pub fn corrupt(self, probability: f64) -> Self {
         self.figures(|f| f.corrupt = probability)
     }
+    /// Probability that a frame shows congestion: marked with CE if its transport is ECN-capable, else lost.
+    pub fn mark(self, probability: f64) -> Self {
+        self.figures(|f| f.mark = probability)
+    }
+    /// ECN-capable frames that wait longer than this in the queue are marked with CE.
+    pub fn mark_wait(self, wait: impl Into<Duration>) -> Self {
+        let wait = wait.into();
+        self.figures(|f| f.mark_wait = Some(wait))
+    }
     /// The queue before the link.
     pub fn queue(self, queue: Queue) -> Self {
         self.figures(|f| f.queue = queue)
@@ -332,7 +341,7 @@ impl<'w> LinkEdit<'w> {
     pub fn up(self) -> Self {
         self.figures(|f| f.down = false)
     }
-    /// Takes away loss, duplication, reordering, corruption and programmed faults, and lets frames pass again.
+    /// Takes away loss, marks, duplication, reordering, corruption and programmed faults, and lets frames pass again.
     pub fn heal(self) -> Self {
         for &lane in self.lanes {
             self.world.links[usize::from(self.id.0)].lanes[lane as usize].clear_faults();

@@ -47,6 +47,11 @@ pub struct Impairments {
     pub reorder_by: Duration,
     /// Probability that one bit is turned over.
     pub corrupt: f64,
+    /// Probability that the link shows congestion on a frame: one of an ECN-capable transport is marked with CE, any
+    /// other is lost (RFC 3168 section 5).
+    pub mark: f64,
+    /// An ECN-capable frame that waits longer than this in the queue is marked with CE.
+    pub mark_wait: Option<Duration>,
     /// Largest IP packet in octets; larger ones are lost.
     pub mtu: u32,
     /// The queue before the link; only a rate fills it.
@@ -68,6 +73,8 @@ impl Default for Impairments {
             reorder: 0.0,
             reorder_by: Duration::from_millis(1),
             corrupt: 0.0,
+            mark: 0.0,
+            mark_wait: None,
             mtu: 65_535,
             queue: Queue::Packets(1000),
             down: false,
@@ -76,7 +83,7 @@ impl Default for Impairments {
 }
 
 impl Impairments {
-    /// Takes away what spoils frames (loss, duplication, reordering, corruption, being down); keeps rate, delay, MTU
+    /// Takes away what spoils frames (loss, marks, duplication, reordering, corruption, being down); keeps rate, delay, MTU
     /// and queue.
     pub fn heal(&mut self) {
         self.loss = 0.0;
@@ -84,6 +91,8 @@ impl Impairments {
         self.duplicate = 0.0;
         self.reorder = 0.0;
         self.corrupt = 0.0;
+        self.mark = 0.0;
+        self.mark_wait = None;
         self.down = false;
     }
 }
@@ -99,6 +108,7 @@ pub(crate) enum Fate {
         again: Option<Instant>,
         corrupted: bool,
         reordered: bool,
+        marked: bool,
     },
 }
 
@@ -125,14 +135,19 @@ impl Channel {
             last_arrival: Instant::ZERO,
         }
     }
-    /// A frame of `len` octets enters.
-    pub(crate) fn send(&mut self, now: Instant, len: usize, figures: &Impairments) -> Fate {
+    /// A frame of `len` octets enters; `capable` says whether it may be marked.
+    pub(crate) fn send(&mut self, now: Instant, len: usize, capable: bool, figures: &Impairments) -> Fate {
         let Some(out_at) = self.enqueue(now, len, figures) else {
             return Fate::QueueFull;
         };
         if self.loses(figures) {
             return Fate::Lost;
         }
+        let congested = self.rng.chance(figures.mark);
+        if congested && !capable {
+            return Fate::Lost;
+        }
+        let waited = figures.mark_wait.is_some_and(|limit| out_at.since(now) > limit);
         let mut at = out_at + figures.delay;
         if !figures.jitter.is_zero() {
             at += Duration::from_nanos(self.rng.range(0, figures.jitter.as_nanos()));
@@ -149,6 +164,7 @@ impl Channel {
             again: self.rng.chance(figures.duplicate).then_some(at),
             corrupted: self.rng.chance(figures.corrupt),
             reordered,
+            marked: capable && (congested || waited),
         }
     }
     /// A number below `n`, for what else is left to chance.
@@ -213,7 +229,7 @@ mod tests {
     fn count(figures: &Impairments, n: usize, test: impl Fn(Fate) -> bool) -> usize {
         let mut channel = channel();
         (0..n)
-            .filter(|_| test(channel.send(Instant::ZERO, 1500, figures)))
+            .filter(|_| test(channel.send(Instant::ZERO, 1500, true, figures)))
             .count()
     }
 
@@ -227,15 +243,15 @@ mod tests {
         let mut channel = channel();
         // 1,500 octets at 12 Mbit/s take 1 ms; the second waits for the first.
         assert_eq!(
-            arrival(channel.send(Instant::ZERO, 1500, &figures)),
+            arrival(channel.send(Instant::ZERO, 1500, true, &figures)),
             Instant::from_millis(11)
         );
         assert_eq!(
-            arrival(channel.send(Instant::ZERO, 1500, &figures)),
+            arrival(channel.send(Instant::ZERO, 1500, true, &figures)),
             Instant::from_millis(12)
         );
         assert_eq!(
-            arrival(channel.send(Instant::from_millis(50), 1500, &figures)),
+            arrival(channel.send(Instant::from_millis(50), 1500, true, &figures)),
             Instant::from_millis(61)
         );
     }
@@ -250,7 +266,7 @@ mod tests {
         let mut channel = channel();
         let burst = |channel: &mut Channel, figures: &Impairments, now| {
             (0..10)
-                .filter(|_| channel.send(now, 1500, figures) != Fate::QueueFull)
+                .filter(|_| channel.send(now, 1500, true, figures) != Fate::QueueFull)
                 .count()
         };
         assert_eq!(burst(&mut channel, &figures, Instant::ZERO), 3);
@@ -325,7 +341,7 @@ mod tests {
         };
         let mut channel = channel();
         let lost: Vec<bool> = (0..100_000)
-            .map(|_| channel.send(Instant::ZERO, 100, &figures) == Fate::Lost)
+            .map(|_| channel.send(Instant::ZERO, 100, true, &figures) == Fate::Lost)
             .collect();
         let losses = lost.iter().filter(|&&l| l).count() as f64;
         let runs = lost.windows(2).filter(|w| !w[0] && w[1]).count() as f64;
@@ -346,7 +362,7 @@ mod tests {
         let mut sum = 0.0;
         for i in 0..10_000u64 {
             let now = Instant::from_millis(i * 20);
-            let at = arrival(channel.send(now, 100, &figures));
+            let at = arrival(channel.send(now, 100, true, &figures));
             assert!(at >= last && at >= now + ms(5) && at <= now + ms(15));
             last = at;
             sum += (at - now).as_secs_f64();
@@ -363,8 +379,47 @@ mod tests {
         };
         let mut channel = channel();
         let arrivals: Vec<Instant> = (0..100)
-            .map(|i| arrival(channel.send(Instant::from_millis(i), 100, &figures)))
+            .map(|i| arrival(channel.send(Instant::from_millis(i), 100, true, &figures)))
             .collect();
         assert!(arrivals.windows(2).any(|w| w[0] > w[1]));
+    }
+
+    /// RFC 3168 section 5: a mark in place of a loss.
+    #[test]
+    fn marks_stand_for_losses() {
+        let figures = Impairments {
+            mark: 0.25,
+            ..Impairments::default()
+        };
+        let mut channel = channel();
+        let (mut marked, mut lost) = (0, 0);
+        for _ in 0..10_000 {
+            match channel.send(Instant::ZERO, 100, true, &figures) {
+                Fate::Arrives { marked: m, .. } => marked += u32::from(m),
+                other => panic!("{other:?}"),
+            }
+            lost += u32::from(channel.send(Instant::ZERO, 100, false, &figures) == Fate::Lost);
+        }
+        assert!(
+            marked.abs_diff(2500) < 200 && lost.abs_diff(2500) < 200,
+            "{marked} {lost}"
+        );
+    }
+
+    #[test]
+    fn a_long_queue_marks() {
+        let figures = Impairments {
+            rate: Some(mbit(12)),
+            mark_wait: Some(ms(3)),
+            ..Impairments::default()
+        };
+        let mut channel = channel();
+        let marks: Vec<bool> = (0..6)
+            .map(|n| match channel.send(Instant::ZERO, 1500, n != 4, &figures) {
+                Fate::Arrives { marked, .. } => marked,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(marks, [false, false, false, true, false, true]);
     }
 }

@@ -6,7 +6,7 @@ use sockeye_stack::{Frame, Instant, Medium};
 use sockeye_view::LinkLoss;
 
 use crate::impair::{Channel, Fate, Impairments};
-use crate::packet::{Packet, link_header};
+use crate::packet::{Packet, is_ecn_capable, link_header};
 use crate::rng::Rng;
 
 /// A lane of a link: from the first node given to `link` to the second, or back.
@@ -35,6 +35,8 @@ pub struct LinkStats {
     pub corrupted: u64,
     /// Frames held back.
     pub reordered: u64,
+    /// Frames marked with CE.
+    pub marked: u64,
 }
 
 type Chooser = Box<dyn FnMut(&Packet) -> bool + Send>;
@@ -100,7 +102,10 @@ impl Lane {
         let lost = self.lost_by_rule(frame, medium);
         let fate = match lost {
             Some(why) => Err(why),
-            None => match self.channel.send(now, frame.len(), &self.figures) {
+            None => match self
+                .channel
+                .send(now, frame.len(), is_ecn_capable(frame, medium), &self.figures)
+            {
                 Fate::QueueFull => Err(LinkLoss::QueueFull),
                 Fate::Lost => Err(LinkLoss::Random),
                 fate => Ok(fate),
@@ -111,11 +116,13 @@ impl Lane {
                 again,
                 corrupted,
                 reordered,
+                marked,
                 ..
             }) => {
                 self.stats.duplicated += u64::from(again.is_some());
                 self.stats.corrupted += u64::from(corrupted);
                 self.stats.reordered += u64::from(reordered);
+                self.stats.marked += u64::from(marked);
             }
             _ => self.stats.lost += 1,
         }

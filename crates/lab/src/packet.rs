@@ -281,6 +281,30 @@ fn fold(mut sum: u32) -> u16 {
     }
     sum as u16
 }
+/// Whether a frame carries an IP packet of an ECN-capable transport: ECT(0), ECT(1) or CE (RFC 3168 section 5).
+pub(crate) fn is_ecn_capable(frame: &Frame, medium: Medium) -> bool {
+    match frame.front().get(link_header(medium)..) {
+        Some([version, class, ..]) if version >> 4 == 4 => class & 3 != 0,
+        Some([version, class, ..]) if version >> 4 == 6 => class & 0x30 != 0,
+        _ => false,
+    }
+}
+
+/// Marks an IP packet with CE, as a congested router does.
+pub(crate) fn set_ce(packet: &mut [u8]) {
+    match packet.first().map(|first| first >> 4) {
+        Some(6) if packet.len() >= 2 => packet[1] |= 0x30,
+        Some(4) if packet.len() >= 20 => {
+            let before = [packet[0], packet[1]];
+            let after = [before[0], before[1] | 3];
+            let check = adjust_checksum(u16::from_be_bytes([packet[10], packet[11]]), &before, &after);
+            packet[1] = after[1];
+            packet[10..12].copy_from_slice(&check.to_be_bytes());
+        }
+        _ => {}
+    }
+}
+
 /// The Internet checksum (RFC 1071).
 pub fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))

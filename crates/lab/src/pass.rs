@@ -9,7 +9,7 @@ use sockeye_view::{HostIndex, LinkChange, LinkLoss, What, WireEvent};
 
 use crate::events::{InFlight, What as Coming};
 use crate::impair::Fate;
-use crate::packet::link_header;
+use crate::packet::{link_header, set_ce};
 use crate::switch::Output;
 use crate::world::{Kind, NodeId, World};
 
@@ -231,13 +231,14 @@ impl World {
         let link = &mut self.links[usize::from(link.0)];
         let medium = link.medium();
         let lane = &mut link.lanes[direction as usize];
-        let (at, again, corrupted, reordered) = match lane.send(self.now, &frame, medium) {
+        let (at, again, corrupted, reordered, marked) = match lane.send(self.now, &frame, medium) {
             Ok(Fate::Arrives {
                 at,
                 again,
                 corrupted,
                 reordered,
-            }) => (at, again, corrupted, reordered),
+                marked,
+            }) => (at, again, corrupted, reordered, marked),
             Ok(Fate::Lost | Fate::QueueFull) => return,
             Err(why) => return self.tell_wire(from, WireEvent::Lost { id, why }),
         };
@@ -251,6 +252,9 @@ impl World {
             node,
             port,
         };
+        if marked {
+            change(&mut flight, |bytes| set_ce(&mut bytes[link_header(medium)..]));
+        }
         if corrupted {
             turn_a_bit(&mut flight, link_header(medium), |n| lane.channel.below(n));
         }
@@ -267,6 +271,7 @@ impl World {
             (again.is_some(), LinkChange::Duplicated),
             (corrupted, LinkChange::Corrupted),
             (reordered, LinkChange::Reordered),
+            (marked, LinkChange::Marked),
         ] {
             if happened {
                 self.tell_wire(from, WireEvent::Changed { id, how });
@@ -334,13 +339,18 @@ impl World {
 
 /// Turns one bit behind the link header over (the link's own check would have found one in it).
 fn turn_a_bit(flight: &mut InFlight, header: usize, mut below: impl FnMut(u64) -> u64) {
-    let mut bytes = flight.frame.to_vec();
-    let bits = bytes.len().saturating_sub(header) * 8;
+    let bits = flight.frame.len().saturating_sub(header) * 8;
     if bits == 0 {
         return;
     }
     let bit = below(bits as u64) as usize;
-    bytes[header + bit / 8] ^= 1 << (bit % 8);
+    change(flight, |bytes| bytes[header + bit / 8] ^= 1 << (bit % 8));
+}
+
+/// Changes the octets of a frame on its way.
+fn change(flight: &mut InFlight, change: impl FnOnce(&mut [u8])) {
+    let mut bytes = flight.frame.to_vec();
+    change(&mut bytes);
     let bytes = Bytes::from(bytes);
     if flight.bytes.is_some() {
         flight.bytes = Some(bytes.clone());

@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use sockeye_stack::config::CongestionControl;
+use sockeye_stack::config::{CongestionControl, Ecn};
 use sockeye_stack::tcp::{State, TcpOptions};
 use sockeye_stack::{Capabilities, Config, Duration, Instant, Profile, RecvError, SendError, SocketId};
 
@@ -42,6 +42,8 @@ pub struct Plan {
     pub chunk: usize,
     /// Nagle's rule off.
     pub nodelay: bool,
+    /// Explicit congestion notification, asked for by the client.
+    pub ecn: bool,
     /// Receive buffer of both; `None`: automatic.
     pub receive_buffer: Option<u32>,
     /// The server reads nothing before, so that its window closes.
@@ -112,6 +114,7 @@ impl Plan {
             bytes: [100_000; 2],
             chunk: 8192,
             nodelay: false,
+            ecn: false,
             receive_buffer: None,
             reads_from: Duration::ZERO,
             figures: [figures.clone(), figures],
@@ -140,7 +143,7 @@ impl Plan {
         let v6 = rng.chance(0.5);
         let routed = rng.chance(0.5);
         let smaller = rng.range(if v6 { 1280 } else { 576 }, 1499) as u32;
-        Plan {
+        let plan = Plan {
             v6,
             routed,
             profile: pick(rng, &[Profile::Rfc, Profile::Linux]),
@@ -159,7 +162,16 @@ impl Plan {
             heals_after: ms(rng.range(0, 25_000)),
             mtu_change: (routed && rng.chance(0.4)).then(|| (ms(rng.range(0, 5000)), smaller)),
             ..Plan::quiet(seed)
+        };
+        plan.with_marks(rng)
+    }
+    fn with_marks(mut self, rng: &mut Rng) -> Plan {
+        self.ecn = rng.chance(0.5);
+        for figures in &mut self.figures {
+            figures.mark = pick(rng, &[0.0, 0.0, 0.02, 0.2]);
+            figures.mark_wait = pick(rng, &[None, Some(ms(20))]);
         }
+        self
     }
 }
 
@@ -354,6 +366,7 @@ impl<'p> Run<'p> {
         let (client, server, link) = network(&mut world, plan);
         let options = TcpOptions {
             nodelay: plan.nodelay,
+            ecn: plan.ecn.then_some(Ecn::Always),
             receive_buffer: plan.receive_buffer,
             congestion_control: Some(plan.congestion_control),
             ..TcpOptions::default()

@@ -1,6 +1,8 @@
 //! Seeds. `SOCKEYE_SEEDS=5000` runs more of them, `SOCKEYE_SEED=17` runs one.
 
 use sockeye_lab::sim::{Plan, simulate};
+use sockeye_lab::{Queue, mbit, ms, secs};
+use sockeye_stack::config::CongestionControl;
 
 /// Names the seed even if the core panics.
 struct Seed(u64);
@@ -90,6 +92,7 @@ fn seeds_meet_every_impairment() {
             sum.duplicated += lane.duplicated;
             sum.corrupted += lane.corrupted;
             sum.reordered += lane.reordered;
+            sum.marked += lane.marked;
             largest = largest.max(lane.bytes);
         }
     }
@@ -100,8 +103,40 @@ fn seeds_meet_every_impairment() {
         sum.duplicated,
         sum.corrupted,
         sum.reordered,
+        sum.marked,
     ] {
         assert!(count > 50, "{sum:?}");
+    }
+}
+
+/// RFC 3168: a link that marks early keeps its queue short, and nothing is lost or sent twice; without ECN the same
+/// flow fills the queue until it overflows.
+///
+/// Proves: SHLD-8.
+#[test]
+fn marks_keep_a_flow_from_losing_anything() {
+    for (v6, congestion_control) in [
+        (false, CongestionControl::Cubic),
+        (true, CongestionControl::Cubic),
+        (false, CongestionControl::NewReno),
+    ] {
+        let mut plan = Plan {
+            v6,
+            congestion_control,
+            bytes: [3_000_000, 0],
+            heals_after: secs(600),
+            ecn: true,
+            ..Plan::quiet(5)
+        };
+        plan.figures[0].rate = Some(mbit(10));
+        plan.figures[0].queue = Queue::Packets(60);
+        plan.figures[0].mark_wait = Some(ms(10));
+        let [marked, _] = run(&plan).link;
+        assert!(marked.marked > 0 && marked.lost == 0, "{marked:?}");
+        plan.ecn = false;
+        let [unmarked, _] = run(&plan).link;
+        assert!(unmarked.marked == 0 && unmarked.queue_full > 0, "{unmarked:?}");
+        assert!(marked.sent < unmarked.sent, "nothing was sent twice");
     }
 }
 

@@ -11,26 +11,37 @@ use crate::shared::Host;
 
 /// A table of host names, shared by the hosts that use it. Names are not case-sensitive (RFC 4343).
 #[derive(Clone, Default)]
-pub struct Names(Arc<RwLock<BTreeMap<String, Vec<IpAddr>>>>);
+pub struct Names {
+    table: Arc<RwLock<BTreeMap<String, Vec<IpAddr>>>>,
+    /// What the table lacks is asked of the operating system.
+    system: bool,
+}
 
 impl Names {
     /// An empty table. `localhost` is known without an entry.
     pub fn new() -> Names {
         Names::default()
     }
+    /// An empty table, behind which stands the operating system's resolver: for a host in the real world.
+    pub fn with_system() -> Names {
+        Names {
+            system: true,
+            ..Names::default()
+        }
+    }
     /// Adds an address to a name. Addresses are tried in the order in which they were added.
     pub fn insert(&self, name: &str, address: impl Into<IpAddr>) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let addresses = table.entry(name.to_ascii_lowercase()).or_default();
         let address = address.into();
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
-    /// The addresses of a name; none if it is unknown.
+    /// The addresses of a name in the table; none if it is not there.
     pub fn lookup(&self, name: &str) -> Vec<IpAddr> {
         let name = name.to_ascii_lowercase();
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         match table.get(&name) {
             Some(addresses) => addresses.clone(),
             None if name == "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -41,7 +52,7 @@ impl Names {
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.0.read().unwrap_or_else(PoisonError::into_inner).iter())
+            .entries(self.table.read().unwrap_or_else(PoisonError::into_inner).iter())
             .finish()
     }
 }
@@ -73,7 +84,12 @@ pub(crate) async fn resolve(net: &Net, host: impl ToSocketAddrs) -> io::Result<V
     some(match (host.target()?, &net.0) {
         (Target::Addresses(addresses), _) => addresses,
         (Target::Name(name, port), Place::Os) => tokio::net::lookup_host((name, port)).await?.collect(),
-        (Target::Name(name, port), Place::Stack(host)) => of_host(host, &name, port)?,
+        (Target::Name(name, port), Place::Stack(host)) => match of_host(host, &name, port) {
+            Err(_) if host.names().system => {
+                reachable(host, tokio::net::lookup_host((name, port)).await?.collect())
+            }
+            found => found?,
+        },
     })
 }
 
@@ -84,8 +100,23 @@ pub(crate) fn resolve_blocking(net: &Net, host: impl ToSocketAddrs) -> io::Resul
         (Target::Name(name, port), Place::Os) => {
             std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port))?.collect()
         }
-        (Target::Name(name, port), Place::Stack(host)) => of_host(host, &name, port)?,
+        (Target::Name(name, port), Place::Stack(host)) => match of_host(host, &name, port) {
+            Err(_) if host.names().system => {
+                let found = std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port))?;
+                reachable(host, found.collect())
+            }
+            found => found?,
+        },
     })
+}
+
+/// Of the addresses that the system knows, those of a family that the host has; all, if there are none.
+fn reachable(host: &Host, found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let usable = |address: &SocketAddr| host.has_family(address.is_ipv6());
+    match found.iter().any(usable) {
+        true => found.into_iter().filter(usable).collect(),
+        false => found,
+    }
 }
 
 /// The addresses of a name in a host's table.
@@ -202,6 +233,19 @@ mod tests {
         assert_eq!(names.lookup("sERVER"), [IpAddr::from([10, 0, 0, 2])]);
         assert_eq!(names.lookup("nobody"), [] as [IpAddr; 0]);
         assert_eq!(names.lookup("localhost").len(), 2);
+    }
+
+    /// A stack without IPv6 would only fail with the first address of many a name.
+    #[test]
+    fn of_the_system_s_addresses_those_that_can_be_reached() {
+        use sockeye_stack::{Config, InterfaceConfig, Stack};
+        let (stack, clock) = (Stack::new(Config::default(), [7; 32]), crate::Clock::real());
+        let host = Host::new("host", stack, Arc::new(clock), Names::with_system(), || {});
+        host.add_interface(InterfaceConfig::ip("tun", 1500).address([10, 0, 0, 1], 24));
+        let v4: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let v6: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+        assert_eq!(reachable(&host, vec![v6, v4]), [v4]);
+        assert_eq!(reachable(&host, vec![v6]), [v6]);
     }
 
     #[test]

@@ -26,7 +26,8 @@ impl Net {
         Net(Place::Stack(host.clone()))
     }
     /// Sockets of a new stack on a TUN device of Linux, by which it talks with the kernel and what lies behind it. The
-    /// device and its addresses are gone when the last handle is: this one, its clones, and every socket.
+    /// device and its addresses are gone when the last handle is: this one, its clones, and every socket. Names are looked
+    /// up as the operating system does.
     ///
     /// # Errors
     /// See [`TunError`](crate::device::TunError).
@@ -34,6 +35,7 @@ impl Net {
     pub fn tun(config: &crate::device::TunConfig) -> Result<Net, crate::device::TunError> {
         let device = crate::device::Tun::open(config)?;
         crate::driver::Driver::new(&config.name, sockeye_stack::Config::new(config.profile))
+            .names(crate::Names::with_system())
             .device(device, config.interface())
             .start()
             .map_err(|source| crate::device::TunError::Io {

@@ -204,6 +204,12 @@ impl Host {
         let place = inner.interfaces.iter().position(|own| own.contains(&address))?;
         Some(InterfaceId(place as u16))
     }
+    /// Whether an interface, loopback aside, has an address of this family.
+    pub(crate) fn has_family(&self, v6: bool) -> bool {
+        let inner = self.inner();
+        let mut addresses = inner.interfaces.iter().flatten();
+        addresses.any(|address| !address.is_loopback() && address.is_ipv6() == v6)
+    }
     /// Whether its time is the machine's, so that a thread may wait for its sockets.
     pub fn is_real_time(&self) -> bool {
         self.0.clock.is_real()

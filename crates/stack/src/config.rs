@@ -34,6 +34,18 @@ pub enum SynCookies {
     Always,
 }
 
+/// Whether TCP uses explicit congestion notification (RFC 3168): routers mark packets instead of dropping them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ecn {
+    /// Never (Linux's `tcp_ecn` 0).
+    Off,
+    /// When the peer asks for it (Linux's default, `tcp_ecn` 2).
+    #[default]
+    Accept,
+    /// Ask for it in every SYN, and accept it (Linux's `tcp_ecn` 1).
+    Always,
+}
+
 /// What the urgent pointer points at (RFC 6093 section 2.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum UrgentPointer {
@@ -79,6 +91,8 @@ pub struct Config {
     pub timestamps: bool,
     /// Offer and accept SACK (RFC 2018).
     pub sack: bool,
+    /// Explicit congestion notification (RFC 3168).
+    pub ecn: Ecn,
     /// Receive buffer at the start, octets; grows by measurement up to `receive_buffer_max`.
     pub receive_buffer: u32,
     /// Largest receive buffer, octets; decides the window scale that is offered.
@@ -143,6 +157,7 @@ impl Config {
             window_scaling: true,
             timestamps: true,
             sack: true,
+            ecn: Ecn::Accept,
             receive_buffer: 128 * 1024,
             receive_buffer_max: 6 * 1024 * 1024,
             send_buffer: 2 * 1024 * 1024,

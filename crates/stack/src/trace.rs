@@ -232,6 +232,10 @@ pub enum AckCause {
     AckOfUnsent,
     /// Failed the timestamp check (PAWS, RFC 7323 section 5).
     Paws,
+    /// A router marked a segment: the peer learns it at once (RFC 3168 section 6.1.3).
+    CongestionMark,
+    /// The peer has reduced its congestion window, and may have little in flight (RFC 3168 section 6.1.3).
+    WindowReduced,
     /// A repeated FIN reached TIME-WAIT.
     TimeWait,
     /// The application asked for it.
@@ -383,6 +387,8 @@ pub enum CongestionChange {
     Recovery,
     /// Retransmission timeout.
     Timeout,
+    /// The peer echoed a router's mark on our data (RFC 3168 section 6.1.2).
+    Marked,
     /// Restart after idle (RFC 5681 section 4.1).
     Idle,
     /// A reduction taken back: what was taken for lost was only late (RFC 3522, RFC 4015).
@@ -637,6 +643,8 @@ impl fmt::Display for AckCause {
             AckCause::NotAcceptable => "outside the window",
             AckCause::AckOfUnsent => "acknowledged what was not sent",
             AckCause::Paws => "old timestamp",
+            AckCause::CongestionMark => "congestion mark received",
+            AckCause::WindowReduced => "peer reduced its window",
             AckCause::TimeWait => "FIN repeated in TIME-WAIT",
             AckCause::Application => "asked by the application",
         })

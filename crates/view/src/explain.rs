@@ -185,6 +185,14 @@ impl Explain for AckCause {
                 "The segment's timestamp is older than the last: a duplicate from an earlier round of numbers.",
                 "RFC 7323 section 5.3",
             ),
+            AckCause::CongestionMark => says(
+                "A router marked a segment: the ACK carries ECE at once, and so does each until the peer says CWR.",
+                "RFC 3168 section 6.1.3",
+            ),
+            AckCause::WindowReduced => says(
+                "CWR says that the peer has reduced its window; with little in flight it must not wait for an ACK.",
+                "RFC 3168 section 6.1.3",
+            ),
             AckCause::TimeWait => says(
                 "The peer repeated its FIN, so our last ACK was lost: it is sent again and 2 MSL start anew.",
                 EVENTS,
@@ -465,11 +473,15 @@ impl Explain for LinkLoss {
 
 impl Explain for LinkChange {
     fn explain(&self) -> Explanation {
-        own(match self {
-            LinkChange::Duplicated => "The frame arrives twice.",
-            LinkChange::Corrupted => "Some bits were turned over on the way; a checksum should notice.",
-            LinkChange::Reordered => "The frame is held back, so that later ones overtake it.",
-        })
+        match self {
+            LinkChange::Duplicated => own("The frame arrives twice."),
+            LinkChange::Corrupted => own("Some bits were turned over on the way; a checksum should notice."),
+            LinkChange::Reordered => own("The frame is held back, so that later ones overtake it."),
+            LinkChange::Marked => says(
+                "The link is congested and marks the frame instead of dropping it.",
+                "RFC 3168 section 5",
+            ),
+        }
     }
 }
 

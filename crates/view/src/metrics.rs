@@ -7,6 +7,8 @@
 //! | `sockeye_payload_sent_octets_total` | counter | `host` |
 //! | `sockeye_payload_received_octets_total` | counter | `host` |
 //! | `sockeye_retransmissions_total` | counter | `host`, `cause` |
+//! | `sockeye_congestion_marks_received_total` | counter | `host` |
+//! | `sockeye_congestion_echoes_received_total` | counter | `host` |
 //! | `sockeye_drops_total` | counter | `host`, `reason` |
 //! | `sockeye_timers_fired_total` | counter | `host`, `timer` |
 //! | `sockeye_link_frames_total` | counter | `host`, `fate` |
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sockeye_stack::Duration;
-use sockeye_stack::tcp::State;
+use sockeye_stack::tcp::{EcnField, Flags, State};
 use sockeye_stack::trace::{Cause, TraceEvent, TraceKind};
 
 use crate::explain::name;
@@ -34,7 +36,7 @@ const RTT_BUCKETS: [u64; 12] = [
 ];
 
 /// Names and help of the series, in the order in which they are written.
-const SERIES: [(&str, &str, &str); 11] = [
+const SERIES: [(&str, &str, &str); 13] = [
     (
         "sockeye_segments_sent_total",
         "counter",
@@ -59,6 +61,16 @@ const SERIES: [(&str, &str, &str); 11] = [
         "sockeye_retransmissions_total",
         "counter",
         "TCP segments sent again, by why.",
+    ),
+    (
+        "sockeye_congestion_marks_received_total",
+        "counter",
+        "TCP segments received with CE: a router was congested (RFC 3168).",
+    ),
+    (
+        "sockeye_congestion_echoes_received_total",
+        "counter",
+        "ACKs received that echo a mark on what was sent (ECE).",
     ),
     (
         "sockeye_drops_total",
@@ -174,6 +186,12 @@ impl Metrics {
                     "",
                     segment.payload_len.into(),
                 );
+                if segment.ecn == EcnField::Ce {
+                    self.add("sockeye_congestion_marks_received_total", host, "", "", 1);
+                }
+                if segment.flags.contains(Flags::ECE) && !segment.flags.contains(Flags::SYN) {
+                    self.add("sockeye_congestion_echoes_received_total", host, "", "", 1);
+                }
             }
             TraceKind::State { from, to, .. } => {
                 // A listener stays when a SYN makes a connection of it.
@@ -290,6 +308,46 @@ mod tests {
             metrics.handle_record(&record);
         }
         insta::assert_snapshot!(metrics.render());
+    }
+
+    #[test]
+    fn counts_marks_and_echoes() {
+        let mut metrics = Metrics::new(scene::cast());
+        let addr = "10.0.0.1:1".parse().unwrap();
+        let mut arrive = |flags, ecn| {
+            let kind = TraceKind::SegmentIn {
+                tuple: sockeye_stack::trace::Tuple {
+                    local: addr,
+                    remote: addr,
+                },
+                segment: sockeye_stack::tcp::Segment {
+                    flags,
+                    ecn,
+                    ..Default::default()
+                },
+            };
+            let at = sockeye_stack::Instant::ZERO;
+            metrics.handle_event(
+                HostIndex(0),
+                &TraceEvent {
+                    at,
+                    socket: None,
+                    kind,
+                },
+            );
+        };
+        arrive(Flags::SYN | Flags::ECE | Flags::CWR, EcnField::NotEct);
+        arrive(Flags::ACK, EcnField::Ce);
+        arrive(Flags::ACK | Flags::ECE, EcnField::Ce);
+        let text = metrics.render();
+        for (name, n) in [("marks", 2), ("echoes", 1)] {
+            let line = format!("sockeye_congestion_{name}_received_total{{");
+            let line = text
+                .lines()
+                .find(|l| l.starts_with(&line))
+                .expect("it is counted");
+            assert!(line.ends_with(&format!(" {n}")), "{line}");
+        }
     }
 
     #[test]

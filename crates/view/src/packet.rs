@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sockeye_stack::Medium;
-use sockeye_stack::tcp::Segment;
+use sockeye_stack::tcp::{EcnField, Segment};
 use sockeye_stack::wire::{ethernet, ipv4, ipv6, protocol, tcp, udp};
 
 /// What a frame carries.
@@ -115,6 +115,7 @@ struct Network<'a> {
     source: IpAddr,
     destination: IpAddr,
     protocol: u8,
+    ecn: EcnField,
     /// What is there of the payload.
     payload: &'a [u8],
     /// Octets of payload that the header promises.
@@ -135,6 +136,7 @@ fn read_ip(bytes: &[u8]) -> Option<Packet> {
                 source,
                 destination,
                 protocol: header.protocol,
+                ecn: EcnField::from_class(header.traffic_class),
                 payload: bytes.get(header.header_len..)?,
                 promised: header.total_len.saturating_sub(header.header_len),
             })
@@ -172,6 +174,7 @@ fn read_ipv6(bytes: &[u8]) -> Option<Packet> {
         source,
         destination,
         protocol,
+        ecn: EcnField::from_class(header.traffic_class),
         payload,
         promised,
     })
@@ -188,7 +191,10 @@ fn read_transport(ip: &Network<'_>) -> Option<Packet> {
                 return Some(Packet::Tcp {
                     source: SocketAddr::new(ip.source, header.source_port),
                     destination: SocketAddr::new(ip.destination, header.destination_port),
-                    segment: header.segment,
+                    segment: Segment {
+                        ecn: ip.ecn,
+                        ..header.segment
+                    },
                 });
             }
             Err(_) => "TCP with a header that cannot be".into(),

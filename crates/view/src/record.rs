@@ -111,6 +111,8 @@ pub enum LinkChange {
     Corrupted,
     /// It is held back, so that later ones overtake it.
     Reordered,
+    /// It is marked with CE: congestion experienced (RFC 3168).
+    Marked,
 }
 
 /// How full a listener's two queues are: half-open connections, and complete ones that wait for `accept`.

@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::largest;
 use crate::chat::{First, Input, is_quit};
-use crate::line::{CannotEncode, Charset, Stop};
+use crate::line::{CannotEncode, Charset, Stop, shown};
+use crate::text;
+use crate::words::Words;
 
 /// How an exchange is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +91,27 @@ pub enum Event {
     PeerLeft(SocketAddr),
     /// We said goodbye to a peer, and go on as a server.
     Left(SocketAddr),
+}
+
+impl Event {
+    /// In words; a prompt, for [`Event::Ask`]. Nothing where there is nothing to say.
+    pub fn text(&self, words: &Words) -> Option<String> {
+        Some(match self {
+            Event::Ask => text!(words, "udp-prompt"),
+            Event::Received(from, text, _) => {
+                text!(words, "udp-received", peer = from, text = shown(text))
+            }
+            Event::Sent(..) => return None,
+            Event::CannotEncode(error) => error.text(words),
+            Event::TooLong(octets, limit) => {
+                text!(words, "udp-too-long", octets = octets, limit = limit)
+            }
+            Event::NobodyYet => text!(words, "udp-nobody-yet"),
+            Event::NoAnswer(to) => text!(words, "udp-no-answer", peer = to),
+            Event::PeerLeft(peer) => text!(words, "udp-peer-left", peer = peer),
+            Event::Left(peer) => text!(words, "udp-left", peer = peer),
+        })
+    }
 }
 
 /// Exchanges datagrams: lines to `to`, or to who spoke last if there is no such address.

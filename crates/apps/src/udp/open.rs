@@ -1,9 +1,11 @@
 //! A socket as a person asks for it.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sockeye_net::{Net, UdpSocket};
+
+use crate::words::told;
 
 /// What a socket shall be able to do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,19 +31,20 @@ pub async fn open(net: &Net, to: Option<SocketAddr>, options: &Options) -> io::R
         .or_else(|| options.join.first().map(IpAddr::is_ipv6))
         .unwrap_or(false);
     if to.is_some_and(|to| to.is_ipv6() != v6) {
-        return Err(invalid(
-            "the address to send to and our own are of different families".into(),
-        ));
+        return Err(told(ErrorKind::InvalidInput, "udp-two-families", &[]));
     }
     for group in &options.join {
         if !group.is_multicast() {
-            let text = format!("{group} is no multicast group: these are 224.0.0.0/4 and ff00::/8");
-            return Err(invalid(text));
+            let group = ("group", group as &dyn std::fmt::Display);
+            return Err(told(ErrorKind::InvalidInput, "udp-no-group", &[group]));
         }
         if group.is_ipv6() != v6 {
-            return Err(invalid(format!(
-                "the group {group} and our address are of different families"
-            )));
+            let group = ("group", group as &dyn std::fmt::Display);
+            return Err(told(
+                ErrorKind::InvalidInput,
+                "udp-group-of-other-family",
+                &[group],
+            ));
         }
     }
     let any = match v6 {
@@ -70,8 +73,4 @@ fn interface(bind: Option<SocketAddr>) -> Ipv4Addr {
         Some(IpAddr::V4(ip)) if !ip.is_multicast() => ip,
         _ => Ipv4Addr::UNSPECIFIED,
     }
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use sockeye_net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use sockeye_net::{Net, TcpStream, ToSocketAddrs};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+use crate::words::told;
 
 /// A character grows by capitals to three times its octets at most: `ΐ` has two, its capital six.
 const GROWTH: usize = 3;
@@ -51,10 +53,7 @@ impl Client {
     /// what comes cannot be the answer, and what ended the connection.
     pub async fn ask(&mut self, line: &str) -> io::Result<String> {
         if line.contains('\n') {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a line ends at its newline: ask one at a time",
-            ));
+            return Err(told(io::ErrorKind::InvalidInput, "upper-one-line", &[]));
         }
         let octets = [line.as_bytes(), b"\n"].concat();
         let limit = (octets.len() * GROWTH) as u64;
@@ -68,20 +67,13 @@ impl Client {
         match answer.pop() {
             Some(b'\n') => {}
             _ if (n as u64) < limit => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the server closed before its answer was complete",
-                ));
+                return Err(told(io::ErrorKind::UnexpectedEof, "upper-cut", &[]));
             }
             _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the answer is longer than the line in capitals",
-                ));
+                return Err(told(io::ErrorKind::InvalidData, "upper-answer-too-long", &[]));
             }
         }
-        String::from_utf8(answer)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8"))
+        String::from_utf8(answer).map_err(|_| told(io::ErrorKind::InvalidData, "upper-answer-no-text", &[]))
     }
     /// Closes in good order: our FIN, then all that the server still says, up to its FIN.
     ///
@@ -93,54 +85,4 @@ impl Client {
         while self.read.read(&mut rest).await? > 0 {}
         Ok(())
     }
-}
-
-/// Why a conversation ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// The person said [Q](is_quit).
-    Quit,
-    /// The input ended.
-    EndOfInput,
-}
-
-/// Whether a line says goodbye: `Q`, in either case.
-pub fn is_quit(line: &str) -> bool {
-    line.trim().eq_ignore_ascii_case("q")
-}
-
-/// A conversation: each line of `input` is asked, each answer written to `output` as a line, until `Q` or the
-/// end of the input; then the connection is closed in good order. Lines with nothing in them are not sent.
-///
-/// # Errors
-/// `InvalidInput` for a line that is not UTF-8; what ended the connection, or what failed with input or
-/// output.
-pub async fn talk<R, W>(client: Client, mut input: R, mut output: W) -> io::Result<Ending>
-where
-    R: AsyncBufRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut client = client;
-    let mut line = Vec::new();
-    let ending = loop {
-        line.clear();
-        if input.read_until(b'\n', &mut line).await? == 0 {
-            break Ending::EndOfInput;
-        }
-        let text = std::str::from_utf8(&line)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a line of the input is not UTF-8"))?;
-        let text = text.trim_end_matches(['\n', '\r']);
-        if is_quit(text) {
-            break Ending::Quit;
-        }
-        if text.trim().is_empty() {
-            continue;
-        }
-        let answer = client.ask(text).await?;
-        output.write_all(answer.as_bytes()).await?;
-        output.write_all(b"\n").await?;
-        output.flush().await?;
-    };
-    client.close().await?;
-    Ok(ending)
 }

@@ -21,8 +21,10 @@
 
 mod client;
 mod server;
+mod talk;
 mod text;
 
-pub use client::{Client, Ending, is_quit, talk};
+pub use client::Client;
 pub use server::{Event, Server, Settings};
+pub use talk::{Ending, Told, converse, is_quit, talk};
 pub use text::Uppercase;

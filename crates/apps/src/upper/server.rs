@@ -12,6 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Uppercase;
+use crate::line::shown;
+use crate::text;
+use crate::words::{self, Language, Words};
 
 /// How a server serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,18 +52,28 @@ pub enum Event {
     Broken(SocketAddr, io::Error),
 }
 
-/// In words, with the text as it was read.
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Event {
+    /// In words, with the text as it was read.
+    pub fn text(&self, words: &Words) -> String {
         match self {
-            Event::Accepted(peer) => write!(f, "{peer}: connected"),
+            Event::Accepted(peer) => text!(words, "upper-accepted", peer = peer),
             Event::Received(peer, bytes) => {
                 let text = String::from_utf8_lossy(bytes);
-                write!(f, "{peer}: {}", text.trim_end_matches('\n').escape_debug())
+                let text = shown(text.trim_end_matches(['\n', '\r']));
+                text!(words, "upper-received", peer = peer, text = text)
             }
-            Event::Closed(peer) => write!(f, "{peer}: closed"),
-            Event::Broken(peer, error) => write!(f, "{peer}: broke off: {error}"),
+            Event::Closed(peer) => text!(words, "upper-closed", peer = peer),
+            Event::Broken(peer, error) => {
+                text!(words, "upper-broken", peer = peer, error = words.error(error))
+            }
         }
+    }
+}
+
+/// In English.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(words::of(Language::English)))
     }
 }
 

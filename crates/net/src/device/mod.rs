@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use sockeye_stack::{Capabilities, Frame, Medium, RxMeta, TxFrame, TxMeta};
 
 pub(crate) use tcp_info::tcp_info;
-pub use tun::{Tun, TunConfig, TunError};
+pub use tun::{Tun, TunConfig, TunError, TunLink};
 pub use wire::{Wire, wire};
 
 /// A device with one queue. It never blocks; its [driver](crate::driver) waits for its descriptor.

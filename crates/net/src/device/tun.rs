@@ -6,8 +6,8 @@
 //!        └── kernel's TCP/IP ────────┤ NAME ├──── /dev/net/tun ──── Stack
 //! ```
 //!
-//! The prefix is shared: the kernel has one address of it, by which it knows that the others lie behind the device, and
-//! the stack has another. The device is not persistent: with the descriptor, so with the program, go the device, its
+//! The prefix is shared: the kernel has one address of it (`host`), by which it knows that the others lie behind the device,
+//! and the stack has another (`addr`). The device is not persistent: with the descriptor, so with the program, go the device, its
 //! addresses and its routes.
 
 use std::fmt;
@@ -41,10 +41,10 @@ const IFF_NO_PI: u16 = 0x1000;
 const IFF_TUN_EXCL: u16 = 0x8000;
 
 /// What is wanted of a TUN device, as told on a command line:
-/// `NAME,addr=10.77.0.2/24[,peer=10.77.0.1][,addr6=fd77::2/64][,peer6=fd77::1][,mtu=1500][,profile=rfc|linux]`.
+/// `NAME,addr=10.77.0.2/24[,host=10.77.0.1][,addr6=fd77::2/64][,host6=fd77::1][,mtu=1500][,profile=rfc|linux]`.
 ///
-/// `addr` is ours, `peer` the kernel's in the same prefix: the first address of it that is not ours unless told. All
-/// that is not in the prefix goes to the kernel too, which forwards it if it is set up to.
+/// `addr` is the stack's, `host` the kernel's in the same prefix: the first address of it that is not the stack's unless
+/// told. All that is not in the prefix goes to the kernel too, which forwards it if it is set up to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TunConfig {
     /// Name of the network interface, 1 to 15 bytes.
@@ -63,7 +63,7 @@ pub struct TunLink {
     /// The stack's address.
     pub ours: IpAddr,
     /// The kernel's address.
-    pub peer: IpAddr,
+    pub host: IpAddr,
     /// Bits of the prefix that both lie in.
     pub prefix: u8,
 }
@@ -74,7 +74,7 @@ pub struct TunLink {
 pub enum TunError {
     /// The text does not describe one.
     #[error(
-        "{0}; expected NAME,addr=ADDRESS/PREFIX[,peer=ADDRESS][,addr6=...][,peer6=...][,mtu=N][,profile=rfc|linux]"
+        "{0}; expected NAME,addr=ADDRESS/PREFIX[,host=ADDRESS][,addr6=...][,host6=...][,mtu=N][,profile=rfc|linux]"
     )]
     Syntax(String),
     /// There is no `/dev/net/tun`.
@@ -122,14 +122,14 @@ impl FromStr for TunConfig {
             mtu: MTU,
             profile: Profile::Rfc,
         };
-        let (mut own, mut peers) = (Vec::new(), Vec::new());
+        let (mut own, mut hosts) = (Vec::new(), Vec::new());
         for part in parts {
             let (key, value) = part
                 .split_once('=')
                 .ok_or_else(|| syntax("a setting without a value", part))?;
             match key {
                 "addr" | "addr6" => own.push(parse_cidr(value, key == "addr6")?),
-                "peer" | "peer6" => peers.push(parse_ip(value, key == "peer6")?),
+                "host" | "host6" => hosts.push(parse_ip(value, key == "host6")?),
                 "mtu" => config.mtu = value.parse().map_err(|_| syntax("not an MTU", value))?,
                 "profile" => {
                     config.profile = match value {
@@ -138,24 +138,26 @@ impl FromStr for TunConfig {
                         _ => return Err(syntax("no such profile", value)),
                     }
                 }
+                "gateway" => return Err(syntax("no gateway is needed, all goes to the kernel", value)),
                 _ => return Err(syntax("unknown setting", key)),
             }
         }
-        if let Some(peer) = peers
-            .iter()
-            .find(|peer| !own.iter().any(|own| own.address.is_ipv4() == peer.is_ipv4()))
-        {
-            return Err(syntax("a peer needs an address of its family", peer));
+        let is_alone = |host: &&IpAddr| {
+            !own.iter()
+                .any(|own: &Cidr| own.address.is_ipv4() == host.is_ipv4())
+        };
+        if let Some(host) = hosts.iter().find(is_alone) {
+            return Err(syntax("a host's address without addr of its family", host));
         }
         for ours in own {
-            let of_family = |peer: &&IpAddr| peer.is_ipv4() == ours.address.is_ipv4();
-            let peer = match peers.iter().find(of_family) {
-                Some(&peer) => peer,
-                None => default_peer(ours).ok_or_else(|| syntax("no address left for the peer", text))?,
+            let of_family = |host: &&IpAddr| host.is_ipv4() == ours.address.is_ipv4();
+            let host = match hosts.iter().find(of_family) {
+                Some(&host) => host,
+                None => default_host(ours).ok_or_else(|| syntax("no address left for the kernel", text))?,
             };
             config.links.push(TunLink {
                 ours: ours.address,
-                peer,
+                host,
                 prefix: ours.prefix,
             });
         }
@@ -179,11 +181,11 @@ impl TunConfig {
             return Err(syntax("an MTU out of range", self.mtu));
         }
         for link in &self.links {
-            if network(link.ours, link.prefix) != network(link.peer, link.prefix) {
-                return Err(syntax("the peer is in another network", link.peer));
+            if network(link.ours, link.prefix) != network(link.host, link.prefix) {
+                return Err(syntax("addr and host lie in different networks", link.host));
             }
-            if link.ours == link.peer {
-                return Err(syntax("the peer's address is ours", link.peer));
+            if link.ours == link.host {
+                return Err(syntax("addr and host are the same", link.host));
             }
         }
         Ok(())
@@ -193,7 +195,7 @@ impl TunConfig {
         self.links
             .iter()
             .fold(InterfaceConfig::ip(&self.name, self.mtu), |config, link| {
-                config.address(link.ours, link.prefix).gateway(link.peer)
+                config.address(link.ours, link.prefix).gateway(link.host)
             })
     }
 }
@@ -259,7 +261,7 @@ fn network(address: IpAddr, prefix: u8) -> (u128, u32) {
     (value >> (bits - u32::from(prefix)), bits)
 }
 /// The first address of the prefix that is not ours and names a host.
-fn default_peer(ours: Cidr) -> Option<IpAddr> {
+fn default_host(ours: Cidr) -> Option<IpAddr> {
     let (own, bits) = number(ours.address);
     let host = bits - u32::from(ours.prefix);
     let first = own >> host << host;
@@ -297,10 +299,10 @@ impl Tun {
         netlink.bring_up(config.mtu).map_err(set_up)?;
         for link in &config.links {
             netlink
-                .add_address(link.peer, link.prefix)
+                .add_address(link.host, link.prefix)
                 .map_err(|source| TunError::Address {
                     name: config.name.clone(),
-                    address: link.peer,
+                    address: link.host,
                     source,
                 })?;
         }
@@ -438,21 +440,21 @@ mod tests {
     }
 
     #[test]
-    fn the_peer_is_the_first_other_address_unless_told() {
-        for (text, ours, peer) in [
+    fn the_host_is_the_first_other_address_unless_told() {
+        for (text, ours, host) in [
             ("t,addr=10.77.0.2/24", "10.77.0.2", "10.77.0.1"),
             ("t,addr=10.77.0.1/24", "10.77.0.1", "10.77.0.2"),
             ("t,addr=10.77.0.4/31", "10.77.0.4", "10.77.0.5"),
             ("t,addr=10.77.0.5/31", "10.77.0.5", "10.77.0.4"),
-            ("t,addr=10.77.0.2/24,peer=10.77.0.9", "10.77.0.2", "10.77.0.9"),
-            ("t,peer6=fd77::9,addr6=fd77::2/64", "fd77::2", "fd77::9"),
+            ("t,addr=10.77.0.2/24,host=10.77.0.9", "10.77.0.2", "10.77.0.9"),
+            ("t,host6=fd77::9,addr6=fd77::2/64", "fd77::2", "fd77::9"),
             ("t,addr6=fd77::2/64", "fd77::2", "fd77::1"),
             ("t,addr6=fd77::1/64", "fd77::1", "fd77::2"),
         ] {
             let link = parse(text).links[0];
             assert_eq!(
-                (link.ours.to_string(), link.peer.to_string()),
-                (ours.into(), peer.into())
+                (link.ours.to_string(), link.host.to_string()),
+                (ours.into(), host.into())
             );
         }
         let both = parse("sockeye0,addr=10.77.0.2/24,addr6=fd77::2/64,mtu=9000,profile=linux");
@@ -478,13 +480,14 @@ mod tests {
             ("t,addr6=10.0.0.1/8", "not an IPv6 address"),
             ("t,addr=127.0.0.1/8", "no address for a host"),
             ("t,addr=10.0.0.1/8,addr=10.0.0.2/8", "more than one"),
-            ("t,addr=10.0.0.1/24,peer=10.0.1.1", "another network"),
-            ("t,addr=10.0.0.1/24,peer=10.0.0.1", "is ours"),
-            ("t,addr=10.0.0.1/24,peer6=fd77::1", "peer needs"),
+            ("t,addr=10.0.0.1/24,host=10.0.1.1", "different networks"),
+            ("t,addr=10.0.0.1/24,host=10.0.0.1", "the same"),
+            ("t,addr=10.0.0.1/24,host6=fd77::1", "without addr"),
             ("t,addr=10.0.0.1/24,mtu=100", "MTU"),
             ("t,addr6=fd77::1/64,mtu=1000", "MTU"),
             ("t,addr=10.0.0.1/24,mtu=70000", "MTU"),
             ("t,addr=10.0.0.1/24,speed=9", "unknown setting: speed"),
+            ("t,addr=10.0.0.1/24,gateway=10.0.0.2", "no gateway is needed"),
             ("t,addr", "without a value"),
         ] {
             let error = text.parse::<TunConfig>().unwrap_err().to_string();

@@ -1,10 +1,12 @@
-//! How sockets behave: the same programs on the operating system's sockets, on a stack that talks to itself, and on two
-//! stacks with a wire between them. What differs is told by the world, and listed in the documentation of
-//! `sockeye_net::socket` with its reasons.
+//! How sockets behave: the same programs on the operating system's sockets, on a stack that talks to itself, on two
+//! stacks with a wire between them, and (as root) between a stack and the kernel over a TUN device, each of them serving
+//! the other. What differs is told by the world, and listed in the documentation of `sockeye_net::socket` with its
+//! reasons.
 #![cfg(target_os = "linux")]
 
 mod errors;
 mod local;
+mod opponent;
 mod options;
 mod polling;
 mod tcp;
@@ -127,11 +129,20 @@ macro_rules! on_all_back_ends {
     };
 }
 
+/// The functions that also run between the kernel and a stack, with their names.
+macro_rules! between_the_kernel_and_a_stack {
+    ($($module:ident: $($name:ident)+;)+) => {
+        const PROGRAMS: &[(&str, fn(&World))] =
+            &[$($((concat!(stringify!($module), "::", stringify!($name)), $module::$name)),+),+];
+    };
+}
+
 on_all_back_ends! {
     tcp: a_conversation_over_both_families a_send_takes_what_fits_and_sendall_everything
         data_before_accept_is_kept_and_clients_are_served_in_order reuse_of_an_address_in_time_wait
         an_empty_send_is_nothing_on_a_stream end_of_stream_is_no_error_and_stays a_reset_is_an_error
-        closing_with_unread_data_resets half_close sending_to_one_who_has_closed peeking_and_waiting_for_all
+        closing_with_unread_data_resets half_close both_close_at_once sending_to_one_who_has_closed
+        a_closed_window_opens_again lingering_loses_nothing many_small_writes peeking_and_waiting_for_all
         truncating_a_stream_drops_octets urgent_data the_wildcard_of_ipv6_takes_ipv4_too makefile_reads_lines
         threads_share_a_socket names_of_hosts a_program_ends_when_all_is_sent;
     udp: boundaries_and_truncation an_empty_datagram_is_a_message the_largest_datagram broadcast_needs_permission
@@ -145,4 +156,20 @@ on_all_back_ends! {
     polling: a_listener_polls_readable a_connection_polls datagrams_poll local_sockets_poll;
     local: streams_by_name datagrams_by_name pairs descriptors_travel refusals_of_names streams_wait_for_room
         an_end_that_is_gone;
+}
+
+between_the_kernel_and_a_stack! {
+    tcp: a_conversation_over_both_families a_send_takes_what_fits_and_sendall_everything
+        data_before_accept_is_kept_and_clients_are_served_in_order reuse_of_an_address_in_time_wait
+        an_empty_send_is_nothing_on_a_stream end_of_stream_is_no_error_and_stays a_reset_is_an_error
+        closing_with_unread_data_resets half_close both_close_at_once sending_to_one_who_has_closed
+        peeking_and_waiting_for_all truncating_a_stream_drops_octets urgent_data a_closed_window_opens_again
+        lingering_loses_nothing many_small_writes the_wildcard_of_ipv6_takes_ipv4_too
+        makefile_reads_lines threads_share_a_socket a_program_ends_when_all_is_sent;
+    udp: boundaries_and_truncation an_empty_datagram_is_a_message the_largest_datagram
+        a_connected_socket_hears_its_peer_only_and_refusals several_buffers_are_one_message
+        peeking_leaves_the_datagram;
+    errors: connect_ex_tells_codes connecting_without_blocking timeouts the_error_of_a_socket_is_told_once;
+    options: keepalive_numbers_do_not_switch_it_on information_of_a_connection listeners_hand_down_options;
+    polling: a_listener_polls_readable a_connection_polls datagrams_poll;
 }

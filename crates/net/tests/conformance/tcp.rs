@@ -9,7 +9,7 @@ use sockeye_net::socket::{
     Family, Flags, Kind, Shutdown, SockOpt, Socket, getaddrinfo, gethostbyname, gethostname,
 };
 
-use super::{LONG, NONE, World, bytes, errno};
+use super::{LONG, NONE, SHORT, World, bytes, errno};
 
 /// Sections 9.1 to 9.15 of what the tutorials teach.
 pub(crate) fn a_conversation_over_both_families(world: &World) {
@@ -166,6 +166,89 @@ pub(crate) fn half_close(world: &World) {
     let (server, _client) = world.connection();
     server.shutdown(Shutdown::Read).unwrap();
     assert_eq!(server.recv(6, NONE).unwrap(), b"");
+}
+
+/// Both ends have said that they are done before either has heard it from the other.
+pub(crate) fn both_close_at_once(world: &World) {
+    let (server, client) = world.connection();
+    server.sendall(b"from the server", NONE).unwrap();
+    client.sendall(b"from the client", NONE).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| server.shutdown(Shutdown::Write).unwrap());
+        scope.spawn(|| client.shutdown(Shutdown::Write).unwrap());
+    });
+    for (end, text) in [(&server, b"from the client"), (&client, b"from the server")] {
+        assert_eq!(end.recv(99, Flags::WAITALL).unwrap(), text);
+        assert_eq!(end.recv(99, NONE).unwrap(), b"");
+        assert_eq!(errno(end.send(b"more", NONE)), 32);
+    }
+}
+
+/// Nobody reads until the sender can send no more: the window is closed, and opens with the first reading.
+pub(crate) fn a_closed_window_opens_again(world: &World) {
+    let (listener, address) = world.listener(Family::Inet, 5);
+    // Before the handshake, since the window's scale is told there.
+    listener.setsockopt(SockOpt::ReceiveBuffer, 8192).unwrap();
+    let client = world.socket(Kind::Stream);
+    client.connect(&address).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let data = bytes(64 << 20);
+    let mut sent = 0;
+    client.settimeout(Some(SHORT)).unwrap();
+    while let Ok(n) = client.send(&data[sent..], NONE) {
+        sent += n;
+    }
+    assert!(sent < data.len());
+    client.settimeout(Some(LONG)).unwrap();
+    server.settimeout(Some(LONG)).unwrap();
+    let reader = thread::spawn(move || {
+        let mut all = Vec::new();
+        (&server).read_to_end(&mut all).unwrap();
+        all
+    });
+    let rest = sent + 1_000_000;
+    client.sendall(&data[sent..rest], NONE).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let all = reader.join().unwrap();
+    assert_eq!(all.len(), rest);
+    assert!(all == data[..rest]);
+}
+
+/// With SO_LINGER, what was sent before `close` arrives, whoever waits for it.
+pub(crate) fn lingering_loses_nothing(world: &World) {
+    let (server, client) = world.connection();
+    client.setsockopt(SockOpt::Linger, Some(LONG)).unwrap();
+    let data = bytes(2_000_000);
+    let expected = data.clone();
+    let writer = thread::spawn(move || {
+        client.sendall(&data, NONE).unwrap();
+        client.close();
+    });
+    let mut all = Vec::new();
+    (&server).read_to_end(&mut all).unwrap();
+    writer.join().unwrap();
+    assert!(all == expected);
+}
+
+/// Ten thousand writes of a few octets each, with Nagle's algorithm and without: all of them, in order.
+pub(crate) fn many_small_writes(world: &World) {
+    for nodelay in [false, true] {
+        let (server, client) = world.connection();
+        client.setsockopt(SockOpt::NoDelay, nodelay).unwrap();
+        let reader = thread::spawn(move || {
+            let mut all = Vec::new();
+            (&server).read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut sent = Vec::new();
+        for n in 0..10_000u32 {
+            let line = format!("{n},");
+            client.sendall(line.as_bytes(), NONE).unwrap();
+            sent.extend_from_slice(line.as_bytes());
+        }
+        client.close();
+        assert!(reader.join().unwrap() == sent, "TCP_NODELAY {nodelay}");
+    }
 }
 
 /// W-63: the first send after the peer closed goes out and draws a reset; a later one fails.

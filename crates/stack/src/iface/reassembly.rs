@@ -525,6 +525,7 @@ mod tests {
         assert_eq!(store.next_timeout(), None);
     }
 
+    /// Proves: 3168-17.
     #[test]
     fn congestion_marks_survive() {
         let mut store = Reassembly::new([0; 16]);

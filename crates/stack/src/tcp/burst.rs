@@ -165,7 +165,7 @@ impl Burst {
             destination: self.tuple.remote,
             protocol: wire::protocol::TCP,
             hop_limit: self.hop_limit,
-            traffic_class: self.traffic_class,
+            traffic_class: self.segment.ecn.in_class(self.traffic_class),
             dont_fragment: true,
         };
         let header_len = wire::tcp::header_len(&self.segment);

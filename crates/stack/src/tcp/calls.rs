@@ -213,6 +213,8 @@ impl Tcp {
                 options.max_segment,
             ),
             ts_offset: self.isn.timestamp_offset(&tuple),
+            ecn: super::ecn::setting(&options, config) == crate::config::Ecn::Always,
+            plain_syn: false,
             options,
             peer: None,
             peer_window: 0,

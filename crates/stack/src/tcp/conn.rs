@@ -146,7 +146,7 @@ pub(crate) struct Switches {
 bitflags::bitflags! {
     /// Facts that are one bit each.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub(crate) struct Fact: u16 {
+    pub(crate) struct Fact: u32 {
         /// Timestamps were agreed (RFC 7323).
         const TIMESTAMPS = 0x0001;
         /// SACK was agreed (RFC 2018).
@@ -177,6 +177,16 @@ bitflags::bitflags! {
         const FIN_AHEAD = 0x4000;
         /// The path MTU shrank; what did not fit goes again in smaller pieces.
         const PATH_SHRUNK = 0x2000;
+        /// ECN was agreed (RFC 3168): the peer's marked segments are echoed.
+        const ECN = 0x8000;
+        /// And our data is ECN-capable.
+        const ECT = 0x8_0000;
+        /// A CE mark came: ACKs carry ECE until the peer says CWR.
+        const ECE_OWED = 0x1_0000;
+        /// The congestion window was reduced: the next new data carries CWR.
+        const CWR_OWED = 0x2_0000;
+        /// [`Tcb::reduced_at`] holds.
+        const REDUCED = 0x4_0000;
     }
 }
 
@@ -229,6 +239,9 @@ pub(crate) struct Tcb {
     /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
     /// 0 if there is none.
     pub(crate) first_again: u32,
+
+    /// With ECN: SND.NXT when the congestion window was last reduced. Marks and losses before it count once.
+    pub(crate) reduced_at: SeqNumber,
 
     /// RCV.NXT: next sequence number expected.
     pub(crate) rcv_nxt: SeqNumber,
@@ -343,6 +356,10 @@ impl Extra {
 pub(crate) struct Stats {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
+    /// Segments that came with CE.
+    pub(crate) ce_received: u32,
+    /// ACKs that came with ECE.
+    pub(crate) ece_received: u32,
 }
 
 impl Tcb {
@@ -570,6 +587,8 @@ impl Tcb {
         let Stats {
             bytes_acked,
             bytes_received,
+            ce_received,
+            ece_received,
         } = self.stats;
         TcpInfo {
             state: self.state(),
@@ -590,6 +609,9 @@ impl Tcb {
             segments_in: u64::from(self.segments_in),
             retransmits: u64::from(self.retransmits),
             backoff: self.rtt.backoff_count(),
+            ecn: self.facts.contains(Fact::ECN),
+            ce_received: u64::from(ce_received),
+            ece_received: u64::from(ece_received),
         }
     }
 

@@ -28,11 +28,12 @@ const LOW: u32 = (1 << LOW_BITS) - 1;
 /// IPv6 and IPv4, 1380 Ethernet less the usual tunnels, 8940 jumbo frames over IPv6.
 const MSS: [u16; 8] = [28, 216, 536, 1220, 1380, 1440, 1460, 8940];
 
-/// The low bits of a cookie's timestamp: 4 for the window scale, 1 for SACK, 1 free.
+/// The low bits of a cookie's timestamp: 4 for the window scale, 1 for SACK, 1 for ECN.
 const OPTION_BITS: u32 = 6;
 const OPTIONS: u32 = (1 << OPTION_BITS) - 1;
 const NO_SCALE: u32 = 15;
 const SACK: u32 = 0x10;
+const ECN: u32 = 0x20;
 
 /// What a cookie's timestamp remembered of the peer's SYN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct CookieOptions {
     pub(crate) window_scale: Option<u8>,
     /// Whether the peer permitted SACK.
     pub(crate) sack: bool,
+    /// Whether ECN was agreed (RFC 3168).
+    pub(crate) ecn: bool,
 }
 
 /// Makes and checks cookies.
@@ -88,9 +91,9 @@ impl Cookies {
 
     /// The time in milliseconds with the options in its low bits: never ahead of the present time, so that no later
     /// timestamp looks older (PAWS), and less than 64 ms behind it. The caller adds the connection's offset.
-    pub(crate) fn timestamp(&self, now: Instant, window_scale: Option<u8>, sack: bool) -> u32 {
+    pub(crate) fn timestamp(&self, now: Instant, window_scale: Option<u8>, sack: bool, ecn: bool) -> u32 {
         let scale = window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
-        let options = scale | if sack { SACK } else { 0 };
+        let options = scale | if sack { SACK } else { 0 } | if ecn { ECN } else { 0 };
         let clock = now.as_millis() as u32;
         let marked = clock & !OPTIONS | options;
         if options > clock & OPTIONS {
@@ -107,6 +110,7 @@ impl Cookies {
         CookieOptions {
             window_scale: (scale != NO_SCALE).then_some(scale as u8),
             sack: echo & SACK != 0,
+            ecn: echo & ECN != 0,
         }
     }
 
@@ -243,12 +247,12 @@ mod tests {
         }
 
         #[test]
-        fn timestamps_carry_options_and_are_never_ahead(millis in 0u64..1 << 34, scale: Option<u8>, sack: bool) {
+        fn timestamps_carry_options_and_are_never_ahead(millis in 0u64..1 << 34, scale: Option<u8>, sack: bool, ecn: bool) {
             let cookies = Cookies::new([1; 16]);
             let scale = scale.map(|s| s % 15);
-            let value = cookies.timestamp(Instant::from_millis(millis), scale, sack);
+            let value = cookies.timestamp(Instant::from_millis(millis), scale, sack, ecn);
             prop_assert!((millis as u32).wrapping_sub(value) < 64);
-            prop_assert_eq!(cookies.options_from(value), CookieOptions { window_scale: scale, sack });
+            prop_assert_eq!(cookies.options_from(value), CookieOptions { window_scale: scale, sack, ecn });
         }
 
         #[test]

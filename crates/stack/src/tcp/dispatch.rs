@@ -5,13 +5,14 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::burst::{Reply, reset_for};
 use super::conn::{Fact, Tcb};
+use super::ecn;
 use super::handshake::Finished;
 use super::ingress::{self, Fate};
 use super::listen::{self, HalfOpen};
 use super::open::{self, PeerOffer};
 use super::table::{Slot, Tcp};
-use super::{Flags, Segment, SeqNumber, State, timewait};
-use crate::config::SynCookies;
+use super::{EcnField, Flags, Segment, SeqNumber, State, timewait};
+use crate::config::{Ecn, SynCookies};
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::ConnectionError;
 use crate::frame::Text;
@@ -52,6 +53,7 @@ impl Tcp {
             // MUST-57, MUST-63
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
+        header.segment.ecn = EcnField::from_class(packet.traffic_class);
         let text = packet.frame.text(packet.at + header.header_len);
         self.segment_arrives(cx, &tuple, &header.segment, text);
     }
@@ -267,7 +269,9 @@ impl Tcp {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
         let full = listener.half_open >= config.syn_queue;
-        let peer = PeerOffer::from_syn(seg, tuple.remote.is_ipv4(), config);
+        let mut peer = PeerOffer::from_syn(seg, tuple.remote.is_ipv4(), config);
+        peer.ecn = ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off;
+        peer.ect = peer.ecn;
         match (config.syn_cookies, full) {
             (SynCookies::Always, _) | (SynCookies::WhenFull, true) => {
                 return self.send_cookie(cx, tuple, id, &peer);
@@ -312,7 +316,7 @@ impl Tcp {
         let offset = self.isn.timestamp_offset(tuple);
         let ts_value = self
             .cookies
-            .timestamp(now, peer.window_scale, peer.sack)
+            .timestamp(now, peer.window_scale, peer.sack, peer.ecn)
             .wrapping_add(offset);
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
@@ -325,6 +329,7 @@ impl Tcp {
         if peer.timestamp.is_none() {
             told.window_scale = None;
             told.sack = false;
+            told.ecn = false;
         }
         let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &told, &options, config);
         self.reply(Reply {
@@ -347,6 +352,7 @@ impl Tcp {
         let Some(listener) = self.listener(id) else { return };
         let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
         let full = listener.accept_queue_full();
+        let setting = ecn::setting(&listener.options, config);
         let irs = seg.seq - 1;
         let cookie = if expected {
             self.cookies.check(now, tuple, irs, seg.ack - 1)
@@ -376,6 +382,8 @@ impl Tcp {
                 .filter(|_| config.window_scaling),
             sack: agreed.is_some_and(|a| a.sack) && config.sack,
             timestamp: stamps.map(|t| t.value),
+            ecn: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
+            ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
         };
         let done = Finished {
             tuple: *tuple,

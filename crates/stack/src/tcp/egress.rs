@@ -62,7 +62,7 @@ pub(crate) fn decide(tcb: &Tcb, config: &Config, room: u32) -> Decision {
     if let Some(plan) = repair(tcb, room) {
         return Decision::Send(plan);
     }
-    let held = match new_data(tcb, room) {
+    let held = match new_data(tcb, super::ecn::run_limit(tcb, room)) {
         Ok(Some(plan)) => return Decision::Send(plan),
         Ok(None) => None,
         Err(held) => Some(held),
@@ -362,6 +362,8 @@ pub(crate) fn header(tcb: &Tcb, config: &Config, plan: &Plan, now: Instant) -> S
     if plan.len > 0 && plan.seq + plan.len == tcb.data_end() {
         flags |= Flags::PSH;
     }
+    let (marks, ecn) = super::ecn::outgoing(tcb, plan);
+    flags |= marks;
     let pointer = urgent::outgoing(tcb, config.urgent_pointer, plan.seq);
     if pointer.is_some() {
         flags |= Flags::URG;
@@ -374,6 +376,7 @@ pub(crate) fn header(tcb: &Tcb, config: &Config, plan: &Plan, now: Instant) -> S
         urgent: pointer.unwrap_or(0),
         payload_len: plan.len,
         options: options(tcb, plan, now),
+        ecn,
     }
 }
 
@@ -442,6 +445,9 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
 }
 
 fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
+    if super::ecn::is_capable(tcb, plan) {
+        tcb.facts.remove(Fact::CWR_OWED);
+    }
     let idle = tcb.outstanding() == 0;
     tcb.last_sent = cx.now;
     if !tcb.facts.contains(Fact::TIMED) && tcb.recovery == Recovery::Open {

@@ -167,7 +167,12 @@ pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer, options: &TcpOptions, co
     Segment {
         seq: answer.iss,
         ack: peer.irs + 1,
-        flags: Flags::SYN | Flags::ACK,
+        // An ECN-setup SYN,ACK has ECE alone (RFC 3168 section 6.1.1).
+        flags: if peer.ecn {
+            Flags::SYN | Flags::ACK | Flags::ECE
+        } else {
+            Flags::SYN | Flags::ACK
+        },
         window: buffer.min(0xffff) as u16,
         options: Options {
             mss: Some(answer.mss),

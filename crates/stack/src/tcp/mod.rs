@@ -6,6 +6,7 @@ pub(crate) mod congestion;
 pub(crate) mod conn;
 pub(crate) mod cookie;
 pub(crate) mod dispatch;
+mod ecn;
 mod egress;
 mod handshake;
 mod ingress;
@@ -28,7 +29,7 @@ mod timewait;
 mod transmit;
 mod urgent;
 
-pub use segment::{Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
+pub use segment::{EcnField, Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;
 pub use socket::{Keepalive, TcpInfo, TcpOptions, TcpSocket};
 

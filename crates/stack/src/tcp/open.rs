@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use super::congestion::{Congestion, initial_window};
 use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
+use super::ecn;
 use super::egress;
 use super::rtt::RttEstimator;
 use super::socket::TcpOptions;
@@ -26,6 +27,11 @@ pub(crate) struct PeerOffer {
     pub(crate) window_scale: Option<u8>,
     pub(crate) sack: bool,
     pub(crate) timestamp: Option<u32>,
+    /// ECN is agreed: marks on what the peer sends are echoed. Not read from the SYN here, since it depends on what we
+    /// sent.
+    pub(crate) ecn: bool,
+    /// What we send may be marked.
+    pub(crate) ect: bool,
 }
 
 impl PeerOffer {
@@ -42,6 +48,8 @@ impl PeerOffer {
                 .map(|s| s.min(14)),
             sack: options.sack_permitted && config.sack,
             timestamp: options.timestamps.filter(|_| config.timestamps).map(|t| t.value),
+            ecn: false,
+            ect: false,
         }
     }
 }
@@ -77,6 +85,10 @@ pub(crate) struct SynSent {
     /// The MSS that we offer.
     pub(crate) mss: u16,
     pub(crate) ts_offset: u32,
+    /// The first SYN asked for ECN (RFC 3168 section 6.1.1).
+    pub(crate) ecn: bool,
+    /// A later one did not.
+    pub(crate) plain_syn: bool,
     /// The peer's SYN, once it came: simultaneous open.
     pub(crate) peer: Option<PeerOffer>,
     /// The peer's window as its SYN told it.
@@ -128,14 +140,16 @@ impl SynSent {
         let (buffer, buffer_max) = receive_buffer(&self.options, config);
         let echo = self.peer.and_then(|p| p.timestamp);
         let answering = self.peer.is_some();
+        let flags = match self.peer {
+            Some(peer) if peer.ecn => Flags::SYN | Flags::ACK | Flags::ECE,
+            Some(_) => Flags::SYN | Flags::ACK,
+            None if self.ecn && !self.plain_syn => Flags::SYN | Flags::ECE | Flags::CWR,
+            None => Flags::SYN,
+        };
         Segment {
             seq: self.iss,
             ack: self.peer.map_or(SeqNumber(0), |p| p.irs + 1),
-            flags: if answering {
-                Flags::SYN | Flags::ACK
-            } else {
-                Flags::SYN
-            },
+            flags,
             window: buffer.min(0xffff) as u16,
             options: Options {
                 mss: Some(self.mss),
@@ -178,7 +192,16 @@ impl SynSent {
         if !seg.has(Flags::SYN) {
             return Opening::Waits;
         }
-        self.peer = Some(PeerOffer::from_syn(seg, self.tuple.remote.is_ipv4(), config));
+        let mut peer = PeerOffer::from_syn(seg, self.tuple.remote.is_ipv4(), config);
+        peer.ecn = self.ecn
+            && if acked {
+                ecn::is_setup_syn_ack(seg)
+            } else {
+                ecn::is_setup_syn(seg)
+            };
+        // "and has sent no non-ECN-setup SYN": then marks are echoed, but what we send is not ECN-capable.
+        peer.ect = peer.ecn && !self.plain_syn;
+        self.peer = Some(peer);
         self.peer_window = seg.window;
         if acked {
             return Opening::Established;
@@ -269,6 +292,8 @@ impl SynSent {
             rto: self.rto,
         };
         self.owed = Some(Cause::Retransmit(cause));
+        // RFC 3168 section 6.1.1.1: a path that swallows SYNs that ask for ECN lets one without pass.
+        self.plain_syn |= self.peer.is_none();
         self.rto = (self.rto * 2).min(config.rto_max);
         Ok(())
     }
@@ -338,6 +363,8 @@ impl Handshake<'_> {
         let mut facts = Fact::default();
         facts.set(Fact::TIMESTAMPS, self.peer.timestamp.is_some());
         facts.set(Fact::SACK, self.peer.sack);
+        facts.set(Fact::ECN, self.peer.ecn);
+        facts.set(Fact::ECT, self.peer.ect);
         facts.set(Fact::SCALING, self.peer.window_scale.is_some());
         facts
     }
@@ -396,6 +423,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rtt: h.rtt(now),
         timing: (h.iss, 0),
         first_again: 0,
+        reduced_at: h.iss,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
         rcv_adv: rcv_nxt + rcv_buf.min(0xffff),

@@ -137,6 +137,38 @@ pub struct Options {
     pub sack: SackBlocks,
 }
 
+/// The ECN field of the IP header around a segment (RFC 3168 section 5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+pub enum EcnField {
+    /// The transport does not take part: routers drop where they would mark.
+    #[default]
+    NotEct = 0,
+    /// ECN-capable, ECT(1). For experiments (RFC 8311 section 4.2); we take it for ECT(0) and never send it.
+    Ect1 = 1,
+    /// ECN-capable, ECT(0).
+    Ect0 = 2,
+    /// Congestion experienced: a router marked the packet instead of dropping it.
+    Ce = 3,
+}
+
+impl EcnField {
+    /// The field as it stands in the lowest two bits of a traffic class.
+    #[inline]
+    pub fn from_class(traffic_class: u8) -> Self {
+        match traffic_class & 3 {
+            0 => EcnField::NotEct,
+            1 => EcnField::Ect1,
+            2 => EcnField::Ect0,
+            _ => EcnField::Ce,
+        }
+    }
+    /// A traffic class with this in place of its ECN field.
+    #[inline]
+    pub fn in_class(self, traffic_class: u8) -> u8 {
+        traffic_class & !3 | self as u8
+    }
+}
+
 /// A segment's header and options, and how much payload comes with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Segment {
@@ -154,6 +186,8 @@ pub struct Segment {
     pub payload_len: u32,
     /// Options.
     pub options: Options,
+    /// The ECN field of the IP header; not part of the TCP header, which [`crate::wire::tcp`] reads and writes.
+    pub ecn: EcnField,
 }
 
 impl Segment {

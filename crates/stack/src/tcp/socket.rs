@@ -9,7 +9,7 @@ use super::recv::{tune, window};
 use super::send::buffer::SendBuffer;
 use super::table::{Slot, Tcp};
 use super::{State, urgent};
-use crate::config::CongestionControl;
+use crate::config::{CongestionControl, Ecn};
 use crate::demux::{Entry, Kind};
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::frame::Payload;
@@ -60,8 +60,10 @@ pub struct TcpOptions {
     pub congestion_control: Option<CongestionControl>,
     /// TTL or hop limit (MUST-49); `None` and 0: the stack's, since no datagram may leave with 0 (RFC 1122 section 3.2.1.7).
     pub hop_limit: Option<u8>,
-    /// DiffServ and ECN field (MUST-48).
+    /// DiffServ field (MUST-48): the upper six bits. The lower two are the ECN field, which is TCP's own.
     pub traffic_class: u8,
+    /// Explicit congestion notification; `None`: the stack's. Takes effect when a connection is opened.
+    pub ecn: Option<Ecn>,
     /// Leave urgent data in the stream (SO_OOBINLINE).
     pub urgent_inline: bool,
 }
@@ -112,6 +114,12 @@ pub struct TcpInfo {
     pub retransmits: u64,
     /// Timeouts in a row that are not answered yet.
     pub backoff: u8,
+    /// Whether both ends agreed on explicit congestion notification (RFC 3168).
+    pub ecn: bool,
+    /// Segments with new data that came marked with CE.
+    pub ce_received: u64,
+    /// ACKs that echoed a mark on what we had sent (ECE).
+    pub ece_received: u64,
 }
 
 /// A TCP socket, borrowed from its stack for one or more calls. Nothing here blocks: what cannot be done now says so, and

@@ -157,6 +157,7 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     let flight = tcb.flight();
     tcb.congestion
         .on_timeout(cx.now, flight, u32::from(tcb.snd_mss), first);
+    super::ecn::window_reduced(tcb);
     if !first {
         // The peer may have dropped what it had SACKed (RFC 2018 section 8): after a second timeout nothing is sure.
         tcb.scoreboard = None;

@@ -10,6 +10,7 @@ mod acks;
 mod addresses;
 mod close;
 mod congestion;
+mod ecn;
 mod gaps;
 mod handshake;
 mod heals;

@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sockeye_stack::tcp::{
-    Flags, Options, SackBlock, SackBlocks, Segment, SeqNumber, State, TcpInfo, TcpOptions, TcpSocket,
-    Timestamps,
+    EcnField, Flags, Options, SackBlock, SackBlocks, Segment, SeqNumber, State, TcpInfo, TcpOptions,
+    TcpSocket, Timestamps,
 };
 use sockeye_stack::trace::{Cause, DropReason, TraceEvent, TraceMask};
 use sockeye_stack::wire::{self, Check, checksum, ipv4, ipv6};
@@ -83,6 +83,8 @@ pub struct Seg {
     pub no_timestamps: bool,
     /// Added to the checksum.
     pub spoil: u16,
+    /// The ECN field of the IP header.
+    pub ecn: EcnField,
 }
 
 /// A segment with these flags.
@@ -135,6 +137,14 @@ impl Seg {
     pub fn with(mut self, flags: Flags) -> Self {
         self.flags |= flags;
         self
+    }
+    pub fn ecn(mut self, ecn: EcnField) -> Self {
+        self.ecn = ecn;
+        self
+    }
+    /// Marked by a router.
+    pub fn ce(self) -> Self {
+        self.ecn(EcnField::Ce)
     }
     pub fn raw(mut self, options: &[u8]) -> Self {
         self.raw_options = Some(options.to_vec());
@@ -377,6 +387,7 @@ impl Peer {
             urgent: s.urgent,
             payload_len: s.data.len() as u32,
             options: s.options,
+            ecn: s.ecn,
         };
         let absolute = |b: &SackBlock| SackBlock {
             start: self.iss + b.start.0,
@@ -405,7 +416,9 @@ impl Peer {
         let pseudo = checksum::pseudo(from.ip(), to.ip(), wire::protocol::TCP, tcp.len() as u32);
         let sum = pseudo.add(&tcp).finish().wrapping_add(s.spoil);
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
-        ip_packet(from.ip(), to.ip(), wire::protocol::TCP, &tcp)
+        let mut packet = ip_packet(from.ip(), to.ip(), wire::protocol::TCP, &tcp);
+        set_ecn(&mut packet, s.ecn);
+        packet
     }
 
     // Time.
@@ -457,7 +470,8 @@ impl Peer {
         let pseudo = checksum::pseudo(ours, theirs, protocol, tcp.len() as u32);
         assert!(pseudo.add(tcp).verify(), "MUST-2: the checksum is right");
         let header = wire::tcp::parse(tcp, tcp.len()).expect("we send good segments");
-        let segment = header.segment;
+        let mut segment = header.segment;
+        segment.ecn = EcnField::from_class(traffic_class);
         if segment.flags.contains(Flags::SYN) {
             self.iss = segment.seq;
         }
@@ -688,6 +702,18 @@ trait MaxOf {
 impl MaxOf for Instant {
     fn max_of(self, other: Instant) -> Instant {
         if self < other { other } else { self }
+    }
+}
+
+/// Sets the ECN field of an IP header, and its checksum anew.
+fn set_ecn(packet: &mut [u8], ecn: EcnField) {
+    if packet[0] >> 4 == 6 {
+        packet[1] = ecn.in_class(packet[1] >> 4) << 4 | packet[1] & 0x0f;
+    } else {
+        packet[1] = ecn.in_class(packet[1]);
+        packet[10..12].fill(0);
+        let sum = checksum::sum(&packet[..ipv4::HEADER_LEN]).finish();
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use sockeye_stack::tcp::{Flags, Segment, SeqNumber};
+use sockeye_stack::tcp::{EcnField, Flags, Segment, SeqNumber};
 use sockeye_stack::trace::{AckCause, Cause, relative};
 
 use super::Notation;
@@ -145,6 +145,9 @@ impl Numbers {
         let turned = (window == 0) != (before == Some(0)) && !segment.flags.contains(Flags::RST);
         if syn || update || turned {
             extras.push(format!("win={window}"));
+        }
+        if segment.ecn == EcnField::Ce {
+            extras.push("ce".into());
         }
         if segment.options.sack_permitted {
             extras.push("sack".into());

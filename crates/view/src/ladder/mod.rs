@@ -295,6 +295,7 @@ impl<W: io::Write> Ladder<W> {
                             LinkChange::Duplicated => "the link makes two of it",
                             LinkChange::Corrupted => "the link turns bits over",
                             LinkChange::Reordered => "the link holds it back",
+                            LinkChange::Marked => "the link marks it: congested",
                         }
                         .into(),
                     );

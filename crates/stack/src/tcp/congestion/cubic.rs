@@ -259,6 +259,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         /// A bulk flow with losses at given times follows the reference within 1 % or two segments.
+        ///
+        /// Proves: 9438-4.2a, 9438-4.3, 9438-4.4.
         #[test]
         fn follows_the_rfc_in_floating_point(
             start in 10u32..3000,
@@ -301,6 +303,8 @@ mod tests {
     }
 
     /// RFC 9438 section 4.2, by hand: W_max of 100 segments, cwnd 70: K = cbrt(30 / 0.4) = 4.217 s.
+    ///
+    /// Proves: 9438-4.2a, 9438-4.6.
     #[test]
     fn the_curve_passes_its_points() {
         let mut cubic = cubic(100);
@@ -314,6 +318,8 @@ mod tests {
     }
 
     /// Section 4.7: a second loss below the old W_max.
+    ///
+    /// Proves: 9438-4.7.
     #[test]
     fn fast_convergence() {
         let mut cubic = cubic(100);
@@ -323,6 +329,8 @@ mod tests {
     }
 
     /// Section 4.8: after a timeout the curve begins flat where slow start ends.
+    ///
+    /// Proves: 9438-4.8, 9438-4.10.
     #[test]
     fn a_timeout_forgets_the_old_maximum() {
         let mut cubic = cubic(100);
@@ -336,6 +344,8 @@ mod tests {
     }
 
     /// A pause, or time in which the application had nothing to send, is no time on the curve.
+    ///
+    /// Proves: 9438-4.2b, 9438-5.8.
     #[test]
     fn pauses_do_not_count() {
         let rtt = Duration::from_millis(100);
@@ -356,6 +366,8 @@ mod tests {
     }
 
     /// Section 4.9: a reduction that was for nothing.
+    ///
+    /// Proves: 9438-4.9.
     #[test]
     fn undo_goes_on_from_the_old_window() {
         let mut cubic = cubic(100);

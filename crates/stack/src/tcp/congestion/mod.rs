@@ -210,6 +210,15 @@ impl Congestion {
             Congestion::Cubic(algorithm) => algorithm.on_enter_recovery(now, flight, mss),
         }
     }
+    /// A router marked what we sent (RFC 3168 section 6.1.2): as loss, but nothing will show that it was for nothing, and
+    /// the window never grows by it. NewReno halves, CUBIC keeps 0.7 (RFC 9438 section 4.6).
+    pub(crate) fn on_mark(&mut self, now: Instant, flight: u32, mss: u32) {
+        let before = self.cwnd();
+        self.on_enter_recovery(now, flight, mss);
+        let window = self.window_mut();
+        window.cwnd = window.cwnd.min(before);
+        window.prior_cwnd = 0;
+    }
     /// Without SACK, at the start of recovery: by the 3 segments that the duplicate ACKs say have left (RFC 5681
     /// section 3.2 step 3).
     pub(crate) fn inflate(&mut self, octets: u32) {
@@ -411,6 +420,21 @@ mod tests {
             assert_eq!(congestion.cwnd(), 60_000);
             congestion.on_idle(Instant::from_secs(5), 10 * MSS);
             assert_eq!(congestion.cwnd(), 10_000);
+        }
+    }
+
+    /// RFC 3168 section 6.1.2, RFC 9438 section 4.6.
+    ///
+    /// Proves: 3168-6, 9438-4.6.
+    #[test]
+    fn a_mark_reduces_as_loss_does() {
+        for (mut congestion, left) in both().into_iter().zip([5_000, 7_000]) {
+            congestion.on_mark(Instant::ZERO, 10 * MSS, MSS);
+            assert_eq!((congestion.cwnd(), congestion.ssthresh()), (left, left));
+            assert!(!congestion.undo(), "it is no guess");
+            congestion.set_cwnd(MSS);
+            congestion.on_mark(Instant::ZERO, MSS, MSS);
+            assert_eq!((congestion.cwnd(), congestion.ssthresh()), (1_000, 2_000));
         }
     }
 

@@ -6,6 +6,7 @@ use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
 use crate::frame::{Payload, Text};
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
+use crate::tcp::ecn;
 use crate::tcp::ingress::fin_of;
 use crate::tcp::scope::Scope;
 use crate::tcp::{SackBlock, Segment, SeqNumber};
@@ -49,6 +50,7 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
         }
         return;
     }
+    ecn::text_arrives(tcb, seg);
     if seq == tcb.rcv_nxt {
         in_order(tcb, cx, payload);
     } else {

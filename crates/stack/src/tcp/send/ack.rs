@@ -7,7 +7,7 @@ use crate::tcp::Segment;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::rtt::expected_samples;
 use crate::tcp::scope::Scope;
-use crate::tcp::urgent;
+use crate::tcp::{ecn, urgent};
 use crate::time::{Duration, Instant};
 use crate::trace::{CongestionChange, TraceKind, TraceMask, Transition};
 
@@ -18,18 +18,22 @@ pub(crate) const DUP_THRESH: u8 = 3;
 pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     let flight = tcb.flight();
     let news = take_sack(tcb, seg);
+    let echo = ecn::is_echo(tcb, seg);
     let window_before = tcb.snd_wnd;
     let advanced = seg.ack.after(tcb.snd_una);
     let acked = if advanced { advance(tcb, cx, seg) } else { 0 };
     update_window(tcb, cx, seg);
     if advanced {
-        after_advance(tcb, cx, seg, acked, flight);
+        after_advance(tcb, cx, seg, acked, flight, echo);
         if news == News::Sacked && tcb.recovery == Recovery::Open {
             // RFC 6675 section 2: blocks with news make a duplicate of any ACK, whether it moves SND.UNA or not.
             duplicate(tcb, cx, news);
         }
     } else if is_duplicate(tcb, seg, window_before) || news == News::Sacked {
         duplicate(tcb, cx, news);
+    }
+    if echo {
+        ecn::echo_arrives(tcb, cx, flight);
     }
     tcb.check();
 }
@@ -136,7 +140,7 @@ fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
 }
 
 /// SND.UNA has moved: timers, recovery and the congestion window follow.
-fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, flight: u32) {
+fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, flight: u32, echo: bool) {
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
@@ -175,16 +179,16 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, f
         }
         Recovery::Loss { recover, .. } if tcb.snd_una.at_or_after(recover) => {
             leave_recovery(tcb);
-            grow(tcb, cx, acked, flight)
+            grow(tcb, cx, acked, flight, echo)
         }
         Recovery::Loss { recover, next } => {
             tcb.recovery = Recovery::Loss {
                 recover,
                 next: next.later(tcb.snd_una),
             };
-            grow(tcb, cx, acked, flight)
+            grow(tcb, cx, acked, flight, echo)
         }
-        Recovery::Open => grow(tcb, cx, acked, flight),
+        Recovery::Open => grow(tcb, cx, acked, flight, echo),
     };
     cx.congestion(tcb, change);
     if !tcb.facts.contains(Fact::PROBING) {
@@ -192,7 +196,10 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, f
     }
 }
 
-fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32) -> Option<CongestionChange> {
+fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32, echo: bool) -> Option<CongestionChange> {
+    if echo {
+        return None; // a marked window does not grow (RFC 3168 section 6.1.2)
+    }
     let limited = tcb.facts.contains(Fact::APP_LIMITED);
     tcb.congestion
         .on_ack(cx.now, acked, tcb.srtt(), flight, u32::from(tcb.snd_mss), limited)
@@ -287,7 +294,11 @@ fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, mss: u32) {
     // FlightSize: all that is not acknowledged, SACKed or not, without what limited transmit sent beyond the window (RFC
     // 5681 section 3.2 step 2, RFC 6675 section 5 step 4.2).
     let flight_size = tcb.outstanding().min(tcb.congestion.cwnd());
-    tcb.congestion.on_enter_recovery(cx.now, flight_size, mss);
+    // RFC 3168 section 6.1.2: where a mark has reduced the window since the lost octet was sent, the loss does not again.
+    if !ecn::was_reduced_since(tcb, tcb.snd_una) {
+        tcb.congestion.on_enter_recovery(cx.now, flight_size, mss);
+        ecn::window_reduced(tcb);
+    }
     if !tcb.facts.contains(Fact::SACK) {
         tcb.congestion.inflate(u32::from(DUP_THRESH) * mss);
     }

@@ -1,0 +1,15 @@
+//! Every text is there in every language, with the same values, and is said by somebody.
+
+mod check;
+
+use std::path::Path;
+
+use sockeye_apps::words::{Language, source};
+
+#[test]
+fn every_text_in_every_language() {
+    let [english, chinese] = Language::ALL.map(|language| check::parse(source(language)));
+    assert!(english.len() > 30);
+    check::same(&english, &chinese, &[]);
+    check::used(&english, &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+}

@@ -1,0 +1,56 @@
+### What the programs say, in English.
+### A value is called the same in every language, and says the same: $peer is an address with its port, $text what somebody
+### sent, $error an error in words.
+
+## Errors of the operating system. In English they are the system's own.
+
+error-refused = connection refused
+error-reset = connection reset by the peer
+error-aborted = connection aborted
+error-broken-pipe = broken pipe
+error-end = unexpected end
+error-not-connected = not connected
+error-timed-out = timed out
+error-in-use = address already in use
+error-no-such-address = no such address here
+error-not-permitted = not permitted
+error-no-network = network is unreachable
+error-no-host = no route to host
+error-not-found = no such file or directory
+error-exists = file exists
+error-full = no space left
+error-is-directory = is a directory
+error-invalid = invalid argument
+error-numbered = { $what } (os error { $number })
+
+## Text
+
+line-cannot-encode = not sent: { $charset } has no '{ $character }'; say it otherwise, or use gb18030
+
+## Upper-casing
+
+upper-prompt = { "> " }
+upper-empty = an empty line is not sent: type something
+upper-sent = sent; waiting for the answer
+upper-accepted = { $peer }: connected
+upper-received = { $peer }: { $text }
+upper-closed = { $peer }: closed
+upper-broken = { $peer }: broke off: { $error }; waiting for the next
+upper-one-line = a line ends at its newline: ask one at a time
+upper-cut = the server closed before its answer was complete
+upper-answer-too-long = the answer is longer than the line in capitals
+upper-answer-no-text = the answer is not UTF-8
+upper-input-no-text = a line of the input is not UTF-8
+
+## Datagrams
+
+udp-prompt = { "> " }
+udp-received = { $peer }: { $text }
+udp-too-long = not sent: { $octets } octets are more than the { $limit } of a datagram; send them in parts
+udp-nobody-yet = not sent: nobody has spoken yet who could be answered
+udp-no-answer = no answer from { $peer }: a datagram may be lost; it is your turn again
+udp-peer-left = { $peer } said goodbye; waiting for the next
+udp-left = goodbye to { $peer } is sent; waiting for the next
+udp-two-families = the address to send to and our own are of different families
+udp-no-group = { $group } is no multicast group: these are 224.0.0.0/4 and ff00::/8
+udp-group-of-other-family = the group { $group } and our address are of different families

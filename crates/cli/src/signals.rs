@@ -1,0 +1,82 @@
+//! Ctrl-C and SIGTERM: the first asks the program to close in good order, the second aborts it.
+//!
+//! A thread of its own waits for them, so that the second is heard whatever the program does at that moment: while its
+//! closing handshakes run, or while it waits for a terminal.
+
+use std::process;
+use std::sync::mpsc;
+
+use sockeye_apps::line::{Stop, Stopper};
+
+use crate::console::note;
+use crate::exit::Code;
+use crate::t;
+
+/// The first Ctrl-C or SIGTERM stops in good order, the second aborts with exit code 130.
+pub fn stop_on_interrupt() -> Stop {
+    stop_saying(t!("console-closing"))
+}
+
+/// As [`stop_on_interrupt`], with other words.
+pub fn stop_saying(words: String) -> Stop {
+    let (stopper, stop) = Stopper::new();
+    let (installed, wait) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("signals".into());
+    let spawned = thread.spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            let Ok(mut signals) = Signals::new() else { return };
+            // From here on a signal is ours; who waits for this has gone on only if it wanted to.
+            let _ = installed.send(());
+            signals.next().await;
+            note(&words);
+            stopper.stop();
+            signals.next().await;
+            process::exit(i32::from(Code::Interrupted as u8));
+        });
+    });
+    if spawned.is_ok() {
+        // An error: signals cannot be had, and end the program at once as the system does.
+        let _ = wait.recv();
+    }
+    stop
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals)
+    }
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+### What the command says, in English.
+### A value is called the same in every language, and says the same: $doing is what was tried, in words; $error an error in
+### words; $address an address as a person wrote it, $at one as it is.
+
+## How the command fails
+
+failure-told = { $doing }: { $error }; { $advice }
+failure-file = cannot write { $path }: { $error }; choose a file in a directory that exists
+failure-output = cannot write the output: { $error }
+failure-input = cannot read the input: { $error }; send lines of text in UTF-8
+failure-start = cannot start: { $error }
+advice-refused = nobody listens there: start the server first
+advice-timed-out = nobody is there, or something on the way drops what is sent
+advice-reset = the peer broke off: connect again
+advice-in-use = another program has this port (ss -lntup shows which): end it or choose another port
+advice-no-such-address = there is no such address here: ip address shows this machine's, --net tun: has that of addr=, 0.0.0.0 means all
+advice-not-permitted = ports below 1024 need root, broadcast addresses --broadcast
+advice-no-way = there is no way to that address: look at ip route
+advice-usage = look at --help
+advice-network = check the name, the address and the network
+
+## The person's lines, Ctrl-C, addresses
+
+console-no-input = cannot read the input: { $error }; give it lines of text
+console-not-utf8 = line { $number } of the input is not UTF-8 and was not sent; convert it first, with iconv say
+console-closing = closing in good order; Ctrl-C again aborts
+console-no-answer = no answer within { $limit }
+console-cannot-listen = cannot listen at { $address }
+console-cannot-connect = cannot connect to { $address }
+console-cannot-accept = cannot accept clients
+console-talking = talking to { $address }
+address-no-port = the port is missing: HOST:PORT, like 127.0.0.1:9001 or [::1]:9001
+address-port-too-large = there is no port { $port }: ports go from 0 to 65535
+address-port-no-number = "{ $port }" is no port: a number from 0 to 65535
+address-brackets = an IPv6 address stands in brackets: [::1]:9001
+
+## sockeye upper
+
+upper-listening = listening at { $at }; Ctrl-C ends
+upper-connected = connected; type a line and press Enter, Q ends
+
+## sockeye udp
+
+udp-cannot-send = cannot send to { $address }
+udp-cannot-use = cannot use { $address }
+udp-cannot-use-any = cannot use any port
+udp-cannot-receive = cannot receive at { $address }
+udp-receiving = receiving at { $at }; Ctrl-C ends
+
+## --net
+
+place-accepted = accepted are os and tun:NAME,addr=10.77.0.2/24
+place-linux-only = TUN devices are there on Linux only; use os
+place-needs-name = a TUN device needs a name and an address: tun:NAME,addr=10.77.0.2/24
+place-cannot = cannot have sockets on TUN device { $name }: { $error }
+place-no-tun = /dev/net/tun is missing: load the module (modprobe tun), or pass the device into the container
+place-not-permitted = making a TUN device needs root or CAP_NET_ADMIN, and access to /dev/net/tun
+place-name-taken = a network device named { $name } is there already: choose another name
+place-unacknowledged = a peer has not acknowledged everything that was sent to it; ending all the same
+
+## sockeye tftp
+
+tftp-stopping = running transfers may end; Ctrl-C again stops at once

@@ -1,0 +1,62 @@
+### 命令显示的中文信息。
+### 各种语言里同名的值含义相同：$doing 是当时在做的事，$error 是错误的说明，$address 是用户写的地址，$at 是实际的地址。
+
+## 命令失败时
+
+failure-told = { $doing }：{ $error }；{ $advice }
+failure-file = 无法写入 { $path }：{ $error }；请选择已有目录里的文件
+failure-output = 无法写到输出：{ $error }
+failure-input = 无法读取输入：{ $error }；请输入 UTF-8 的文字，一行一行地输入
+failure-start = 无法启动：{ $error }
+advice-refused = 那里没有程序在监听：请先运行服务端
+advice-timed-out = 对方不在，或者途中有设备丢弃了发送的数据
+advice-reset = 对方断开了连接：请重新连接
+advice-in-use = 另一个程序占用了这个端口（用 ss -lntup 查看）：请结束它，或者换一个端口
+advice-no-such-address = 这里没有这个地址：用 ip address 查看本机的地址，--net tun: 的地址是 addr= 给出的，0.0.0.0 表示全部
+advice-not-permitted = 1024 以下的端口需要 root 权限，广播地址需要 --broadcast
+advice-no-way = 没有到那个地址的路：用 ip route 查看
+advice-usage = 请看 --help
+advice-network = 请检查名字、地址和网络
+
+## 用户的输入、Ctrl-C、地址
+
+console-no-input = 无法读取输入：{ $error }；请输入一行一行的文字
+console-not-utf8 = 输入的第 { $number } 行不是 UTF-8，没有发送；请先转换，例如用 iconv
+console-closing = 正在正常关闭；再按一次 Ctrl-C 立即中止
+console-no-answer = { $limit } 内没有回答
+console-cannot-listen = 无法在 { $address } 监听
+console-cannot-connect = 无法连接 { $address }
+console-cannot-accept = 无法接受客户端
+console-talking = 与 { $address } 的对话
+address-no-port = 缺少端口：主机:端口，例如 127.0.0.1:9001 或 [::1]:9001
+address-port-too-large = 没有端口 { $port }：端口是 0 到 65535
+address-port-no-number = “{ $port }”不是端口：端口是 0 到 65535 的数字
+address-brackets = IPv6 地址要写在方括号里：[::1]:9001
+
+## sockeye upper
+
+upper-listening = 服务端开始运行，地址是 { $at }；按 Ctrl-C 结束
+upper-connected = 已连接；输入一行按回车，Q 结束
+
+## sockeye udp
+
+udp-cannot-send = 无法发送到 { $address }
+udp-cannot-use = 无法使用 { $address }
+udp-cannot-use-any = 没有可用的端口
+udp-cannot-receive = 无法在 { $address } 接收
+udp-receiving = 在 { $at } 接收；按 Ctrl-C 结束
+
+## --net
+
+place-accepted = 可以写 os 或 tun:名字,addr=10.77.0.2/24
+place-linux-only = TUN 设备只有 Linux 才有；请用 os
+place-needs-name = TUN 设备需要名字和地址：tun:NAME,addr=10.77.0.2/24
+place-cannot = 无法使用 TUN 设备 { $name }：{ $error }
+place-no-tun = 没有 /dev/net/tun：请加载模块（modprobe tun），或者把设备交给容器
+place-not-permitted = 建立 TUN 设备需要 root 或 CAP_NET_ADMIN 权限，并能使用 /dev/net/tun
+place-name-taken = 已经有名为 { $name } 的网络设备：请换一个名字
+place-unacknowledged = 对方没有确认收到全部数据；仍然结束
+
+## sockeye tftp
+
+tftp-stopping = 等待正在进行的传输结束；再按一次 Ctrl-C 立即停止
