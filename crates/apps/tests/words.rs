@@ -10,6 +10,6 @@ use sockeye_apps::words::{Language, source};
 fn every_text_in_every_language() {
     let [english, chinese] = Language::ALL.map(|language| check::parse(source(language)));
     assert!(english.len() > 30);
-    check::same(&english, &chinese, &[]);
-    check::used(&english, &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    check::same(&english, &chinese, &[("chat-from-client", "peer")]);
+    check::used(&chinese, &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
 }

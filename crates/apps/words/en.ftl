@@ -54,3 +54,19 @@ udp-left = goodbye to { $peer } is sent; waiting for the next
 udp-two-families = the address to send to and our own are of different families
 udp-no-group = { $group } is no multicast group: these are 224.0.0.0/4 and ff00::/8
 udp-group-of-other-family = the group { $group } and our address are of different families
+
+## Chat
+
+chat-prompt = { "> " }
+chat-connected = { $peer } is here; Q or exit ends
+chat-from-client = { $text }
+chat-from-server = { $text }
+chat-empty = an empty message is not sent: type something
+chat-peer-ended = { $peer } has ended its side; we go on
+chat-closed = { $peer }: closed, as { $ending }
+chat-broken = { $peer } broke off: { $error }; waiting for the next
+chat-ending-quit = we said goodbye
+chat-ending-peer-quit = the peer said goodbye
+chat-ending-peer-closed = the peer closed
+chat-ending-input = the input ended
+chat-ending-stopped = stopped

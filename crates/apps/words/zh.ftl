@@ -53,3 +53,19 @@ udp-left = 已向 { $peer } 说再见；等待下一个
 udp-two-families = 目的地址和自己的地址不属于同一个地址族
 udp-no-group = { $group } 不是组播地址：组播地址是 224.0.0.0/4 和 ff00::/8
 udp-group-of-other-family = 组播地址 { $group } 和自己的地址不属于同一个地址族
+
+## 聊天
+
+chat-prompt = >>>
+chat-connected = { $peer } 来了；输入 Q 或 exit 结束
+chat-from-client = 来自于客户端{ $peer }的消息>>>:{ $text }
+chat-from-server = { $text }
+chat-empty = 不能发送空消息
+chat-peer-ended = { $peer } 已经说完；我们继续
+chat-closed = { $peer }：已关闭，因为{ $ending }
+chat-broken = { $peer } 异常断开：{ $error }；等待下一个
+chat-ending-quit = 我们说了再见
+chat-ending-peer-quit = 对方说了再见
+chat-ending-peer-closed = 对方关闭了连接
+chat-ending-input = 输入已经结束
+chat-ending-stopped = 被停止

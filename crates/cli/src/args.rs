@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sockeye_lab::scenarios;
 use sockeye_stack::{Duration, Profile};
 use sockeye_view::{Detail, LadderStyle, Notation};
@@ -11,6 +14,7 @@ use sockeye_view::{Detail, LadderStyle, Notation};
 use crate::exit::TABLE;
 use crate::output::Color;
 use crate::place::Place;
+use crate::t;
 use crate::values;
 use crate::words::Lang;
 
@@ -44,6 +48,25 @@ pub struct Args {
     pub command: Command,
 }
 
+impl Args {
+    /// Reads the command line, its first word being the command's name.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that it asks for.
+    pub fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches_from(words)?;
+        let args = Args::from_arg_matches(&matches)?;
+        let is_told = matches.value_source("net") == Some(ValueSource::CommandLine);
+        match args.command {
+            Command::Lab { .. } | Command::Sockets(_) if is_told => {
+                let text = t!("place-not-here");
+                Err(Args::command().error(ErrorKind::ArgumentConflict, text))
+            }
+            _ => Ok(args),
+        }
+    }
+}
+
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -67,6 +90,9 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::chat::ChatCommand,
     },
+    /// The socket tables of running programs with `--net tun:`, and why their connections are quiet.
+    #[command(after_help = crate::sockets::HELP)]
+    Sockets(crate::sockets::SocketsArgs),
     /// Send and receive datagrams, a line each.
     Udp {
         /// What to do with them.

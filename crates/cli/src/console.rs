@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use sockeye_apps::line::{Charset, shown};
 use sockeye_net::Net;
 use tokio::sync::mpsc;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::place;
 pub use crate::signals::stop_on_interrupt;
 use crate::{Outcome, t, words};
@@ -110,7 +109,7 @@ pub fn say(line: &str) {
         if let Some(text) = failure.text() {
             note(text);
         }
-        process::exit(i32::from(failure.code() as u8));
+        exit::at_once(failure.code());
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+
+use crate::control;
 
 use crate::{t, words};
 
@@ -26,6 +28,8 @@ pub enum Code {
     Reset = 6,
     /// Any other error of the network.
     Network = 7,
+    /// No running Sockeye has a socket table to show. (8 to 11 are TFTP's, see `sockeye tftp --help`.)
+    NothingRuns = 12,
     /// Interrupted by Ctrl-C (128 + SIGINT, as a shell would say).
     Interrupted = 130,
     /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
@@ -43,12 +47,20 @@ Exit codes:
   5  no answer came in time
   6  the connection was reset, or ended before its answer was complete
   7  another error of the network
+  8 to 11  what a TFTP server said: see sockeye tftp --help
+  12 no running Sockeye has a socket table to show
   130, 141  interrupted; nobody reads the output any more";
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> ExitCode {
         ExitCode::from(code as u8)
     }
+}
+
+/// Ends the program at once, from whatever thread.
+pub fn at_once(code: Code) -> ! {
+    control::withdraw();
+    process::exit(i32::from(code as u8))
 }
 
 /// Why the command could not do its work.

@@ -7,11 +7,13 @@
 pub mod args;
 pub mod chat;
 pub mod console;
+pub mod control;
 pub mod exit;
 pub mod lab;
 pub mod output;
 pub mod place;
 pub mod signals;
+pub mod sockets;
 pub mod tftp;
 pub mod udp;
 pub mod upper;
@@ -21,17 +23,17 @@ pub mod words;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use sockeye_net::Net;
 
 use args::{Args, Command, LabCommand};
 use exit::{Code, Failure};
+use place::Place;
 
 /// Runs the command with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     words::speak(words::wanted(&arguments));
-    let args = match Args::try_parse_from(arguments) {
+    let args = match Args::read(arguments) {
         Ok(args) => args,
         Err(error) if error.use_stderr() => {
             let text = error.render().to_string();
@@ -44,26 +46,40 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             return Code::Well.into();
         }
     };
-    let net = || args.net.open();
-    let result = match args.command {
-        Command::Upper { command } => net().and_then(|net| upper::command(&command, &net)),
-        Command::Chat { command } => net().and_then(|net| chat::command(&command, &net)),
-        Command::Udp { command } => net().and_then(|net| udp::command(&command, &net)),
-        Command::Tftp(options) => match if options.needs_net() { net() } else { Ok(Net::os()) } {
-            Ok(net) => return tftp::run(&options, &net),
-            Err(failure) => Err(failure),
-        },
-        Command::Lab { command } => match command {
-            LabCommand::Upper(options) => lab::upper::command(&options),
+    let place = &args.net;
+    match &args.command {
+        Command::Upper { command } => on_net(place, |net| ended(upper::command(command, net))),
+        Command::Chat { command } => on_net(place, |net| ended(chat::command(command, net))),
+        Command::Udp { command } => on_net(place, |net| ended(udp::command(command, net))),
+        Command::Tftp(options) if options.needs_net() => on_net(place, |net| tftp::run(options, net)),
+        Command::Tftp(options) => tftp::run(options, &Net::os()),
+        Command::Sockets(options) => ended(sockets::command(options)),
+        Command::Lab { command } => ended(match command {
+            LabCommand::Upper(options) => lab::upper::command(options),
             LabCommand::List => lab::scenario::list(),
-            LabCommand::Run(options) => lab::scenario::command(&options),
-        },
-    };
-    match result {
+            LabCommand::Run(options) => lab::scenario::command(options),
+        }),
+    }
+}
+
+/// Runs a program on the net that `--net` asks for; its socket table can be seen meanwhile.
+fn on_net(place: &Place, program: impl FnOnce(&Net) -> ExitCode) -> ExitCode {
+    match place.open() {
+        Ok(net) => {
+            let _offer = control::offer(&net);
+            program(&net)
+        }
+        Err(failure) => ended(Err(failure)),
+    }
+}
+
+/// Says what went wrong; the exit code.
+fn ended(outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(code) => code.into(),
         Err(failure) => {
             if let Some(text) = failure.text() {
-                eprintln!("sockeye: {text}");
+                console::note(text);
             }
             failure.code().into()
         }

@@ -3,13 +3,14 @@
 //! A thread of its own waits for them, so that the second is heard whatever the program does at that moment: while its
 //! closing handshakes run, or while it waits for a terminal.
 
-use std::process;
+use std::io;
 use std::sync::mpsc;
 
 use sockeye_apps::line::{Stop, Stopper};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::console::note;
-use crate::exit::Code;
+use crate::exit::{self, Code};
 use crate::t;
 
 /// The first Ctrl-C or SIGTERM stops in good order, the second aborts with exit code 130.
@@ -33,7 +34,7 @@ pub fn stop_saying(words: String) -> Stop {
             note(&words);
             stopper.stop();
             signals.next().await;
-            process::exit(i32::from(Code::Interrupted as u8));
+            exit::at_once(Code::Interrupted);
         });
     });
     if spawned.is_ok() {
@@ -43,16 +44,13 @@ pub fn stop_saying(words: String) -> Stop {
     stop
 }
 
-#[cfg(unix)]
 struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-#[cfg(unix)]
 impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
+    fn new() -> io::Result<Signals> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -62,21 +60,6 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        Ok(Signals)
-    }
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
         }
     }
 }

@@ -93,3 +93,131 @@ fn upper_connects_to_the_kernel() {
         assert!(!device_is_there("sock0"));
     }
 }
+
+/// The table of a server whose client reads nothing: its listener, and a connection that says what it waits for.
+#[test]
+fn sockets_are_shown_while_a_program_runs() {
+    if !in_namespace("sockets_are_shown_while_a_program_runs") {
+        return;
+    }
+    let place = SocketPlace::new();
+    let none = place.sockets(&["--pid", "1"]);
+    assert_eq!(none.status.code(), Some(12));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("--net tun:"));
+
+    let mut server = place.start(&["--net", NET, "upper", "serve", "10.77.0.2:8000", "--json"]);
+    server.line_with("listening");
+    let mut client = python(
+        "s = socket.create_connection(('10.77.0.2', 8000), timeout=20)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)\n\
+         s.setblocking(False)\nimport select\n\
+         while select.select([], [s], [], 3)[1]: s.send(b'x' * 1000)\n\
+         print('full', flush=True)\ninput()",
+    );
+    assert_eq!(client.line(), "full");
+
+    let pid = server.id().to_string();
+    let shown = place.sockets(&["--json", "--pid", &pid]);
+    assert_eq!(shown.status.code(), Some(0));
+    let table: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(table["stack"], "sock0");
+    let sockets = table["sockets"].as_array().unwrap();
+    assert_eq!(
+        (sockets.len(), &sockets[0]["state"], &sockets[0]["local"]),
+        (2, &"LISTEN".into(), &"10.77.0.2:8000".into())
+    );
+    let connection = &sockets[1];
+    assert_eq!(
+        (&connection["protocol"], &connection["state"]),
+        (&"tcp".into(), &"ESTABLISHED".into())
+    );
+    assert!(connection["peer"].as_str().unwrap().starts_with("10.77.0.1:"));
+    assert!(connection["send_q"].as_u64().unwrap() > 0, "{connection}");
+    assert!(connection["info"]["cwnd"].as_u64().unwrap() > 0 && connection["info"]["rto_ns"].is_u64());
+    // The client reads nothing: its window is full, and nothing else stands in the way.
+    assert_eq!(connection["info"]["quiet"]["name"], "peer_window", "{connection}");
+    let text = place.sockets(&["-i", "-t", "--pid", &pid]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.starts_with(&format!("{pid} on sock0: sockeye ")), "{text}");
+    assert!(
+        text.contains("ESTABLISHED") && text.contains("peer's window full. "),
+        "{text}"
+    );
+    assert!(
+        text.contains("cwnd ") && text.contains("retransmitted "),
+        "{text}"
+    );
+
+    // Only its owner can look; and with the program goes the socket.
+    assert_eq!(place.mode(&pid), 0o600);
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(130), "{}", server.errors());
+    assert!(!place.is_there(&pid));
+    assert_eq!(place.sockets(&["--pid", &pid]).status.code(), Some(12));
+}
+
+/// What a program leaves behind that is ended by force is swept by the next that looks.
+#[test]
+fn stale_control_sockets_are_swept() {
+    if !in_namespace("stale_control_sockets_are_swept") {
+        return;
+    }
+    let place = SocketPlace::new();
+    for signals in [vec!["KILL"], vec!["INT", "INT"]] {
+        let mut server = place.start(&["--net", NET, "upper", "serve", "10.77.0.2:8000", "--json"]);
+        server.line_with("listening");
+        let pid = server.id().to_string();
+        assert!(place.is_there(&pid));
+        let is_forced = signals == ["KILL"];
+        for signal in signals {
+            server.signal(signal);
+        }
+        server.end();
+        // The second Ctrl-C ends it at once, but not without tidying up.
+        assert_eq!(place.is_there(&pid), is_forced);
+        assert_eq!(place.sockets(&["--pid", &pid]).status.code(), Some(12));
+        assert!(!place.is_there(&pid));
+    }
+}
+
+/// A directory for control sockets that other tests do not see.
+struct SocketPlace(std::path::PathBuf);
+
+impl SocketPlace {
+    fn new() -> SocketPlace {
+        let path = std::env::temp_dir().join(format!("sockeye-tun-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        SocketPlace(path)
+    }
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sockeye"));
+        let environment = [("XDG_RUNTIME_DIR", self.0.as_os_str()), ("LC_ALL", "C".as_ref())];
+        command
+            .args(arguments)
+            .envs(environment)
+            .env_remove("SOCKEYE_NET");
+        command
+    }
+    fn start(&self, arguments: &[&str]) -> Program {
+        Program::start(&mut self.command(arguments))
+    }
+    fn sockets(&self, arguments: &[&str]) -> std::process::Output {
+        self.command(&["sockets"]).args(arguments).output().unwrap()
+    }
+    fn path(&self, pid: &str) -> std::path::PathBuf {
+        self.0.join("sockeye").join(format!("{pid}.sock"))
+    }
+    fn is_there(&self, pid: &str) -> bool {
+        self.path(pid).exists()
+    }
+    fn mode(&self, pid: &str) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(self.path(pid)).unwrap().permissions().mode() & 0o777
+    }
+}
+
+impl Drop for SocketPlace {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // nothing of value is there
+    }
+}

@@ -56,8 +56,17 @@ place-cannot = cannot have sockets on TUN device { $name }: { $error }
 place-no-tun = /dev/net/tun is missing: load the module (modprobe tun), or pass the device into the container
 place-not-permitted = making a TUN device needs root or CAP_NET_ADMIN, and access to /dev/net/tun
 place-name-taken = a network device named { $name } is there already: choose another name
+place-not-here = --net is for upper, chat, udp and tftp: leave it out here
 place-unacknowledged = a peer has not acknowledged everything that was sent to it; ending all the same
 
 ## sockeye tftp
 
 tftp-stopping = running transfers may end; Ctrl-C again stops at once
+
+## sockeye sockets
+
+sockets-of = { $pid } on { $stack }: sockeye { $command }
+sockets-nothing = no program with sockets of its own is running: start one with --net tun:, as the same user; those of --net os are shown by ss
+sockets-not-that = process { $pid } has no socket table to show: start one with --net tun:, as the same user; those of --net os are shown by ss
+control-no-directory = there is no directory for a control socket (XDG_RUNTIME_DIR): sockeye sockets will not show this program
+control-cannot-offer = cannot offer the socket table at { $path }: { $error }

@@ -55,8 +55,17 @@ place-cannot = 无法使用 TUN 设备 { $name }：{ $error }
 place-no-tun = 没有 /dev/net/tun：请加载模块（modprobe tun），或者把设备交给容器
 place-not-permitted = 建立 TUN 设备需要 root 或 CAP_NET_ADMIN 权限，并能使用 /dev/net/tun
 place-name-taken = 已经有名为 { $name } 的网络设备：请换一个名字
+place-not-here = --net 用于 upper、chat、udp 和 tftp：请在这里去掉它
 place-unacknowledged = 对方没有确认收到全部数据；仍然结束
 
 ## sockeye tftp
 
 tftp-stopping = 等待正在进行的传输结束；再按一次 Ctrl-C 立即停止
+
+## sockeye sockets
+
+sockets-of = { $pid } 在 { $stack } 上：sockeye { $command }
+sockets-nothing = 没有自带套接字的程序在运行：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
+sockets-not-that = 进程 { $pid } 没有可以显示的套接字表：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
+control-no-directory = 没有放控制套接字的目录 (XDG_RUNTIME_DIR)：sockeye sockets 不会显示这个程序
+control-cannot-offer = 无法在 { $path } 提供套接字表：{ $error }

@@ -1,6 +1,7 @@
 //! The face of the core.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use bitflags::bitflags;
 use bytes::Bytes;
 use core::fmt;
@@ -11,10 +12,10 @@ use crate::error::{BindError, ConnectError, ListenError, StaleSocket};
 use crate::frame::{Frame, RxMeta, TxFrame, TxMeta};
 use crate::iface::{Env, Inbound, InterfaceConfig, IpLayer};
 use crate::rng::{Rng, Secrets};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SocketRow};
 use crate::tcp::dispatch::Around;
 use crate::tcp::table::Tcp;
-use crate::tcp::{TcpOptions, TcpSocket};
+use crate::tcp::{TcpInfo, TcpOptions, TcpSocket};
 use crate::time::Instant;
 use crate::trace::{Cause, Timer, Trace, TraceKind, TraceMask};
 use crate::udp::{Udp, UdpOptions, UdpSocket};
@@ -411,6 +412,14 @@ impl Stack {
         let mut sockets = self.tcp.rows();
         self.udp.rows(&mut sockets);
         Snapshot { sockets }
+    }
+    /// As [`Stack::snapshot`], with TCP_INFO of each connection, those included that the application has closed.
+    pub fn socket_table(&self) -> Vec<(SocketRow, Option<TcpInfo>)> {
+        let mut table = self.tcp.rows_with_info(&self.config);
+        let mut datagrams = Vec::new();
+        self.udp.rows(&mut datagrams);
+        table.extend(datagrams.into_iter().map(|row| (row, None)));
+        table
     }
 
     /// A new TCP socket: CLOSED, unbound.

@@ -9,6 +9,7 @@
 mod message;
 mod rooms;
 mod talk;
+mod words;
 
 pub use message::Messages;
 pub use rooms::{RoomEvent, RoomSettings, Rooms};

@@ -44,6 +44,8 @@ pub struct Settings {
     /// Whether we go on sending when the peer has ended its side, until our input ends as well: right for a
     /// pipe, where nobody waits for us to notice.
     pub after_end: bool,
+    /// Whether an empty line of a client's ends the conversation, instead of being refused.
+    pub empty_ends: bool,
     /// Complete connections that may wait for a server: the argument of `listen`.
     pub backlog: u32,
 }
@@ -60,6 +62,7 @@ impl Default for Settings {
             linger: Duration::from_secs(5),
             limit: 64 * 1024,
             after_end: false,
+            empty_ends: false,
             backlog: 5,
         }
     }
@@ -147,6 +150,7 @@ pub async fn converse(
         write,
         unsent: Vec::new(),
         our_turn: settings.turns.is_none_or(|first| first == side),
+        empty_ends: settings.empty_ends && side == First::Client,
         peer_ended: false,
         ending: None,
     };
@@ -163,6 +167,7 @@ struct Talk<'a> {
     /// Octets of our message that the socket has not taken yet: one message at most.
     unsent: Vec<u8>,
     our_turn: bool,
+    empty_ends: bool,
     peer_ended: bool,
     /// Why we end once all is sent.
     ending: Option<Ending>,
@@ -236,6 +241,10 @@ impl Talk<'_> {
     }
     fn handle_line(&mut self, line: &str, tell: &mut impl FnMut(Event)) {
         let line = line.trim_end_matches(['\r', '\n']);
+        if line.trim().is_empty() && self.empty_ends {
+            self.ending = Some(Ending::EndOfInput);
+            return;
+        }
         if line.trim().is_empty() {
             tell(Event::Empty);
             return tell(Event::Ask);
@@ -355,7 +364,8 @@ impl Server {
     }
 }
 
-/// Listens at the first address that can be bound.
+/// Listens at the first address that can be bound. A client that is gone without a word is noticed by keepalive: its
+/// connection would otherwise stay for ever, and with it, where one is served after the other, all who wait.
 pub(super) async fn listen(net: &Net, address: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
     let attempt = |address: SocketAddr| {
         let socket = match address {
@@ -363,6 +373,7 @@ pub(super) async fn listen(net: &Net, address: impl ToSocketAddrs, backlog: u32)
             SocketAddr::V6(_) => TcpSocket::new_v6(net)?,
         };
         socket.set_reuseaddr(true)?;
+        socket.set_keepalive(true)?;
         socket.bind(address)?;
         socket.listen(backlog)
     };

@@ -41,17 +41,20 @@ pub struct Settings {
     pub manner: Manner,
     /// In turns, the turn comes back after this time without an answer: a datagram may have been lost.
     pub answer_within: Duration,
+    /// In a conversation, whether a client's goodbye is sent to the server.
+    pub goodbye: bool,
     /// After the end of the input, how long to wait for what may still come.
     pub linger: Duration,
 }
 
 impl Settings {
-    /// UTF-8, 5 s for an answer, 1 s for what comes after the input has ended.
+    /// UTF-8, 5 s for an answer, goodbyes told, 1 s for what comes after the input has ended.
     pub fn new(manner: Manner) -> Settings {
         Settings {
             charset: Charset::Utf8,
             manner,
             answer_within: Duration::from_secs(5),
+            goodbye: true,
             linger: Duration::from_secs(1),
         }
     }
@@ -240,6 +243,14 @@ impl Exchange<'_> {
             tell(Event::Ask);
             return Ok(None);
         };
+        if let Manner::Chat {
+            side: First::Client, ..
+        } = self.settings.manner
+            && is_quit(line)
+            && !self.settings.goodbye
+        {
+            return Ok(Some(Ending::Quit));
+        }
         // An empty line is sent: UDP has empty datagrams.
         let octets = match self.settings.charset.encode(line) {
             Ok(octets) => octets,

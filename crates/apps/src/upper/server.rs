@@ -153,6 +153,8 @@ fn listen(net: &Net, address: SocketAddr, backlog: u32) -> io::Result<TcpListene
         SocketAddr::V6(_) => TcpSocket::new_v6(net)?,
     };
     socket.set_reuseaddr(true)?;
+    // A client that is gone without a word would otherwise keep its place for ever.
+    socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
 }

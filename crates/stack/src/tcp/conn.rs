@@ -612,6 +612,8 @@ impl Tcb {
             ecn: self.facts.contains(Fact::ECN),
             ce_received: u64::from(ce_received),
             ece_received: u64::from(ece_received),
+            unsent: self.unsent(),
+            held: self.held.filter(|_| self.unsent() > 0),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::State;
 use super::conn::{Fact, Phase};
 use super::table::{Slot, Tcp};
+use super::{State, TcpInfo};
+use crate::config::Config;
 use crate::demux::FourTuple;
 use crate::snapshot::{Protocol, SocketRow};
 use crate::stack::SocketId;
@@ -13,10 +14,28 @@ use crate::trace::Tuple;
 impl Tcp {
     /// All sockets, half-open and TIME-WAIT entries.
     pub(crate) fn rows(&self) -> Vec<SocketRow> {
-        let mut rows = Vec::new();
-        for (slot, generation, socket) in self.tables.sockets.iter() {
-            rows.extend(row_of(SocketId { slot, generation }, socket));
-        }
+        let sockets = self.tables.sockets.iter();
+        sockets
+            .filter_map(|(slot, generation, socket)| row_of(SocketId { slot, generation }, socket))
+            .chain(self.compact_rows())
+            .collect()
+    }
+    /// As [`Tcp::rows`], with TCP_INFO where there is one: for connections that the application has closed, too.
+    pub(crate) fn rows_with_info(&self, config: &Config) -> Vec<(SocketRow, Option<TcpInfo>)> {
+        let sockets = self.tables.sockets.iter();
+        sockets
+            .filter_map(|(slot, generation, socket)| {
+                let info = match socket {
+                    Slot::Open(tcb) => Some(tcb.info(config)),
+                    Slot::Fresh(_) | Slot::Listener(_) | Slot::SynSent(_) => None,
+                };
+                Some((row_of(SocketId { slot, generation }, socket)?, info))
+            })
+            .chain(self.compact_rows().map(|row| (row, None)))
+            .collect()
+    }
+    /// Half-open and TIME-WAIT entries.
+    fn compact_rows(&self) -> impl Iterator<Item = SocketRow> {
         let entries = self
             .tables
             .half_open
@@ -27,12 +46,9 @@ impl Tcp {
             .time_wait
             .iter()
             .map(|(_, _, t)| (t.tuple, State::TimeWait));
-        rows.extend(
-            entries
-                .chain(waiting)
-                .map(|(tuple, state)| connection(None, state, &tuple, 0, 0)),
-        );
-        rows
+        entries
+            .chain(waiting)
+            .map(|(tuple, state)| connection(None, state, &tuple, 0, 0))
     }
 }
 

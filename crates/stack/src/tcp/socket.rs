@@ -16,7 +16,7 @@ use crate::frame::Payload;
 use crate::pool::Pool;
 use crate::stack::{Readiness, SocketId, Stack};
 use crate::time::{Duration, Instant};
-use crate::trace::Tuple;
+use crate::trace::{Held, Tuple};
 
 /// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +120,10 @@ pub struct TcpInfo {
     pub ce_received: u64,
     /// ACKs that echoed a mark on what we had sent (ECE).
     pub ece_received: u64,
+    /// Octets that the application has written and that were never sent.
+    pub unsent: u32,
+    /// Why these did not leave when they were last looked at.
+    pub held: Option<Held>,
 }
 
 /// A TCP socket, borrowed from its stack for one or more calls. Nothing here blocks: what cannot be done now says so, and

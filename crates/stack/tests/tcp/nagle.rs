@@ -19,8 +19,24 @@ fn a_small_segment_waits_for_the_ack_of_what_is_in_flight() {
             .iter()
             .any(|e| matches!(e.kind, TraceKind::Held { why: Held::Nagle, .. }))
     );
+    // Who looks at the socket table sees the same.
+    let info = p.info();
+    assert_eq!((info.held, info.unsent, info.flight), (Some(Held::Nagle), 3, 1));
     p.send(ack(1, 2));
     p.expect("PSH,ACK 2+3 ack 1");
+    let info = p.info();
+    assert_eq!((info.held, info.unsent, info.flight), (None, 0, 3));
+    p.close();
+    p.expect("FIN,ACK 5 ack 1");
+    let table = p.stack.socket_table();
+    let connection = table.iter().find(|(row, _)| row.remote.is_some());
+    let (row, info) = connection.expect("it closes");
+    let closed = (row.id, info.as_ref().map(|info| info.unsent));
+    assert_eq!(
+        closed,
+        (None, Some(0)),
+        "a connection without an owner is told, too"
+    );
 }
 
 /// A full segment does not wait.
