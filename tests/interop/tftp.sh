@@ -190,7 +190,6 @@ with_all_briefly() { # address, port
 
 ### Our client. What it asks of a server, which serves $dir/root.
 
-ours() { "${client[@]}" tftp "$@"; }
 client=("$sockeye")
 with_server() { # name, address, port, whether it takes uploads, its smallest block size
     local name=$1 url="tftp://$2:$3" size options
@@ -243,7 +242,6 @@ with_server() { # name, address, port, whether it takes uploads, its smallest bl
     rm -f out
 }
 with_servers() { # address to listen on
-    with_server sockeye "$1" 16900 uploads 8
     if [ "$(id -u)" = 0 ] && [ -x "$peers/in.tftpd" ] && "$peers/in.tftpd" -V 2>&1 | grep -q hpa; then
         "$peers/in.tftpd" --foreground --listen --address "$1:16902" --secure -u root "$dir/root" &
         pids+=($!)
@@ -287,8 +285,37 @@ step "our server, on IPv6 and on one port"
 ! have curl || rollover='' large='' with_curl '[::1]' 16900
 with_all_briefly 127.0.0.1 16901
 step "our client, on the system's sockets"
+with_server sockeye 127.0.0.1 16900 uploads 8
 with_servers 127.0.0.1
 exits "nobody there: refused" 4 "$sockeye" tftp get -q tftp://127.0.0.1:16999/f out
+
+if [ -n "${INSIDE:-}" ] && [ -c /dev/net/tun ]; then
+    step "our server, on our stack"
+    device=(--net "tun:sock0,addr=10.77.0.2/24")
+    "$sockeye" "${device[@]}" tftp serve "$dir/root" --listen 10.77.0.2:69 --upload overwrite >"$dir/log2" 2>&1 &
+    pids+=($!)
+    for _ in $(seq 200); do
+        grep -q listening "$dir/log2" && break
+        sleep 0.05
+    done
+    if have curl; then
+        large='' with_curl 10.77.0.2 69
+    fi
+    with_all_briefly 10.77.0.2 69
+    # A polite end: transfers that run are waited for, and there are none.
+    kill -TERM "${pids[-1]}"
+    wait "${pids[-1]}"
+    code=$?
+    if [ $code = 0 ]; then ok; else bad "SIGTERM: exit code $code"; fi
+    step "our client, on our stack"
+    # So that servers can have it before the device is there.
+    ip address add 10.77.0.1/32 dev lo
+    client=("$sockeye" "${device[@]}")
+    small="0 512 513" rollover='' large='' with_servers 10.77.0.1
+    exits "nobody there: refused, on our stack" 4 "${client[@]}" tftp get -q tftp://10.77.0.1:16999/f out
+else
+    skip "our stack: this needs root, a network namespace and /dev/net/tun"
+fi
 
 printf 'skipped: %s\n' "${skipped[@]}" | sort -u | grep -v ': $'
 echo "$passed passed, $failed failed, in $SECONDS s"

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use sockeye_net::{BatchSocket, Net, Received, lookup_host};
 use sockeye_stack::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use options::{Options, window_that_fits};
@@ -38,6 +38,9 @@ use super::transfer::{Receiver, Sender};
 
 /// A datagram on the listening port is at most this long; longer requests lose their end and are malformed.
 const LONGEST: usize = HEADER + packet::BLKSIZE_MAX as usize + 1;
+
+/// How long a finished upload is remembered at most: a client may ask for a timeout of 255 seconds.
+const LONGEST_DALLY: Duration = Duration::from_secs(12);
 
 /// A server that has its port.
 pub struct Server {
@@ -69,6 +72,7 @@ impl Server {
             metrics: Arc::default(),
             log,
             table: Mutex::new(Table::default()),
+            over: Notify::new(),
             options,
         };
         Ok(Server {
@@ -88,7 +92,7 @@ impl Server {
     }
 
     /// Serves until `stop` is there; then no request is taken any more, and it returns when the running transfers are
-    /// over. To stop at once drop the future: what was half written is removed.
+    /// over: of an upload, when the file is there and acknowledged. To stop at once drop the future: what was half written is removed.
     ///
     /// # Errors
     /// The listening socket fails.
@@ -101,6 +105,7 @@ impl Server {
             tokio::select! {
                 () = &mut stop, if !stopping => stopping = true,
                 _ = tasks.join_next(), if !tasks.is_empty() => {}
+                () = self.shared.over.notified(), if stopping => {}
                 received = self.socket.recv_msg(&mut buf) => {
                     // An error is an ICMP message about something sent before.
                     if let Ok(received) = received {
@@ -108,7 +113,8 @@ impl Server {
                     }
                 }
             }
-            if stopping && tasks.is_empty() {
+            // An upload that waits in case its last ACK was lost is not waited for.
+            if stopping && self.shared.metrics.active() == 0 {
                 return Ok(());
             }
         }
@@ -290,8 +296,8 @@ impl Server {
         let mut record = Record::new(peer, Kind::Write, request.name, mode);
         record.options = granted.answer;
         let now = shared.clock.now();
-        // The peer repeats its last block if our ACK was lost: that long the transfer is remembered.
-        let dally = granted.timing.ceiling.max(Duration::from_secs(1)) * 2;
+        // The peer repeats its last block if our ACK was lost: that long the transfer is remembered, but not for minutes.
+        let dally = (granted.timing.ceiling.max(Duration::from_secs(1)) * 2).min(LONGEST_DALLY);
         let numbers = match options.rollover {
             super::transfer::Rollover::None => Some(options.rollover),
             _ => None,
