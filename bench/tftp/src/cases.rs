@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::relay;
-use crate::servers::Server;
+use crate::servers::{Places, Server};
 use crate::swarm;
 
 /// Who asks.
@@ -130,7 +130,7 @@ pub fn content(size: usize) -> Vec<u8> {
 }
 
 /// Runs a case once against a server; `seed` chooses what is lost. The seconds it took, or why it failed.
-pub fn run(case: &Case, server: &Server, sockeye: &Path, dir: &Path, seed: u64) -> Result<f64, String> {
+pub fn run(case: &Case, server: &Server, places: &Places, got: &Path, seed: u64) -> Result<f64, String> {
     let said = |e: std::io::Error| e.to_string();
     let at = match case.path {
         None => server.at,
@@ -144,14 +144,14 @@ pub fn run(case: &Case, server: &Server, sockeye: &Path, dir: &Path, seed: u64) 
         }
     };
     let name = case.size.to_string();
-    let file = dir.join("root").join(&name);
+    let file = places.root.join(&name);
     if let Client::Swarm(clients, blksize) = case.client {
         let content = std::fs::read(file).map_err(said)?;
         return swarm::run(at, &name, &content, blksize, clients)
             .map(|t| t.as_secs_f64())
             .map_err(said);
     }
-    let out = dir.join("out");
+    let out = got.join("out");
     // Nothing, if it is not there.
     let _ = std::fs::remove_file(&out);
     let mut command = match case.client {
@@ -166,7 +166,7 @@ pub fn run(case: &Case, server: &Server, sockeye: &Path, dir: &Path, seed: u64) 
             command
         }
         Client::Sockeye(blksize, window) => {
-            let mut command = Command::new(sockeye);
+            let mut command = Command::new(&places.sockeye);
             command
                 .args(["tftp", "get", "-q", &format!("tftp://{at}/{name}")])
                 .arg(&out);

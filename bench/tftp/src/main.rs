@@ -27,7 +27,8 @@ sockeye-bench-tftp [OPTIONS]
   --servers A,B    only these servers, ours among them
   --long           also the cases of 1 GiB, of which some take a minute
   --quick          one round of the short cases with small files: to see that all works
-  --json FILE      every figure";
+  --json FILE      every figure
+Exit code 1: our server failed.";
 
 struct Args {
     sockeye: PathBuf,
@@ -107,6 +108,12 @@ fn in_a_network_of_its_own() -> Result<Option<ExitCode>, String> {
 
 /// A directory that goes away with the program.
 struct Scratch(PathBuf);
+impl Scratch {
+    fn new(path: PathBuf) -> Result<Scratch, String> {
+        std::fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing more can be done.
@@ -115,22 +122,28 @@ impl Drop for Scratch {
 }
 
 fn compare(args: &Args) -> Result<ExitCode, String> {
+    let name = format!("sockeye-bench-tftp-{}", std::process::id());
+    // What is served lies on a disk, as it would; what arrives lies in memory, so that no disk has to be waited for.
+    let served = Scratch::new(std::env::temp_dir().join(&name))?;
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() {
         memory.to_owned()
     } else {
         std::env::temp_dir()
     };
-    let dir = Scratch(base.join(format!("sockeye-bench-tftp-{}", std::process::id())));
-    let root = dir.0.join("root");
-    std::fs::create_dir_all(&root).map_err(|e| e.to_string())?;
+    let got = Scratch::new(base.join(format!("{name}-got")))?;
+    let root = served.0.clone();
     let cases: Vec<Case> = CASES
         .iter()
         .filter(|c| args.only.is_empty() || args.only.iter().any(|o| c.name.contains(o)))
         .filter(|c| !c.long || (args.long && !args.quick))
-        .map(|c| Case {
-            size: if args.quick { c.size / 10 } else { c.size },
-            ..*c
+        .map(|c| match args.quick {
+            true => Case {
+                size: c.size / 10,
+                limit: 5,
+                ..*c
+            },
+            false => *c,
         })
         .collect();
     for size in cases.iter().map(|c| c.size).chain([5000]) {
@@ -154,13 +167,15 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
     describe(&servers);
     let rounds = if args.quick { 1 } else { args.rounds };
     let mut report = Vec::new();
+    let mut failed = false;
     for case in &cases {
         let mut seconds = vec![Vec::new(); servers.len()];
         for round in 0..rounds {
             for (server, seconds) in servers.iter().zip(&mut seconds) {
-                seconds.push(cases::run(case, server, &args.sockeye, &dir.0, round as u64));
+                seconds.push(cases::run(case, server, &places, &got.0, round as u64));
             }
         }
+        failed |= seconds[0].iter().any(Result::is_err);
         report.push(show(case, &servers, &seconds));
     }
     let unanswered = unanswered(&servers)?;
@@ -173,7 +188,11 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
             "unanswered": unanswered });
         std::fs::write(file, format!("{all:#}\n")).map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn machine() -> String {

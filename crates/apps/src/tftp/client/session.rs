@@ -99,6 +99,10 @@ impl Session {
             self.port.set_peer(self.server);
         }
     }
+    /// The server's next datagram will be the answer to what is sent now.
+    pub(super) fn expect_an_answer(&mut self) {
+        self.port.expect_an_answer();
+    }
     /// It is over: nothing more is to be told.
     pub(super) fn end(&mut self) {
         self.over = true;
