@@ -27,7 +27,7 @@ use super::recv::reassembly::Reassembly;
 use super::rtt::RttEstimator;
 use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
-use super::socket::{TcpInfo, TcpOptions};
+use super::socket::{Repair, TcpInfo, TcpOptions};
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
 use crate::config::Config;
@@ -36,7 +36,7 @@ use crate::error::ConnectionError;
 use crate::iface::Path;
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
-use crate::trace::{AckCause, ChallengeCause, Held, ResetCause};
+use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
 use crate::wheel::WheelEntry;
 
 /// What became of our FIN.
@@ -100,6 +100,26 @@ pub(crate) enum AckOwed {
     Open,
     /// Now, as a challenge (RFC 5961).
     Challenge(ChallengeCause),
+}
+
+impl AckOwed {
+    /// The ACK that is sent for this.
+    pub(crate) fn of(cause: Cause) -> Self {
+        match cause {
+            Cause::Challenge(why) => AckOwed::Challenge(why),
+            Cause::Ack(why) => AckOwed::Now(why),
+            _ => AckOwed::Now(AckCause::NotAcceptable),
+        }
+    }
+    /// Why it is to be sent now, if it is.
+    pub(crate) fn cause(self) -> Option<Cause> {
+        match self {
+            AckOwed::No | AckOwed::Delayed => None,
+            AckOwed::Now(why) => Some(Cause::Ack(why)),
+            AckOwed::Open => Some(Cause::OpenComplete),
+            AckOwed::Challenge(why) => Some(Cause::Challenge(why)),
+        }
+    }
 }
 
 /// A retransmission or probe that is owed.
@@ -185,6 +205,8 @@ bitflags::bitflags! {
         const ECE_OWED = 0x1_0000;
         /// The congestion window was reduced: the next new data carries CWR.
         const CWR_OWED = 0x2_0000;
+        /// Nothing comes back: IP is to ask whether the next hop is there (MUST-20).
+        const DOUBTED = 0x10_0000;
         /// [`Tcb::reduced_at`] holds.
         const REDUCED = 0x4_0000;
     }
@@ -254,6 +276,8 @@ pub(crate) struct Tcb {
     /// Largest segment seen from the peer, for "every second full-sized segment".
     pub(crate) rcv_mss: u16,
     pub(crate) ack_owed: AckOwed,
+    /// Duplicate ACKs that are owed: one for each segment that came out of order (RFC 5681 section 4.2).
+    pub(crate) dup_acks_owed: u8,
     /// Receive buffer in octets, and whether it may still grow.
     pub(crate) rcv_buf: u32,
     pub(crate) rcv_buf_max: u32,
@@ -614,6 +638,24 @@ impl Tcb {
             ece_received: u64::from(ece_received),
             unsent: self.unsent(),
             held: self.held.filter(|_| self.unsent() > 0),
+            outstanding: self.outstanding(),
+            sacked: self.scoreboard.as_ref().map_or(0, |board| board.sacked()),
+            repair: match self.recovery {
+                Recovery::Open if self.dup_acks > 0 => Repair::Suspected,
+                Recovery::Open => Repair::None,
+                Recovery::Fast { .. } => Repair::Fast,
+                Recovery::Loss { .. } => Repair::Timeout,
+            },
+            probes: self.probes,
+            timestamps: self.facts.contains(Fact::TIMESTAMPS),
+            sack: self.facts.contains(Fact::SACK),
+            window_scale: self
+                .facts
+                .contains(Fact::SCALING)
+                .then_some((self.snd_wscale, self.rcv_wscale)),
+            path_mtu: self.path.mtu,
+            last_sent: self.last_sent,
+            last_heard: self.last_heard,
         }
     }
 
