@@ -165,6 +165,10 @@ async fn every_size_on_a_single_port() {
     every_size(serve(|o| o.single_port = true).await).await;
 }
 #[tokio::test]
+async fn every_size_with_three_threads() {
+    every_size(serve(|o| o.threads = 3).await).await;
+}
+#[tokio::test]
 async fn every_size_over_ipv6() {
     every_size(serve(|o| o.listen = "[::1]:0".into()).await).await;
 }
