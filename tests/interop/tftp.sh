@@ -10,8 +10,8 @@
 #   LARGE=0      leaves out 33 MB (block numbers roll over) and 100 MB
 set -u
 if [ "$(id -u)" = 0 ] && [ -z "${INSIDE:-}" ]; then
-    # A network of its own: any port is free, 69 as well.
-    if unshare --net true 2>/dev/null; then INSIDE=yes exec unshare --net "$0" "$@"; fi
+    # A network of its own: any port is free, 69 as well. And mounts of its own, for a disk that is full.
+    if unshare --net --mount true 2>/dev/null; then INSIDE=yes exec unshare --net --mount "$0" "$@"; fi
 fi
 sockeye=$(realpath "${1:-target/debug/sockeye}")
 peers=$(realpath -m "${PEERS:-/usr/sbin}")
@@ -24,6 +24,7 @@ skipped=()
 finish() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
     wait 2>/dev/null
+    ! mountpoint -q "$dir/tiny" || umount "$dir/tiny"
     rm -rf "$dir"
 }
 trap finish EXIT
@@ -289,6 +290,33 @@ with_server sockeye 127.0.0.1 16900 uploads 8
 with_servers 127.0.0.1
 exits "nobody there: refused" 4 "$sockeye" tftp get -q tftp://127.0.0.1:16999/f out
 
+empty() { # what, directory
+    if [ -z "$(ls -A "$2")" ]; then ok; else bad "$1: something is left"; fi
+}
+if [ -n "${INSIDE:-}" ]; then
+    step "a full disk"
+    head -c 300000 /dev/urandom >"$dir/root/300000"
+    mkdir "$dir/tiny"
+    mount -t tmpfs -o size=128k tmpfs "$dir/tiny" || exit 1
+    exits "our disk is full" 10 "$sockeye" tftp get -q tftp://127.0.0.1:16900/300000 "$dir/tiny/out"
+    empty "our disk is full" "$dir/tiny"
+    "$sockeye" tftp serve "$dir/tiny" --listen 127.0.0.1:16904 --upload >"$dir/log3" 2>&1 &
+    pids+=($!)
+    listening 16904 || exit 1
+    exits "the server's disk is full" 10 "$sockeye" tftp put -q "$dir/root/300000" tftp://127.0.0.1:16904/up
+    empty "the server's disk is full" "$dir/tiny"
+    ! have curl || exits "the server's disk is full, for curl" 70 curl -s -T "$dir/root/300000" tftp://127.0.0.1:16904/up
+    exits "it fits" 0 "$sockeye" tftp put -q "$dir/root/70000" tftp://127.0.0.1:16904/up
+    exits "the file exists" 9 "$sockeye" tftp put -q "$dir/root/5000" tftp://127.0.0.1:16904/up
+    same "the file that existed" "$dir/root/70000" "$dir/tiny/up"
+    step "a signal"
+    kill -TERM "${pids[-1]}"
+    wait "${pids[-1]}"
+    code=$?
+    if [ $code = 0 ]; then ok; else bad "SIGTERM: exit code $code"; fi
+else
+    skip "a full disk: this needs root"
+fi
 if [ -n "${INSIDE:-}" ] && [ -c /dev/net/tun ]; then
     step "our server, on our stack"
     device=(--net "tun:sock0,addr=10.77.0.2/24")
