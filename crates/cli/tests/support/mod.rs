@@ -73,6 +73,7 @@ pub(crate) fn sockeye(arguments: &[&str]) -> Program {
     Program::start(
         command
             .args(arguments)
+            .env("LC_ALL", "C")
             .env_remove("NO_COLOR")
             .env_remove("SOCKEYE_NET"),
     )
@@ -145,6 +146,10 @@ impl Program {
     /// Writes to standard input.
     pub(crate) fn say(&mut self, text: &str) {
         self.input.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+    /// As [`Program::say`], to one that may have ended already.
+    pub(crate) fn say_if_there(&mut self, text: &str) {
+        let _ = self.input.as_mut().unwrap().write_all(text.as_bytes());
     }
     /// Ends standard input.
     pub(crate) fn end_input(&mut self) {
