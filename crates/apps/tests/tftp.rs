@@ -155,6 +155,7 @@ async fn every_size(served: Served) {
     assert_eq!(served.files().len(), SIZES.len());
 }
 
+/// Proves: 1350-1, 1350-2.
 #[tokio::test]
 async fn every_size_with_ports_of_their_own() {
     every_size(serve(|_| {}).await).await;
@@ -190,6 +191,7 @@ async fn both_families_on_one_socket() {
     }
 }
 
+/// Proves: 1350-9.
 #[tokio::test]
 async fn more_than_65535_blocks() {
     for rollover in [Rollover::ToZero, Rollover::ToOne] {
@@ -224,6 +226,7 @@ async fn more_than_65535_blocks() {
     assert!(served.get("just", &options(8, 32)).await.is_ok());
 }
 
+/// Proves: 1350-10.
 #[tokio::test]
 async fn netascii_both_ways() {
     let served = serve(|_| {}).await;
@@ -246,6 +249,7 @@ async fn netascii_both_ways() {
     }
 }
 
+/// Proves: 1350-7.
 #[tokio::test]
 async fn errors_are_told_apart_and_leave_nothing() {
     let served = serve(|o| o.max_upload = 1000).await;
@@ -418,6 +422,7 @@ async fn unhurried() -> Served {
     .await
 }
 
+/// Proves: 1350-2, 1350-3, 1350-4, 1350-5.
 #[tokio::test]
 async fn the_rfc_s_own_example_packet_by_packet() {
     let mut served = unhurried().await;
@@ -469,6 +474,7 @@ async fn the_rfc_s_own_example_packet_by_packet() {
     );
 }
 
+/// Proves: 2347-1, 2347-2, 2347-3, 2348-1, 2349-1, 2349-2, 7440-1.
 #[tokio::test]
 async fn options_at_their_limits() {
     let served = unhurried().await;
@@ -605,6 +611,7 @@ async fn aborted_uploads_leave_nothing() {
     assert_eq!(served.files(), [""; 0]);
 }
 
+/// Proves: 1350-6.
 #[tokio::test]
 async fn silent_clients_are_given_up() {
     let mut served = serve(|o| o.timing.give_up = Duration::from_millis(300)).await;

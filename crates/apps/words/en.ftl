@@ -70,3 +70,36 @@ chat-ending-peer-quit = the peer said goodbye
 chat-ending-peer-closed = the peer closed
 chat-ending-input = the input ended
 chat-ending-stopped = stopped
+
+## TFTP
+
+tftp-error-not-found = file not found on the server ({ $said })
+tftp-error-access = the server refuses access ({ $said })
+tftp-error-server-full = the server's disk is full ({ $said })
+tftp-error-server = the server ended it: error { $code }: { $said }
+tftp-error-refused = refused: nobody listens on that port
+tftp-error-timed-out = timed out: no answer from the server
+tftp-error-protocol = the server breaks the protocol: { $said }
+tftp-error-name = unknown server: { $error }
+tftp-error-network = network error: { $error }
+tftp-error-full = disk full, or the file is larger than allowed
+tftp-fault = fault: { $what }
+tftp-fault-row = fault: { $what } [{ $row }]
+tftp-fault-data = looks like block { $block } without an opcode: DATA is 00 03, the block number, then the data (RFC 1350 section 5)
+tftp-fault-ack = looks like an ACK of block { $block } without an opcode: an ACK has four octets, 00 04 and the block number
+tftp-fault-error = looks like error { $code } as two numbers: an ERROR is 00 05, the code, a message and a NUL
+tftp-fault-block-zero = block 0 does not end a file: blocks count from 1, and the first one shorter than the block size is the last
+tftp-fault-no-short-block = the last DATA is full: a file that is a multiple of the block size ends with one more DATA without data
+tftp-fault-after-the-end = the file has ended with a short block, but the transfer goes on
+tftp-fault-answer-port = the answer comes from the port of requests: each transfer has a port of the server's own, its TID (a server in single-port mode does so on purpose)
+tftp-fault-ack-port = sent to the port of requests: an ACK goes to the port that the DATA came from
+tftp-fault-doubled = block { $block } is sent once for each copy of an ACK: a duplicate ACK must not be answered (RFC 1123 section 4.2.3.1)
+tftp-fault-outside = the name leads out of the directory: it must be refused with error 2
+tftp-fault-mode = the mode is neither octet nor netascii (mail is obsolete): error 4
+tftp-fault-option = option { $name } has an impossible value: error 8
+tftp-fault-too-long = more data than the block size of { $most }
+tftp-fault-malformed = no TFTP packet: { $why }
+tftp-input-empty = the file is empty
+tftp-input-no-hex = line { $line } is no hex dump
+tftp-input-broken = the capture is broken
+tftp-input-link = captures of link type { $kind } are not read

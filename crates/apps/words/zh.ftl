@@ -69,3 +69,36 @@ chat-ending-peer-quit = 对方说了再见
 chat-ending-peer-closed = 对方关闭了连接
 chat-ending-input = 输入已经结束
 chat-ending-stopped = 被停止
+
+## TFTP
+
+tftp-error-not-found = 服务端没有这个文件（{ $said }）
+tftp-error-access = 服务端拒绝访问（{ $said }）
+tftp-error-server-full = 服务端的磁盘已满（{ $said }）
+tftp-error-server = 服务端中止了传输：错误 { $code }：{ $said }
+tftp-error-refused = 被拒绝：那个端口没有程序在监听
+tftp-error-timed-out = 超时：服务端没有回答
+tftp-error-protocol = 服务端违反了协议：{ $said }
+tftp-error-name = 不认识的服务端：{ $error }
+tftp-error-network = 网络错误：{ $error }
+tftp-error-full = 磁盘已满，或者文件超过了允许的大小
+tftp-fault = 错误：{ $what }
+tftp-fault-row = 错误：{ $what } [{ $row }]
+tftp-fault-data = 像是没有操作码的第 { $block } 块：DATA 应是 00 03、块号，然后是数据（RFC 1350 第 5 节）
+tftp-fault-ack = 像是没有操作码的第 { $block } 块的 ACK：ACK 有四个字节，00 04 和块号
+tftp-fault-error = 像是写成两个数的错误 { $code }：ERROR 应是 00 05、错误码、说明和 NUL
+tftp-fault-block-zero = 块号 0 不表示文件结束：块号从 1 开始，第一个短于块长的块是最后一块
+tftp-fault-no-short-block = 最后一个 DATA 是满的：长度是块长整数倍的文件，要再发一个没有数据的 DATA 才结束
+tftp-fault-after-the-end = 短块已经结束了文件，传输却还在继续
+tftp-fault-answer-port = 回答来自请求的端口：服务端每次传输应使用自己的端口，即 TID（单端口模式的服务端是有意这样做的）
+tftp-fault-ack-port = 发到了请求的端口：ACK 应发到 DATA 来自的端口
+tftp-fault-doubled = 每收到一个重复的 ACK 就发一次第 { $block } 块：重复的 ACK 不应该回答（RFC 1123 第 4.2.3.1 节）
+tftp-fault-outside = 文件名指到了目录之外：必须用错误 2 拒绝
+tftp-fault-mode = 模式既不是 octet 也不是 netascii（mail 已废弃）：错误 4
+tftp-fault-option = 选项 { $name } 的值不可能：错误 8
+tftp-fault-too-long = 数据超过了块长 { $most }
+tftp-fault-malformed = 不是 TFTP 包：{ $why }
+tftp-input-empty = 文件是空的
+tftp-input-no-hex = 第 { $line } 行不是十六进制数据
+tftp-input-broken = 抓包文件已损坏
+tftp-input-link = 不支持链路类型为 { $kind } 的抓包文件

@@ -83,6 +83,9 @@ fn conflict(text: String) -> clap::Error {
 pub enum Command {
     /// TFTP: a server, a client, and packets in words.
     Tftp(crate::tftp::TftpArgs),
+    /// Packet scripts: the packetdrill language, on virtual time and without privileges.
+    #[command(after_help = crate::drill::HELP, args_override_self = true)]
+    Drill(crate::drill::DrillArgs),
     /// Virtual networks on virtual time: two hours pass at once, and a seed repeats a run to the byte.
     Lab {
         /// What to do there.

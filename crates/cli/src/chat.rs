@@ -77,6 +77,12 @@ pub struct ConnectArgs {
     /// Give up connecting after this time: 3s, 500ms. Without it the operating system decides.
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub timeout: Option<Duration>,
+    /// An empty line ends the conversation, instead of being refused.
+    #[arg(long, conflicts_with = "udp")]
+    pub empty_ends: bool,
+    /// Over UDP: our Q or exit ends it on this side only, and is not sent.
+    #[arg(long, requires = "udp")]
+    pub no_goodbye: bool,
     /// How it is held.
     #[command(flatten)]
     pub talk: TalkArgs,
@@ -204,6 +210,7 @@ pub(crate) async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let (prompt, mut input) = (Prompt::new(), console::lines());
     let settings = Settings {
         after_end: !prompt.is_shown(),
+        empty_ends: args.empty_ends,
         ..args.talk.settings()
     };
     let tell = |event: Event| show(&event, args.talk.json, prompt);
@@ -309,7 +316,10 @@ async fn listen_udp(args: &ListenArgs, net: &Net) -> Outcome {
 }
 
 pub(crate) async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
-    let settings = args.talk.datagrams(First::Client)?;
+    let settings = udp::Settings {
+        goodbye: !args.no_goodbye,
+        ..args.talk.datagrams(First::Client)?
+    };
     let doing = format!("talking to {}", args.address);
     let told = |error| failure(&doing, &error);
     let to = lookup_host(net, &args.address).await.map_err(told)?.next();

@@ -157,6 +157,11 @@ pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "sockeye: {line}");
 }
 
+/// A line on standard error that belongs to a conversation, and is not about the command.
+pub fn remark(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}"); // as above
+}
+
 /// What asks a person for a line, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt(bool);

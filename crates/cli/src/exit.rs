@@ -30,6 +30,10 @@ pub enum Code {
     Network = 7,
     /// No running Sockeye has a socket table to show. (8 to 11 are TFTP's, see `sockeye tftp --help`.)
     NothingRuns = 12,
+    /// A packet script has an error.
+    Script = 13,
+    /// A packet script asks for something that is not supported.
+    Unsupported = 14,
     /// Interrupted by Ctrl-C (128 + SIGINT, as a shell would say).
     Interrupted = 130,
     /// Nobody reads our output any more (128 + SIGPIPE, as a shell would say).
@@ -49,6 +53,8 @@ Exit codes:
   7  another error of the network
   8 to 11  what a TFTP server said: see sockeye tftp --help
   12 no running Sockeye has a socket table to show
+  13 a packet script has an error
+  14 a packet script asks for something that is not supported
   130, 141  interrupted; nobody reads the output any more";
 
 impl From<Code> for ExitCode {
@@ -103,15 +109,17 @@ impl Failure {
     pub fn network(doing: &str, error: &io::Error) -> Failure {
         use io::ErrorKind as Kind;
         let (code, advice) = match error.kind() {
-            Kind::ConnectionRefused => (Code::Refused, "nobody listens there: start the server first"),
-            Kind::TimedOut => (Code::TimedOut, "the network loses too much, or nobody is there"),
+            Kind::ConnectionRefused => (Code::Refused, t!("advice-refused")),
+            Kind::TimedOut => (Code::TimedOut, t!("advice-lab-loses")),
             Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
-                (Code::Reset, "the peer broke off: connect again")
+                (Code::Reset, t!("advice-reset"))
             }
-            Kind::InvalidData => (Code::Network, "what answers there is no upper-casing server"),
-            _ => (Code::Network, "look at the diagram for what the network did"),
+            Kind::InvalidData => (Code::Network, t!("advice-lab-no-upper")),
+            _ => (Code::Network, t!("advice-lab-diagram")),
         };
-        Failure::new(code, format!("{doing}: {error}; {advice}"))
+        let error = words::current().error(error);
+        let text = t!("failure-told", doing = doing, error = error, advice = advice);
+        Failure::new(code, text)
     }
     /// The exit code.
     pub fn code(&self) -> Code {

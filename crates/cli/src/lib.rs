@@ -8,6 +8,7 @@ pub mod args;
 pub mod chat;
 pub mod console;
 pub mod control;
+pub mod drill;
 pub mod exit;
 pub mod lab;
 pub mod manual;
@@ -58,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         Command::Udp { command } => on_net(place, |net| ended(udp::command(&command, net))),
         Command::Tftp(options) if options.needs_net() => on_net(place, |net| tftp::run(&options, net)),
         Command::Tftp(options) => tftp::run(&options, &Net::os()),
+        Command::Drill(options) => ended(drill::command(&options)),
         Command::Sockets(options) => ended(sockets::command(&options)),
         Command::Completions(options) => ended(manual::completions(&options)),
         Command::Man(options) => ended(manual::pages(&options)),

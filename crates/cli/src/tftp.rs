@@ -19,10 +19,11 @@ use sockeye_net::Net;
 use sockeye_stack::time::Duration;
 use tokio::time::Instant;
 
+use crate::console::note;
 use crate::lab::alone::{self, LabArgs};
 use crate::place;
 use crate::signals::{stop_on_interrupt, stop_saying};
-use crate::t;
+use crate::{t, words};
 
 /// `sockeye tftp`.
 #[derive(Args, Debug)]
@@ -254,31 +255,34 @@ fn size(text: &str) -> Result<u64, String> {
         "k" | "K" => 10,
         "m" | "M" => 20,
         "g" | "G" => 30,
-        _ => return Err("a size is a number with k, M or G".into()),
+        _ => return Err(t!("tftp-size")),
     };
-    let number: u64 = digits.parse().map_err(|_| "a size is a number with k, M or G")?;
+    let number: u64 = digits.parse().map_err(|_| t!("tftp-size"))?;
     number
         .checked_mul(1 << shift)
         .filter(|&n| n > 0)
-        .ok_or("too large, or nothing".into())
+        .ok_or_else(|| t!("tftp-size-range"))
 }
 fn port_range(text: &str) -> Result<(u16, u16), String> {
     let pair = text
         .split_once('-')
         .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     pair.filter(|(low, high)| *low > 0 && low <= high)
-        .ok_or("wanted: two ports from 1 to 65535, as in 40000-40999".into())
+        .ok_or_else(|| t!("tftp-ports"))
 }
 
 /// How the command fails: an exit code of the table above, and a sentence.
 pub(crate) struct Failure(u8, String);
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Failure {
-        Failure(error.exit_code(), error.to_string())
+        Failure(error.exit_code(), error.text(words::current()))
     }
 }
 fn said(code: u8, what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Failure {
-    move |error| Failure(code, format!("{what}: {error}"))
+    move |error| {
+        let error = words::current().error(&error);
+        Failure(code, t!("tftp-failed", what = what.to_string(), error = error))
+    }
 }
 const INTERRUPTED: u8 = 130;
 
@@ -289,13 +293,15 @@ pub fn run(args: &TftpArgs, net: &Net) -> ExitCode {
         .enable_all()
         .max_blocking_threads(4)
         .build();
-    let result = runtime.map_err(said(3, "cannot start")).and_then(|runtime| {
-        let result = runtime.block_on(command(args, net));
-        // Standard input may still be waited for: nobody needs it any more.
-        runtime.shutdown_background();
-        place::finish(net);
-        result
-    });
+    let result = runtime
+        .map_err(said(3, t!("tftp-cannot-start")))
+        .and_then(|runtime| {
+            let result = runtime.block_on(command(args, net));
+            // Standard input may still be waited for: nobody needs it any more.
+            runtime.shutdown_background();
+            place::finish(net);
+            result
+        });
     ended(result)
 }
 
@@ -325,7 +331,7 @@ async fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> R
     let mut stop = stop_on_interrupt();
     tokio::select! {
         result = work => result,
-        () = stop.stopped() => Err(Failure(INTERRUPTED, "interrupted".into())),
+        () = stop.stopped() => Err(Failure(INTERRUPTED, t!("tftp-interrupted"))),
     }
 }
 
@@ -360,22 +366,29 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
     });
     let server = Server::bind(net, options, log).await.map_err(|error| {
         let hint = match error.kind() {
-            io::ErrorKind::PermissionDenied => " (a port below 1024 needs root: try --listen [::]:6969)",
-            io::ErrorKind::AddrInUse => " (another server has the port: try --listen [::]:6969)",
-            _ => "",
+            io::ErrorKind::PermissionDenied => t!("tftp-hint-root"),
+            io::ErrorKind::AddrInUse => t!("tftp-hint-in-use"),
+            _ => String::new(),
         };
         let code = if error.kind() == io::ErrorKind::NotFound {
             3
         } else {
             7
         };
-        Failure(code, format!("{error}{hint}"))
+        Failure(
+            code,
+            t!(
+                "tftp-cannot-serve",
+                error = words::current().error(&error),
+                hint = hint
+            ),
+        )
     })?;
-    eprintln!(
-        "sockeye: TFTP server listening on {}, serving {}",
-        server.local_addr(),
-        args.dir.display()
-    );
+    note(&t!(
+        "tftp-listening",
+        at = server.local_addr(),
+        dir = args.dir.display()
+    ));
     let metrics = server.metrics();
     let scrape = async {
         match &args.metrics {
@@ -440,7 +453,7 @@ async fn get(args: &GetArgs, net: &Net) -> Result<(), Failure> {
     if to_stdout {
         io::stdout()
             .write_all(&done.content)
-            .map_err(said(3, "standard output"))?;
+            .map_err(said(3, t!("tftp-stdout")))?;
     }
     report(&done, seconds, &args.ask, &path.display().to_string());
     Ok(())
@@ -451,7 +464,7 @@ async fn put(args: &PutArgs, net: &Net) -> Result<(), Failure> {
         let mut octets = Vec::new();
         io::stdin()
             .read_to_end(&mut octets)
-            .map_err(said(3, "standard input"))?;
+            .map_err(said(3, t!("tftp-stdin")))?;
         Content::Memory(octets)
     } else {
         Content::File(args.file.clone())
@@ -474,10 +487,15 @@ fn report(done: &Done, seconds: f64, args: &AskArgs, file: &str) {
         eprintln!("{object}");
     } else if !args.quiet {
         let rate = done.octets as f64 / 1e6 / seconds.max(1e-6);
-        eprintln!(
-            "{file}: {} octets in {seconds:.3} s ({rate:.1} MB/s)",
-            done.octets
+        let (seconds, rate) = (format!("{seconds:.3}"), format!("{rate:.1}"));
+        let text = t!(
+            "tftp-done",
+            file = file,
+            octets = done.octets,
+            seconds = seconds,
+            rate = rate
         );
+        eprintln!("{text}");
     }
 }
 
@@ -514,7 +532,7 @@ impl Bar {
                     share * 100.0
                 )
             }
-            None => format!("{octets} octets"),
+            None => t!("tftp-octets", octets = octets),
         };
         let _ = write!(io::stderr(), "\r{text}");
     }
@@ -534,19 +552,19 @@ fn explain_file(args: &ExplainArgs) -> Result<(), Failure> {
             let mut bytes = Vec::new();
             io::stdin()
                 .read_to_end(&mut bytes)
-                .map_err(said(3, "standard input"))?;
+                .map_err(said(3, t!("tftp-stdin")))?;
             bytes
         }
     };
-    let datagrams = explain::datagrams(&bytes).map_err(|bad| Failure(3, bad.to_string()))?;
+    let datagrams = explain::datagrams(&bytes).map_err(|bad| Failure(3, bad.text(words::current())))?;
     let explained = explain::explain(&datagrams);
     if explained.is_empty() {
-        return Err(Failure(3, "no TFTP in it".into()));
+        return Err(Failure(3, t!("tftp-none")));
     }
     let mut out = io::stdout().lock();
     for one in explained {
         // Nobody reads any more: nothing to say.
-        if write!(out, "{one}").is_err() {
+        if write!(out, "{}", one.text(words::current())).is_err() {
             break;
         }
     }

@@ -6,7 +6,7 @@ use sockeye_apps::upper::{Client, Ending, Event, Server, Settings, Told, convers
 use sockeye_net::Net;
 use sockeye_stack::Duration;
 
-use crate::console::{self, Prompt, failure, note, say, say_json};
+use crate::console::{self, Prompt, failure, note, remark, say, say_json};
 use crate::exit::Code;
 use crate::lab::alone::LabArgs;
 use crate::{Outcome, t, values, words};
@@ -143,9 +143,8 @@ fn show(told: &Told, prompt: Prompt) {
     let text = told.text(words::current());
     match told {
         Told::Ask => prompt.ask_with(&text),
-        Told::Empty => note(&text),
-        Told::Sent if prompt.is_shown() => note(&text),
-        Told::Sent => {}
+        Told::Sent if !prompt.is_shown() => {}
+        Told::Sent | Told::Empty => remark(&text),
         Told::Answer(_) => say(&text),
     }
 }

@@ -2,12 +2,14 @@
 
 use sockeye_stack::Duration;
 
+use crate::t;
+
 /// A share: `5%`, or `0.05`.
 ///
 /// # Errors
 /// What is accepted.
 pub fn share(text: &str) -> Result<f64, String> {
-    let accepted = || "a share is a percentage like 5% or a fraction like 0.05, from 0 to 1".to_string();
+    let accepted = || t!("value-share");
     let (number, whole) = match text.strip_suffix('%') {
         Some(number) => (number, 100.0),
         None => (text, 1.0),
@@ -27,7 +29,7 @@ pub fn share(text: &str) -> Result<f64, String> {
 pub fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 4] = [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)];
     const HOUR: f64 = 3600e9;
-    let accepted = || "a time is a number with its unit, like 10ms, 250us or 1.5s, up to 3600s".to_string();
+    let accepted = || t!("value-time");
     let nanoseconds = scaled(text, &UNITS).ok_or_else(accepted)?;
     if (0.0..=HOUR).contains(&nanoseconds) {
         Ok(Duration::from_nanos(nanoseconds.round() as u64))
@@ -42,8 +44,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// What is accepted.
 pub fn rate(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, f64); 4] = [("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3), ("bit", 1.0)];
-    let accepted =
-        || "a rate is bits a second, like 10mbit, 64kbit or 1gbit, from 1kbit to 1000gbit".to_string();
+    let accepted = || t!("value-rate");
     let bits = scaled(&text.to_ascii_lowercase(), &UNITS).ok_or_else(accepted)?;
     if (1e3..=1e12).contains(&bits) {
         Ok(bits.round() as u64)

@@ -78,7 +78,8 @@ pub fn wanted(arguments: &[impl AsRef<OsStr>]) -> Language {
         "--lang" => words.get(at + 1).copied(),
         word => word.strip_prefix("--lang="),
     });
-    match named.filter_map(|name| Lang::from_str(name, true).ok()).last() {
+    let known = named.filter_map(|name| Lang::from_str(name, true).ok());
+    match known.fold(None, |_, lang| Some(lang)) {
         Some(lang) => lang.into(),
         None => Language::of_environment(|name| std::env::var(name).ok()),
     }

@@ -32,3 +32,21 @@ fn every_command_is_understood() {
         }
     }
 }
+
+/// The commands of docs/programs.md: what stands in backquotes and begins with the command's name.
+#[test]
+fn commands_of_the_tutorials_programs_are_understood() {
+    use clap::Parser;
+    let page = include_str!("../../../docs/programs.md");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let commands: Vec<&str> = quoted
+        .filter(|text| text.starts_with("sockeye ") && !text.contains("..."))
+        .collect();
+    assert!(commands.len() >= 18, "{commands:?}");
+    for command in commands {
+        let words = command.replace("$(hostname)", "vm").replace("NAME", "all");
+        if let Err(error) = sockeye_cli::args::Args::try_parse_from(words.split_whitespace()) {
+            panic!("{command}: {error}");
+        }
+    }
+}

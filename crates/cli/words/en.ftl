@@ -62,6 +62,39 @@ place-unacknowledged = a peer has not acknowledged everything that was sent to i
 ## sockeye tftp
 
 tftp-stopping = running transfers may end; Ctrl-C again stops at once
+tftp-size = a size is a number with k, M or G
+tftp-size-range = too large, or nothing
+tftp-ports = wanted: two ports from 1 to 65535, as in 40000-40999
+tftp-failed = { $what }: { $error }
+tftp-cannot-start = cannot start
+tftp-cannot-serve = { $error }{ $hint }
+tftp-hint-root = {" "}(a port below 1024 needs root: try --listen [::]:6969)
+tftp-hint-in-use = {" "}(another server has the port: try --listen [::]:6969)
+tftp-listening = TFTP server listening on { $at }, serving { $dir }
+tftp-interrupted = interrupted
+tftp-stdin = standard input
+tftp-stdout = standard output
+tftp-none = no TFTP in it
+tftp-octets = { $octets } octets
+tftp-done = { $file }: { $octets } octets in { $seconds } s ({ $rate } MB/s)
+
+## Values of options
+
+value-share = a share is a percentage like 5% or a fraction like 0.05, from 0 to 1
+value-time = a time is a number with its unit, like 10ms, 250us or 1.5s, up to 3600s
+value-rate = a rate is bits a second, like 10mbit, 64kbit or 1gbit, from 1kbit to 1000gbit
+
+## sockeye lab
+
+advice-lab-loses = the network loses too much, or nobody is there
+advice-lab-no-upper = what answers there is no upper-casing server
+advice-lab-diagram = look at the diagram for what the network did
+lab-upper-hello = Type a line and press Enter; Q or the end of input closes. Time stands still while you type.
+lab-upper-mtu = an MTU of { $mtu } is too small for IPv6, which needs 1280 (RFC 8200): use --mtu 1280 or more
+lab-upper-cannot-listen = the server cannot listen
+lab-upper-cannot-connect = the client cannot connect to server:8000
+lab-upper-failed = the conversation with server:8000 failed
+lab-no-scenario = there is no scenario "{ $name }"; sockeye lab list names them
 
 ## sockeye sockets
 

@@ -61,6 +61,39 @@ place-unacknowledged = 对方没有确认收到全部数据；仍然结束
 ## sockeye tftp
 
 tftp-stopping = 等待正在进行的传输结束；再按一次 Ctrl-C 立即停止
+tftp-size = 大小是一个数字，可以带 k、M 或 G
+tftp-size-range = 太大，或者是零
+tftp-ports = 应是 1 到 65535 的两个端口，例如 40000-40999
+tftp-failed = { $what }：{ $error }
+tftp-cannot-start = 无法启动
+tftp-cannot-serve = { $error }{ $hint }
+tftp-hint-root = （1024 以下的端口需要 root 权限：可以用 --listen [::]:6969）
+tftp-hint-in-use = （另一个服务端占用了端口：可以用 --listen [::]:6969）
+tftp-listening = TFTP 服务端开始运行，地址是 { $at }，目录是 { $dir }
+tftp-interrupted = 被中断
+tftp-stdin = 标准输入
+tftp-stdout = 标准输出
+tftp-none = 里面没有 TFTP
+tftp-octets = { $octets } 字节
+tftp-done = { $file }：{ $octets } 字节，用时 { $seconds } 秒（{ $rate } MB/s）
+
+## 选项的值
+
+value-share = 比例写成百分数如 5%，或小数如 0.05，从 0 到 1
+value-time = 时间是带单位的数字，例如 10ms、250us 或 1.5s，最多 3600s
+value-rate = 速率是每秒的比特数，例如 10mbit、64kbit 或 1gbit，从 1kbit 到 1000gbit
+
+## sockeye lab
+
+advice-lab-loses = 网络丢失太多，或者对方不在
+advice-lab-no-upper = 那里回答的不是转大写的服务端
+advice-lab-diagram = 请看时序图里网络做了什么
+lab-upper-hello = 输入一行按回车；Q 或输入结束则关闭。您输入的时候时间静止不动。
+lab-upper-mtu = MTU { $mtu } 对 IPv6 来说太小，IPv6 至少需要 1280（RFC 8200）：请用 --mtu 1280 或更大
+lab-upper-cannot-listen = 服务端无法监听
+lab-upper-cannot-connect = 客户端无法连接 server:8000
+lab-upper-failed = 与 server:8000 的对话失败
+lab-no-scenario = 没有“{ $name }”这个场景；sockeye lab list 列出全部场景
 
 ## sockeye sockets
 

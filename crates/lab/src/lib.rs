@@ -15,6 +15,7 @@
 
 mod build;
 mod digest;
+pub mod drill;
 mod events;
 pub mod impair;
 mod link;

@@ -128,6 +128,8 @@ impl Errno for BindError {
             BindError::AlreadyBound => EINVAL,
             BindError::InUse(_) | BindError::NoFreePort => EADDRINUSE,
             BindError::NotLocal(_) => EADDRNOTAVAIL,
+            // A mapped address on a socket for IPv6 alone.
+            BindError::Family(std::net::SocketAddr::V6(a)) if a.ip().to_ipv4_mapped().is_some() => EINVAL,
             BindError::Family(_) => EAFNOSUPPORT,
         }
     }

@@ -7,8 +7,8 @@
 //!
 //! Addresses overlap if they are equal or one is the wildcard of their family; `[::]` without IPV6_V6ONLY is the
 //! wildcard of both families. Connections (TIME-WAIT too) hold their port against a bind unless their socket and the
-//! new one have SO_REUSEADDR. They are counted by port, not by address: coarser than Linux, on a host with several
-//! addresses only.
+//! new one have SO_REUSEADDR. They are counted by port and family, not by address: coarser than Linux, on a host with
+//! several addresses only.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -78,14 +78,25 @@ enum Fit {
     Exact,
 }
 
+/// Connections of one port and family.
+#[derive(Clone, Copy, Debug, Default)]
+struct Connections {
+    all: u32,
+    /// Those whose socket had no SO_REUSEADDR.
+    exclusive: u32,
+}
+
+/// Where a family's connections are counted.
+fn family(local: IpAddr) -> usize {
+    usize::from(local.to_canonical().is_ipv6())
+}
+
 /// One port that somebody holds.
 #[derive(Debug)]
 struct Port {
     number: u16,
-    /// Connections with this local port.
-    connections: u32,
-    /// Those of them whose socket had no SO_REUSEADDR.
-    exclusive: u32,
+    /// Connections with this local port, of IPv4 and of IPv6.
+    connections: [Connections; 2],
     /// How many sockets at the front of `bound` listen.
     listening: u32,
     /// The listeners, then the others; each part in the order of its calls.
@@ -96,15 +107,14 @@ impl Port {
     fn new(number: u16) -> Self {
         Port {
             number,
-            connections: 0,
-            exclusive: 0,
+            connections: Default::default(),
             listening: 0,
             bound: Vec::new(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.bound.is_empty() && self.connections == 0
+        self.bound.is_empty() && self.connections.iter().all(|c| c.all == 0)
     }
 
     fn listeners(&self) -> &[Bound] {
@@ -126,7 +136,13 @@ impl Port {
     ///
     /// A socket that joins a group with SO_REUSEPORT is not kept out by the group's connections.
     fn kept_by_connections(&self, new: &Bound) -> bool {
-        let shared = new.flags.reuse_address && self.exclusive == 0;
+        let both = new.address.is_ipv6() && new.address.is_unspecified() && !new.flags.ipv6_only;
+        let own = family(new.address);
+        let mut met = self.connections.iter().enumerate();
+        let kept = met.any(|(family, c)| {
+            let shared = new.flags.reuse_address && c.exclusive == 0;
+            (both || family == own) && c.all > 0 && !shared
+        });
         let joins = || {
             let mut others = self
                 .bound
@@ -134,7 +150,7 @@ impl Port {
                 .filter(|old| old.overlaps(new.address, new.flags.ipv6_only));
             new.flags.reuse_port && others.any(|old| old.flags.reuse_port)
         };
-        self.connections > 0 && !shared && !joins()
+        kept && !joins()
     }
 }
 
@@ -232,27 +248,27 @@ impl Bindings {
         Some(chosen.id)
     }
 
-    /// A connection with this local port has begun; `reuse` is its socket's SO_REUSEADDR.
-    pub(crate) fn connection_made(&mut self, local_port: u16, reuse: bool) {
-        let port = self.port_mut(local_port);
-        port.connections += 1;
-        port.exclusive += u32::from(!reuse);
+    /// A connection with this local address has begun; `reuse` is its socket's SO_REUSEADDR.
+    pub(crate) fn connection_made(&mut self, local: IpAddr, port: u16, reuse: bool) {
+        let counted = &mut self.port_mut(port).connections[family(local)];
+        counted.all += 1;
+        counted.exclusive += u32::from(!reuse);
     }
 
     /// A connection is over, its TIME-WAIT too; `reuse` as when it was made.
-    pub(crate) fn connection_gone(&mut self, local_port: u16, reuse: bool) {
+    pub(crate) fn connection_gone(&mut self, local: IpAddr, port: u16, reuse: bool) {
         let exclusive = u32::from(!reuse);
-        match self.existing(local_port) {
-            Some(port) if port.connections > 0 && port.exclusive >= exclusive => {
-                port.connections -= 1;
-                port.exclusive -= exclusive;
+        match self.existing(port).map(|p| &mut p.connections[family(local)]) {
+            Some(counted) if counted.all > 0 && counted.exclusive >= exclusive => {
+                counted.all -= 1;
+                counted.exclusive -= exclusive;
             }
             _ => debug_assert!(
                 false,
-                "no connection with port {local_port} and reuse = {reuse} was made"
+                "no connection from {local}:{port} with reuse = {reuse} was made"
             ),
         }
-        self.remove_if_empty(local_port);
+        self.remove_if_empty(port);
     }
 
     /// Whether an outgoing connection from `local` must not choose this port: a socket whose address overlaps listens
@@ -335,6 +351,8 @@ mod tests {
         ipv6_only: true,
         ..NONE
     };
+
+    const V4: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 1));
 
     fn id(slot: u32) -> SocketId {
         SocketId { slot, generation: 0 }
@@ -421,26 +439,46 @@ mod tests {
             (true, ADDRESS, true),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(80, old);
+            bindings.connection_made(V4, 80, old);
             assert_eq!(
                 bindings.bind(id(1), at("0.0.0.0:80"), new).is_ok(),
                 free,
                 "{old} {new:?}"
             );
             bindings.unbind(id(1), at("0.0.0.0:80"));
-            bindings.connection_gone(80, old);
+            bindings.connection_gone(V4, 80, old);
             assert!(bindings.is_unused(80));
             bindings.bind(id(1), at("0.0.0.0:80"), new).unwrap();
         }
         let mut bindings = Bindings::new([0; 16]);
-        bindings.connection_made(80, true);
-        bindings.connection_made(80, false);
+        bindings.connection_made(V4, 80, true);
+        bindings.connection_made(V4, 80, false);
         assert!(
             bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_err(),
             "one of two does not allow it"
         );
-        bindings.connection_gone(80, false);
+        bindings.connection_gone(V4, 80, false);
         assert!(bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_ok());
+    }
+
+    /// A connection of one family does not keep the other's wildcard from the port.
+    #[test]
+    fn connections_are_counted_by_family() {
+        let v6: IpAddr = "fd00::1".parse().unwrap();
+        for (connection, wanted, flags, free) in [
+            (V4, "0.0.0.0:80", NONE, false),
+            (V4, "[::]:80", NONE, false),
+            (V4, "[::]:80", V6_ONLY, true),
+            (V4, "[fd00::1]:80", NONE, true),
+            (v6, "0.0.0.0:80", NONE, true),
+            (v6, "[::]:80", V6_ONLY, false),
+            ("::ffff:10.0.0.1".parse().unwrap(), "[::]:80", V6_ONLY, true),
+        ] {
+            let mut bindings = Bindings::new([0; 16]);
+            bindings.connection_made(connection, 80, false);
+            let bound = bindings.bind(id(1), at(wanted), flags);
+            assert_eq!(bound.is_ok(), free, "{wanted} over a connection of {connection}");
+        }
     }
 
     /// Proves: MUST-42.
@@ -448,7 +486,7 @@ mod tests {
     fn must42_listens_on_a_port_with_connections() {
         let mut bindings = Bindings::new([0; 16]);
         bindings.bind(id(1), at("10.0.0.1:80"), NONE).unwrap();
-        bindings.connection_made(80, false);
+        bindings.connection_made(V4, 80, false);
         bindings.listen(id(1), at("10.0.0.1:80")).unwrap();
         assert_eq!(bindings.listener_for(&to("10.0.0.1:80", 9)), Some(id(1)));
     }
@@ -486,7 +524,7 @@ mod tests {
         for slot in 0..4 {
             bindings.bind(id(slot), here, PORT).unwrap();
             bindings.listen(id(slot), here).unwrap();
-            bindings.connection_made(80, false); // the group's own connections keep no member out
+            bindings.connection_made(V4, 80, false); // the group's own connections keep no member out
         }
         assert_eq!(bindings.bind(id(5), here, ADDRESS), Err(InUse));
         let mut count = [0; 4];
@@ -508,7 +546,7 @@ mod tests {
         bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
         bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
         bindings.bind(id(3), at("[::]:5002"), ADDRESS).unwrap();
-        bindings.connection_made(5003, false);
+        bindings.connection_made(V4, 5003, false);
         let taken =
             |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(local, port));
         assert_eq!(taken(&bindings), [true, false, false, false, false]);
@@ -522,11 +560,11 @@ mod tests {
     fn memory_is_given_back() {
         let mut bindings = Bindings::new([0; 16]);
         for port in 1..=u16::MAX {
-            bindings.connection_made(port, true);
+            bindings.connection_made(V4, port, true);
         }
         assert_eq!(bindings.ports.len(), 65_535);
         for port in 1..=u16::MAX {
-            bindings.connection_gone(port, true);
+            bindings.connection_gone(V4, port, true);
         }
         assert_eq!(bindings.ports.len(), 0);
         assert!(bindings.ports.capacity() <= KEEP);
@@ -553,6 +591,11 @@ mod tests {
                 _ => false,
             }
         }
+        fn meets_family_of(&self, address: usize) -> bool {
+            let mut all = ADDRESSES.iter().map(|a| a.parse::<IpAddr>().unwrap());
+            let family = all.clone().nth(address).unwrap().is_ipv4();
+            all.any(|a| a.is_ipv4() == family && self.receives_for(a))
+        }
         /// `inet_bind_conflict` of Linux for a port that the application names, line by line.
         fn conflicts(&self, old: &Socket) -> bool {
             let mut all = ADDRESSES.iter().map(|a| a.parse::<IpAddr>().unwrap());
@@ -573,7 +616,7 @@ mod tests {
     #[derive(Default)]
     struct Model {
         sockets: Vec<Socket>,
-        connections: Vec<(u16, bool)>,
+        connections: Vec<(usize, u16, bool)>,
     }
 
     impl Model {
@@ -581,10 +624,10 @@ mod tests {
             let mut left = self
                 .connections
                 .iter()
-                .filter(|c| c.0 == new.local.port())
+                .filter(|c| c.1 == new.local.port() && new.meets_family_of(c.0))
                 .peekable();
             let some_left = left.peek().is_some();
-            let all_reuse = left.all(|c| c.1);
+            let all_reuse = left.all(|c| c.2);
             let mut all = ADDRESSES.iter().map(|a| a.parse::<IpAddr>().unwrap());
             let joins = all.any(|a| {
                 let meets = |old: &Socket| old.local.port() == new.local.port() && old.receives_for(a);
@@ -633,8 +676,8 @@ mod tests {
         Bind(u32, SocketAddr, BindFlags),
         Listen(u32),
         Unbind(u32),
-        Made(u16, bool),
-        Gone(u16, bool),
+        Made(usize, u16, bool),
+        Gone(usize, u16, bool),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -651,8 +694,8 @@ mod tests {
             4 => (0u32..8, local, flags).prop_map(|(id, local, flags)| Step::Bind(id, local, flags)),
             4 => (0u32..8).prop_map(Step::Listen),
             2 => (0u32..8).prop_map(Step::Unbind),
-            1 => (80u16..82, any::<bool>()).prop_map(|(port, reuse)| Step::Made(port, reuse)),
-            2 => (80u16..82, any::<bool>()).prop_map(|(port, reuse)| Step::Gone(port, reuse)),
+            1 => (0usize..4, 80u16..82, any::<bool>()).prop_map(|(a, port, reuse)| Step::Made(a, port, reuse)),
+            2 => (0usize..4, 80u16..82, any::<bool>()).prop_map(|(a, port, reuse)| Step::Gone(a, port, reuse)),
         ];
         proptest::collection::vec(step, 1..60)
     }
@@ -683,7 +726,7 @@ mod tests {
                 );
             }
             let held = model.sockets.iter().any(|s| s.local.port() == port)
-                || model.connections.iter().any(|c| c.0 == port);
+                || model.connections.iter().any(|c| c.1 == port);
             prop_assert_eq!(bindings.is_unused(port), !held);
         }
         Ok(())
@@ -711,14 +754,14 @@ mod tests {
                             bindings.unbind(socket.id, socket.local);
                         }
                     }
-                    Step::Made(port, reuse) => {
-                        model.connections.push((port, reuse));
-                        bindings.connection_made(port, reuse);
+                    Step::Made(a, port, reuse) => {
+                        model.connections.push((a, port, reuse));
+                        bindings.connection_made(ADDRESSES[a].parse().unwrap(), port, reuse);
                     }
-                    Step::Gone(port, reuse) => {
-                        if let Some(place) = model.connections.iter().position(|&c| c == (port, reuse)) {
+                    Step::Gone(a, port, reuse) => {
+                        if let Some(place) = model.connections.iter().position(|&c| c == (a, port, reuse)) {
                             model.connections.remove(place);
-                            bindings.connection_gone(port, reuse);
+                            bindings.connection_gone(ADDRESSES[a].parse().unwrap(), port, reuse);
                         }
                     }
                     Step::Bind(..) => {}

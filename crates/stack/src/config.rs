@@ -132,8 +132,9 @@ pub struct Config {
     pub reassembly_max: u32,
     /// How long fragments are held (RFC 8200 section 4.5: 60 s; RFC 1122 section 3.3.2: 60 to 120 s).
     pub reassembly_timeout: Duration,
-    /// Accept source-routed packets and offer source routes (MUST-51..53). Off: they are a known attack path.
-    pub source_routes: bool,
+    /// Least MTU of an IPv4 path that a router is believed, octets; a smaller one is served by packets of this size that
+    /// routers may fragment. Linux's `min_pmtu`: 552; RFC 1191 section 3 asks for 68 at least.
+    pub path_mtu_min: u32,
     /// Datagrams a UDP socket holds, in octets, before new ones are dropped.
     pub udp_receive_buffer: u32,
 }
@@ -177,7 +178,7 @@ impl Config {
             hop_limit: 64,
             reassembly_max: 4 * 1024 * 1024,
             reassembly_timeout: Duration::from_secs(60),
-            source_routes: false,
+            path_mtu_min: 552,
             udp_receive_buffer: 208 * 1024,
         };
         match profile {

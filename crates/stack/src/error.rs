@@ -26,7 +26,8 @@ pub enum BindError {
     /// All ports of the dynamic range are taken (EADDRINUSE).
     #[error("no free port is left in the dynamic range")]
     NoFreePort,
-    /// An IPv4 address on an IPv6 socket, or the other way round (EAFNOSUPPORT).
+    /// An IPv4 address on an IPv6 socket, or the other way round (EAFNOSUPPORT); a mapped one where the socket takes no
+    /// IPv4 (EINVAL).
     #[error("address {0} is of another family than the socket")]
     Family(SocketAddr),
 }
@@ -54,7 +55,8 @@ pub enum ConnectError {
     /// It is listening, connecting or connected already (EISCONN, EALREADY).
     #[error("the socket is connected or connecting already")]
     NotFresh,
-    /// A remote address that no connection can have: unspecified, broadcast, multicast (MUST-46), or port 0.
+    /// A remote address that no connection can have: broadcast, multicast (MUST-46), or port 0. The unspecified address
+    /// means this host.
     #[error("cannot connect to {0}")]
     InvalidRemote(SocketAddr),
     /// No route leads there (ENETUNREACH).

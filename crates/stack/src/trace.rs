@@ -436,6 +436,8 @@ pub enum DropReason {
     NotForUs,
     /// A source address that no sender can have (multicast, broadcast, unspecified, ours).
     BadSource,
+    /// Somebody else says that our address is theirs (RFC 5227, RFC 4862 section 5.4); it is never believed.
+    AddressConflict,
     /// Nobody listens on that port.
     NoSocket,
     /// No route back to the sender.

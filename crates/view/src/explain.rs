@@ -365,6 +365,10 @@ fn explain_packet_drop(reason: DropReason) -> Option<Explanation> {
             "No sender can have that source address.",
             "RFC 1122 section 3.2.1.3",
         ),
+        DropReason::AddressConflict => says(
+            "Somebody else says that our address is theirs; we keep it, and say so.",
+            "RFC 5227 section 2.4, RFC 4862 section 5.4",
+        ),
         DropReason::NoSocket => says(
             "Nobody listens on that port.",
             "RFC 1122 section 4.1.3.1, RFC 9293 section 3.10.7.1",

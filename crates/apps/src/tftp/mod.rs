@@ -16,3 +16,4 @@ mod source;
 #[cfg(test)]
 mod testing;
 pub mod transfer;
+mod words;

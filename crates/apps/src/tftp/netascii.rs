@@ -112,6 +112,7 @@ mod tests {
         }
     }
 
+    /// Proves: 1350-10.
     #[test]
     fn pairs_across_a_block() {
         // 511 letters, then LF: CR is the last octet of block 1 and LF the first of block 2.

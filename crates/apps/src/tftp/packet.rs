@@ -402,6 +402,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Proves: 1350-1, 2347-1.
     #[test]
     fn requests_as_the_rfc_draws_them() {
         let bytes = b"\0\x01pxelinux.0\0OcTeT\0BLKSIZE\x001428\0tsize\x000\0foo\0bar\0";
@@ -444,6 +445,7 @@ mod tests {
         assert_eq!(Packet::parse(b"\0\x05\0\x01no\0"), Ok(error));
     }
 
+    /// Proves: 2348-1, 2349-1, 7440-1.
     #[test]
     fn option_values_are_checked() {
         let read = |text: &[u8]| {

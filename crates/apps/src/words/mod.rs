@@ -74,9 +74,8 @@ impl Language {
             Some(&there_are[0]),
             NegotiationStrategy::Lookup,
         );
-        let all = Language::ALL.into_iter();
-        let named = all.filter(|language| found.first().is_some_and(|tag| **tag == language.identifier()));
-        named.last().unwrap_or_default()
+        let is_found = |language: &Language| found.first().is_some_and(|tag| **tag == language.identifier());
+        Language::ALL.into_iter().find(is_found).unwrap_or_default()
     }
 }
 

@@ -108,7 +108,7 @@ impl Lockstep {
             return if n < 516 { Step::End } else { Step::More };
         }
     }
-    async fn to_the_end(&mut self) -> Step {
+    async fn until_the_end(&mut self) -> Step {
         loop {
             match self.step().await {
                 Step::More => {}
@@ -136,9 +136,9 @@ pub(crate) async fn server(place: Place) {
     assert_eq!(first.step().await, Step::More);
     // In the middle of it, another client.
     let mut second = Lockstep::ask(&place.client, at, "1024").await;
-    assert_eq!(second.to_the_end().await, Step::End);
+    assert_eq!(second.until_the_end().await, Step::End);
     assert!(second.content == octets(1024) && second.blocks == 3);
-    assert_eq!(first.to_the_end().await, Step::End);
+    assert_eq!(first.until_the_end().await, Step::End);
     assert!(first.content == octets(1000) && first.blocks == 2);
     let tids = [first.tid.unwrap(), second.tid.unwrap()];
     assert!(

@@ -6,10 +6,10 @@ use anstyle::{AnsiColor, Style};
 use sockeye_lab::scenarios::{self, Audience, Check, Scenario};
 use sockeye_view::{Cast, LadderStyle, Record};
 
-use crate::Outcome;
 use crate::args::RunArgs;
 use crate::exit::{Code, Failure};
 use crate::output::{Files, Readers, Shared};
+use crate::{Outcome, t};
 
 /// Lists the scenarios.
 ///
@@ -46,10 +46,7 @@ pub fn scenario<W: Write>(args: &RunArgs, output: W) -> Outcome {
         name => scenarios::find(name).into_iter().collect(),
     };
     if chosen.is_empty() {
-        let text = format!(
-            "there is no scenario {:?}; sockeye lab list names them",
-            args.name
-        );
+        let text = t!("lab-no-scenario", name = args.name);
         return Err(Failure::new(Code::Usage, text));
     }
     play(&chosen, args, output)

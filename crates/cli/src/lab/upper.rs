@@ -5,16 +5,16 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use sockeye_apps::upper::{Client, Server, Settings, talk};
+use sockeye_apps::upper::{Client, Server, Settings, Told, talk};
 use sockeye_lab::{Direction, Lab, LinkId, NodeId, World, run, secs};
 use sockeye_stack::tcp::State;
 use sockeye_stack::{Instant, Profile};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 
-use crate::Outcome;
 use crate::args::UpperArgs;
 use crate::exit::{Code, Failure};
 use crate::output::{Files, Readers, Shared};
+use crate::{Outcome, t, words};
 
 const PORT: u16 = 8000;
 
@@ -23,11 +23,11 @@ const PORT: u16 = 8000;
 /// # Errors
 /// See [`upper`].
 pub fn command(args: &UpperArgs) -> Outcome {
-    let prompt = io::stdin().is_terminal().then_some("> ");
+    let prompt = io::stdin()
+        .is_terminal()
+        .then(|| Told::Ask.text(words::current()));
     if prompt.is_some() {
-        eprintln!(
-            "Type a line and press Enter; Q or the end of input closes. Time stands still while you type."
-        );
+        eprintln!("{}", t!("lab-upper-hello"));
     }
     upper(args, prompt, io::BufReader::new(io::stdin()), io::stdout())?;
     Ok(Code::Well)
@@ -50,21 +50,13 @@ pub struct Summary {
 ///
 /// # Errors
 /// The first thing that failed: the connection, a file, the output.
-pub fn upper<R, W>(
-    args: &UpperArgs,
-    prompt: Option<&'static str>,
-    input: R,
-    output: W,
-) -> Result<Summary, Failure>
+pub fn upper<R, W>(args: &UpperArgs, prompt: Option<String>, input: R, output: W) -> Result<Summary, Failure>
 where
     R: BufRead + Send + Unpin + 'static,
     W: Write + Send + Unpin + 'static,
 {
     if args.ipv6 && args.mtu < 1280 {
-        let text = format!(
-            "an MTU of {} is too small for IPv6, which needs 1280 (RFC 8200): use --mtu 1280 or more",
-            args.mtu
-        );
+        let text = t!("lab-upper-mtu", mtu = args.mtu);
         return Err(Failure::new(Code::Usage, text));
     }
     let output = Shared::new(output);
@@ -202,18 +194,17 @@ async fn converse<R: BufRead + Send + Unpin, W: Write + Send + Unpin>(
 ) -> Result<(), Failure> {
     let there = lab.net_of(server);
     let listening = Server::bind(&there, ("server", PORT), Settings::default()).await;
-    let listening = listening.map_err(|error| Failure::network("the server cannot listen", &error))?;
+    let listening = listening.map_err(|error| Failure::network(&t!("lab-upper-cannot-listen"), &error))?;
     tokio::spawn(listening.run(|_| {}));
     let connected = Client::connect(&lab.net_of(client), ("server", PORT)).await;
-    let connected =
-        connected.map_err(|error| Failure::network("the client cannot connect to server:8000", &error))?;
+    let connected = connected.map_err(|error| Failure::network(&t!("lab-upper-cannot-connect"), &error))?;
     let ended = talk(connected, BufReader::new(input), answers).await;
     ended.map(drop).map_err(
         |error| match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(Stream::Input(error)) => Failure::input(error),
             Some(Stream::Output(error)) => Failure::output(error),
             None if error.kind() == io::ErrorKind::InvalidInput => Failure::input(&error),
-            None => Failure::network("the conversation with server:8000 failed", &error),
+            None => Failure::network(&t!("lab-upper-failed"), &error),
         },
     )
 }
@@ -278,7 +269,7 @@ struct Lines<R, W: Write> {
     input: R,
     /// Of the last line, what did not fit.
     rest: Vec<u8>,
-    prompt: Option<&'static str>,
+    prompt: Option<String>,
     /// Where notes go, if anybody reads them.
     told: Option<Lab>,
     client: NodeId,
@@ -298,7 +289,7 @@ impl<R: BufRead, W: Write> Lines<R, W> {
         if let Some(readers) = &mut *self.readers.lock() {
             readers.flush();
         }
-        if let Some(prompt) = self.prompt {
+        if let Some(prompt) = &self.prompt {
             self.out.write_all(prompt.as_bytes()).map_err(Stream::output)?;
             self.out.flush().map_err(Stream::output)?;
         }

@@ -8,8 +8,12 @@ use super::receive::Rx;
 use super::{Env, Medium};
 use crate::InterfaceId;
 use crate::frame::Frame;
+use crate::time::Duration;
 use crate::trace::{Cause, DropReason};
 use crate::wire::{arp, ethernet};
+
+/// DEFEND_INTERVAL (RFC 5227 section 1.1).
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl IpLayer {
     /// Takes an ARP packet. Entries are made for those who ask for us, and updated, never made, by everything else:
@@ -25,6 +29,10 @@ impl IpLayer {
         let sender = packet.sender;
         let target_local = self.addresses.find(packet.target.into(), rx.on).is_some();
         let bad = sender.is_multicast() || self.addresses.is_broadcast(sender) || sender.is_loopback();
+        if !bad && self.addresses.find(sender.into(), rx.on).is_some() {
+            self.defend(env, rx.on, sender);
+            return Err(DropReason::AddressConflict);
+        }
         if bad || self.is_local(sender.into()) {
             return Err(DropReason::BadSource);
         }
@@ -51,6 +59,22 @@ impl IpLayer {
             self.send_arp(env, rx.on, reply, packet.sender_link, Cause::NeighborReply);
         }
         Ok(())
+    }
+
+    /// Somebody else uses our address: the link is told again whose it is, once in ten seconds (RFC 5227 section 2.4 (c)).
+    fn defend(&mut self, env: &mut Env<'_>, on: InterfaceId, address: Ipv4Addr) {
+        if env.now < self.defends_at {
+            return;
+        }
+        self.defends_at = env.now + DEFEND_INTERVAL;
+        let announcement = arp::Packet {
+            operation: arp::Operation::Request,
+            sender_link: [0; 6],
+            sender: address,
+            target_link: [0; 6],
+            target: address,
+        };
+        self.send_arp(env, on, announcement, ethernet::BROADCAST, Cause::NeighborReply);
     }
 
     /// Asks for a link address: everybody, or the one who had it.

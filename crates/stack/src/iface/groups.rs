@@ -215,6 +215,7 @@ fn within(rng: &mut Rng, span: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    /// Proves: 3376-2, 3810-2.
     #[test]
     fn changes_are_told_twice_and_leaves_forgotten() {
         let (mut g, mut rng) = (Groups::new(), Rng::new([1; 32]));

@@ -92,6 +92,8 @@ pub(crate) struct IpLayer {
     /// Source, destination and interface of the last IPv4 packet whose addresses were found good, for one of our own
     /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
     pub(super) recent_v4: Option<(Ipv4Addr, Ipv4Addr, InterfaceId)>,
+    /// Before this an address is not defended again.
+    pub(super) defends_at: Instant,
     /// The last answers of [`IpLayer::route`], without a source given and with one.
     recent_routes: [Cell<Option<RecentRoute>>; 2],
 }
@@ -113,6 +115,7 @@ impl IpLayer {
         let mut layer = IpLayer {
             key,
             recent_v4: None,
+            defends_at: Instant::ZERO,
             recent_routes: Default::default(),
             interfaces: Vec::new(),
             loopback: Interface::new(InterfaceId::LOOPBACK, loopback),
@@ -433,8 +436,9 @@ impl IpLayer {
     /// A packet of ours was too big for the path to `destination`, which takes `mtu` octets. Call it only for a notice
     /// whose quoted packet the transport knows to be its own (RFC 5927 section 7, RFC 8201 section 4): a forged one
     /// would make the path narrow.
-    pub(crate) fn packet_too_big(&mut self, now: Instant, destination: IpAddr, mtu: u32) {
-        if self.paths.reduce(now, destination, mtu) {
+    pub(crate) fn packet_too_big(&mut self, env: &Env<'_>, destination: IpAddr, mtu: u32) {
+        let least = env.config.path_mtu_min;
+        if self.paths.reduce(env.now, destination, mtu, least) {
             self.changed();
         }
     }

@@ -120,7 +120,7 @@ impl IpLayer {
                 self.duplicate_found(env, rx.on, target);
                 return Ok(None);
             }
-            return Err(DropReason::BadSource);
+            return Err(DropReason::AddressConflict);
         }
         if told.router == Some(false) {
             // It was a router, and is none any more (RFC 4861 section 7.2.5).

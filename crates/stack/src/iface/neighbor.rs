@@ -325,6 +325,18 @@ impl Neighbors {
         }
     }
 
+    /// The layer above suspects that the neighbour does not deliver: it is asked at once.
+    pub(super) fn doubt(&mut self, now: Instant, address: IpAddr, on: InterfaceId) {
+        let Some(slot) = self.find(address, on) else {
+            return;
+        };
+        let Some(e) = self.entry(slot) else { return };
+        if matches!(e.state, State::Reachable | State::Stale | State::Delay) {
+            e.state = State::Delay;
+            self.set_deadline(slot, now);
+        }
+    }
+
     /// The earliest deadline.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.timers.first().map(|t| t.0)

@@ -72,10 +72,11 @@ impl PathMtus {
             .find(h, |e| e.destination == destination)
             .map(|e| e.mtu)
     }
-    /// A router said that this is the most the path takes. Never raises an entry; whether it changed anything.
-    pub(super) fn reduce(&mut self, now: Instant, destination: IpAddr, mtu: u32) -> bool {
+    /// A router said that this is the most the path takes; it is not believed below `least`, for IPv4. Never raises an
+    /// entry; whether it changed anything.
+    pub(super) fn reduce(&mut self, now: Instant, destination: IpAddr, mtu: u32, least: u32) -> bool {
         let floor = if destination.is_ipv4() {
-            IPV4_MTU_MIN
+            least.max(IPV4_MTU_MIN)
         } else {
             IPV6_MTU_MIN
         };
@@ -154,10 +155,10 @@ mod tests {
         let mut p = PathMtus::new([0; 16]);
         let (a, b) = (Ipv4Addr::new(192, 0, 2, 1).into(), "2001:db8::1".parse().unwrap());
         let at = Instant::from_secs;
-        assert!(p.reduce(at(0), a, 1400));
-        assert!(!p.reduce(at(1), a, 1450));
-        assert!(p.reduce(at(100), a, 1200));
-        assert!(p.reduce(at(200), b, 600));
+        assert!(p.reduce(at(0), a, 1400, 552));
+        assert!(!p.reduce(at(1), a, 1450, 552));
+        assert!(p.reduce(at(100), a, 1200, 552));
+        assert!(p.reduce(at(200), b, 600, 552));
         assert_eq!((p.lookup(a), p.lookup(b)), (Some(1200), Some(IPV6_MTU_MIN)));
         assert!(!p.expire(at(600))); // the place of the first report is stale
         assert!(p.expire(at(700)));
@@ -166,12 +167,31 @@ mod tests {
         assert_eq!(p.next_timeout(), None);
     }
 
+    /// A router is not believed everything: tiny segments are an attack (RFC 1191 section 3 lets a host stop at 68).
+    ///
+    /// Proves: 1191-3.
+    #[test]
+    fn has_a_floor() {
+        let host = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+        for (least, told, kept) in [
+            (552, 68, 552),
+            (552, 0, 552),
+            (552, 553, 553),
+            (0, 0, 68),
+            (100, 90, 100),
+        ] {
+            let mut p = PathMtus::new([0; 16]);
+            assert!(p.reduce(Instant::ZERO, host, told, least));
+            assert_eq!(p.lookup(host), Some(kept));
+        }
+    }
+
     #[test]
     fn bounded_by_forgetting_the_oldest() {
         let mut p = PathMtus::new([0; 16]);
         let host = |n: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + n));
         for n in 0..ENTRIES_MAX as u32 + 10 {
-            p.reduce(Instant::from_secs(u64::from(n) / 100), host(n), 1000);
+            p.reduce(Instant::from_secs(u64::from(n) / 100), host(n), 1000, 552);
         }
         assert_eq!(p.table.len(), ENTRIES_MAX);
         assert_eq!((p.lookup(host(9)), p.lookup(host(10))), (None, Some(1000)));

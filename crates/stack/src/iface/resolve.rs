@@ -57,6 +57,12 @@ impl IpLayer {
         }
     }
 
+    /// A connection has heard nothing for long: is the next hop there? (RFC 1122 section 3.3.1.4: negative advice; MUST-20.)
+    /// If it is not, another router serves.
+    pub(crate) fn doubt(&mut self, now: Instant, path: Path) {
+        self.neighbors.doubt(now, path.next_hop, path.interface);
+    }
+
     /// Takes what a message says of a neighbour, and sends what waited for it.
     pub(super) fn learn(&mut self, env: &mut Env<'_>, on: InterfaceId, neighbor: IpAddr, told: Told) {
         let base = self

@@ -4,7 +4,8 @@
 //! share everything but sequence number, flags of the end, and checksum.
 
 use super::seq::SeqNumber;
-use super::{Flags, Segment};
+use super::{Flags, Segment, urgent};
+use crate::config::UrgentPointer;
 use crate::demux::FourTuple;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -33,6 +34,8 @@ pub(crate) struct Burst {
     pub(crate) short_len: u8,
     /// Payload of each segment but the last.
     pub(crate) mss: u32,
+    /// Where the urgent data ends, and how that is told, if the run has any.
+    pub(crate) urgent: Option<(SeqNumber, UrgentPointer)>,
     pub(crate) cause: Cause,
     /// The headers of the segment before, while the next differs in few fields.
     template: Option<Template>,
@@ -74,6 +77,7 @@ impl Default for Burst {
             short: [0; INLINE_PAYLOAD],
             short_len: 0,
             mss: u32::MAX,
+            urgent: None,
             cause: Cause::Raw,
             template: None,
         }
@@ -122,6 +126,7 @@ impl Burst {
         );
         (self.socket, self.tuple, self.route, self.hop_limit) = (socket, tuple, route, hop_limit);
         self.routed_at = None;
+        self.urgent = None;
         (self.traffic_class, self.segment, self.mss, self.cause) = (traffic_class, segment, u32::MAX, cause);
     }
 
@@ -160,13 +165,15 @@ impl Burst {
                 cause: self.cause,
             }
         });
+        // A path that is narrower than we believe anybody: routers may fragment (RFC 1191 section 5 leaves DF off, too).
+        let fragments = self.route.mtu <= env.config.path_mtu_min && self.tuple.remote.is_ipv4();
         let fields = IpFields {
             source: self.tuple.local,
             destination: self.tuple.remote,
             protocol: wire::protocol::TCP,
             hop_limit: self.hop_limit,
             traffic_class: self.segment.ecn.in_class(self.traffic_class),
-            dont_fragment: true,
+            dont_fragment: !fragments,
         };
         let header_len = wire::tcp::header_len(&self.segment);
         let short_len = usize::from(self.short_len);
@@ -182,10 +189,10 @@ impl Burst {
         );
         room[header_len..].copy_from_slice(&self.short[..short_len]);
         self.short_len = 0;
-        let checksum = self.fill_checksum(out, start, transport_len, gso_size > 0);
+        let checksum = self.fill_checksum(out, start, transport_len);
         if let Some(rest) = rest {
             self.segment = rest;
-            if link == Link::Ready && checksum.is_none() {
+            if link == Link::Ready && checksum.is_none() && !fragments {
                 self.keep_template(out.head.as_slice(), start);
             }
         }
@@ -303,30 +310,26 @@ impl Burst {
         self.segment.flags.remove(Flags::PSH | Flags::FIN);
         rest.seq += len;
         rest.payload_len -= len;
-        rest.urgent = rest.urgent.saturating_sub(len.min(0xffff) as u16);
-        if rest.urgent == 0 {
-            rest.flags.remove(Flags::URG);
-        }
+        let pointer = self
+            .urgent
+            .and_then(|(end, reading)| urgent::pointer(end, reading, rest.seq));
+        rest.urgent = pointer.unwrap_or(0);
+        rest.flags.set(Flags::URG, pointer.is_some());
         rest
     }
 
     /// MUST-2: the checksum is always made, by us or by the device.
-    fn fill_checksum(
-        &self,
-        out: &mut Frame,
-        start: usize,
-        transport_len: usize,
-        gso: bool,
-    ) -> Option<ChecksumOffload> {
+    fn fill_checksum(&self, out: &mut Frame, start: usize, transport_len: usize) -> Option<ChecksumOffload> {
         let capabilities = self.route.capabilities;
         if capabilities.no_checksums {
             return None;
         }
-        let length = if gso { 0 } else { transport_len as u32 };
-        let pseudo = checksum::pseudo(self.tuple.local, self.tuple.remote, wire::protocol::TCP, length);
+        let (local, remote) = (self.tuple.local, self.tuple.remote);
+        let pseudo = checksum::pseudo(local, remote, wire::protocol::TCP, transport_len as u32);
         let at = start + wire::tcp::CHECKSUM_OFFSET;
         if capabilities.tx_checksum {
-            // The device adds the rest; for a super-segment it also adds each segment's length.
+            // The device adds the rest. A super-segment has its whole length in the sum; whoever splits it puts each
+            // segment's in its place (virtio 1.2 section 5.1.6.2.2, as Linux).
             let partial = pseudo.partial();
             out.head.as_mut_slice()[at..at + 2].copy_from_slice(&partial.to_be_bytes());
             return Some(ChecksumOffload {

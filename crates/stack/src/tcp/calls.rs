@@ -61,6 +61,9 @@ impl Tcp {
         }
         let flags = flags_of(&fresh.options);
         let wanted = unmapped(local);
+        if flags.ipv6_only && wanted.is_ipv4() != local.is_ipv4() {
+            return Err(BindError::Family(local)); // as Linux: such a socket has no IPv4 addresses
+        }
         if !wanted.ip().is_unspecified() && !ip.is_local(wanted.ip()) {
             return Err(BindError::NotLocal(wanted.ip()));
         }
@@ -172,12 +175,24 @@ impl Tcp {
         if !self.exists(id) {
             return Err(ConnectError::Stale);
         }
-        let remote = unmapped(to);
+        let mut remote = unmapped(to);
         let fresh = self.fresh(id).ok_or(ConnectError::NotFresh)?;
         let (bound, options) = (fresh.local, fresh.options.clone());
-        let target = remote.ip();
         let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
-        check_remote(cx.ip, from, to)?;
+        if remote.ip().is_unspecified() {
+            // As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.
+            let here = match from {
+                Some(ip) if ip.is_ipv4() == remote.is_ipv4() => ip,
+                _ if remote.is_ipv4() => core::net::Ipv4Addr::LOCALHOST.into(),
+                _ => core::net::Ipv6Addr::LOCALHOST.into(),
+            };
+            remote.set_ip(here);
+        }
+        let target = remote.ip();
+        if options.ipv6_only && target.is_ipv4() {
+            return Err(ConnectError::NoRoute(to.ip())); // as Linux
+        }
+        check_remote(cx.ip, from, to, remote)?;
         // MUST-44: IP chooses the source address before the first SYN.
         let route = cx
             .ip
@@ -200,7 +215,7 @@ impl Tcp {
         if let Some(bound) = bound {
             self.bindings.unbind(id, bound);
         }
-        self.bindings.connection_made(port, options.reuse_address);
+        self.bindings.connection_made(local, port, options.reuse_address);
         let (now, config) = (cx.env.now, cx.env.config);
         let opening = SynSent {
             id,
@@ -215,6 +230,9 @@ impl Tcp {
             ts_offset: self.isn.timestamp_offset(&tuple),
             ecn: super::ecn::setting(&options, config) == crate::config::Ecn::Always,
             plain_syn: false,
+            told: open::Told::new(&options, config),
+            ack_owed: super::conn::AckOwed::No,
+            text: None,
             options,
             peer: None,
             peer_window: 0,
@@ -464,6 +482,16 @@ impl Tcp {
                 self.settle(cx, id.slot, fate);
             }
             Some(Slot::SynSent(_)) => self.abandon(cx, id),
+            Some(Slot::Open(tcb)) if tcb.phase == Phase::TimeWait => {
+                // "TIME-WAIT STATE: respond with "ok" and delete the TCB, enter CLOSED state, and return."
+                let tuple = tcb.tuple;
+                self.forget_block(id);
+                if let Some(entry) = self.find(&tuple)
+                    && entry.kind() == Kind::TimeWait
+                {
+                    self.end_time_wait(cx.env, entry.slot(), Transition::Abort);
+                }
+            }
             Some(_) => self.close(cx, id),
             None => {}
         }
@@ -484,10 +512,14 @@ impl Tcp {
 }
 
 /// MUST-46: whether a connection to that address can be; `from` is the address to which the socket is bound.
-fn check_remote(ip: &IpLayer, from: Option<IpAddr>, to: SocketAddr) -> Result<(), ConnectError> {
-    let remote = unmapped(to);
+fn check_remote(
+    ip: &IpLayer,
+    from: Option<IpAddr>,
+    to: SocketAddr,
+    remote: SocketAddr,
+) -> Result<(), ConnectError> {
     let target = remote.ip();
-    let nobody = target.is_unspecified() || target.is_multicast() || ip.is_broadcast(target);
+    let nobody = target.is_multicast() || ip.is_broadcast(target);
     if remote.port() == 0 || nobody {
         return Err(ConnectError::InvalidRemote(to));
     }

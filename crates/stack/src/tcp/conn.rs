@@ -36,7 +36,7 @@ use crate::error::ConnectionError;
 use crate::iface::Path;
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
-use crate::trace::{AckCause, ChallengeCause, Held, ResetCause};
+use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
 use crate::wheel::WheelEntry;
 
 /// What became of our FIN.
@@ -100,6 +100,26 @@ pub(crate) enum AckOwed {
     Open,
     /// Now, as a challenge (RFC 5961).
     Challenge(ChallengeCause),
+}
+
+impl AckOwed {
+    /// The ACK that is sent for this.
+    pub(crate) fn of(cause: Cause) -> Self {
+        match cause {
+            Cause::Challenge(why) => AckOwed::Challenge(why),
+            Cause::Ack(why) => AckOwed::Now(why),
+            _ => AckOwed::Now(AckCause::NotAcceptable),
+        }
+    }
+    /// Why it is to be sent now, if it is.
+    pub(crate) fn cause(self) -> Option<Cause> {
+        match self {
+            AckOwed::No | AckOwed::Delayed => None,
+            AckOwed::Now(why) => Some(Cause::Ack(why)),
+            AckOwed::Open => Some(Cause::OpenComplete),
+            AckOwed::Challenge(why) => Some(Cause::Challenge(why)),
+        }
+    }
 }
 
 /// A retransmission or probe that is owed.
@@ -185,6 +205,8 @@ bitflags::bitflags! {
         const ECE_OWED = 0x1_0000;
         /// The congestion window was reduced: the next new data carries CWR.
         const CWR_OWED = 0x2_0000;
+        /// Nothing comes back: IP is to ask whether the next hop is there (MUST-20).
+        const DOUBTED = 0x10_0000;
         /// [`Tcb::reduced_at`] holds.
         const REDUCED = 0x4_0000;
     }
@@ -254,6 +276,8 @@ pub(crate) struct Tcb {
     /// Largest segment seen from the peer, for "every second full-sized segment".
     pub(crate) rcv_mss: u16,
     pub(crate) ack_owed: AckOwed,
+    /// Duplicate ACKs that are owed: one for each segment that came out of order (RFC 5681 section 4.2).
+    pub(crate) dup_acks_owed: u8,
     /// Receive buffer in octets, and whether it may still grow.
     pub(crate) rcv_buf: u32,
     pub(crate) rcv_buf_max: u32,

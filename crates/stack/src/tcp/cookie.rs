@@ -7,7 +7,12 @@
 //!
 //! The period is 64 s long, so these numbers go up by 2^24 in 64 s: close to the 4-microsecond clock that other initial
 //! sequence numbers follow. A blind guess is right once in 2^20 for each of the 2 valid periods of 2^8, that is once in
-//! 2^28. What has no room in the sequence number (window scale, SACK) is in the timestamp.
+//! 2^28. What has no room in the sequence number (window scale, SACK, ECN) is in the timestamp.
+//!
+//! Nothing is remembered of a cookie that was used. So the third segment of a handshake, should the network repeat it
+//! after the connection is gone and while its cookie lives, makes a connection again, which the peer resets at the first
+//! segment that reaches it. The peer could do the same on purpose, and gains nothing. Where we closed first, TIME-WAIT
+//! stands in the way. Linux does the same; to remember would take the memory that cookies are there to spare.
 
 use core::fmt;
 use core::hash::Hasher;

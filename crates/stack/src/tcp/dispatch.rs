@@ -4,7 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::burst::{Reply, reset_for};
-use super::conn::{Fact, Tcb};
+use super::conn::{AckOwed, Fact, Tcb};
 use super::ecn;
 use super::handshake::Finished;
 use super::ingress::{self, Fate};
@@ -162,18 +162,16 @@ impl Tcp {
         match entry.segment_arrives(seg) {
             timewait::Step::Ignored => {}
             timewait::Step::Acknowledge { restart, cause } => {
-                let segment = entry.ack(now);
+                let first = core::mem::replace(&mut entry.owed, AckOwed::of(cause)) == AckOwed::No;
                 if restart {
                     let until = now + cx.env.config.msl * 2;
                     self.wheel
                         .schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
                 }
-                if restart || self.may_challenge(cx.env) {
-                    self.reply(Reply {
-                        tuple: *tuple,
-                        segment,
-                        cause,
-                    });
+                if restart {
+                    self.kick(Entry::new(Kind::TimeWait, place));
+                } else {
+                    self.owe_ack(cx.env, first, Entry::new(Kind::TimeWait, place));
                 }
             }
             timewait::Step::Reset => self.end_time_wait(cx.env, place, Transition::Reset),
@@ -181,7 +179,7 @@ impl Tcp {
                 let Some(listener) = self.bindings.listener_for(tuple).and_then(|id| self.listener(id))
                 else {
                     // Nobody would take the new connection: a SYN like any other here (U-7).
-                    return self.challenge_in_time_wait(cx, tuple, place);
+                    return self.challenge_in_time_wait(cx, place);
                 };
                 if listener.accept_queue_full() {
                     return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
@@ -192,18 +190,13 @@ impl Tcp {
         }
     }
 
-    fn challenge_in_time_wait(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32) {
-        let Some(entry) = self.tables.time_wait.at(place) else {
+    fn challenge_in_time_wait(&mut self, cx: &mut Around<'_, '_>, place: u32) {
+        let Some(entry) = self.tables.time_wait.at_mut(place) else {
             return;
         };
-        let (segment, cause) = (entry.ack(cx.env.now), Cause::Challenge(ChallengeCause::Syn));
-        if self.may_challenge(cx.env) {
-            self.reply(Reply {
-                tuple: *tuple,
-                segment,
-                cause,
-            });
-        }
+        let challenge = AckOwed::Challenge(ChallengeCause::Syn);
+        let first = core::mem::replace(&mut entry.owed, challenge) == AckOwed::No;
+        self.owe_ack(cx.env, first, Entry::new(Kind::TimeWait, place));
     }
 
     /// LISTEN and CLOSED (RFC 9293 sections 3.10.7.2 and 3.10.7.1).
@@ -230,7 +223,7 @@ impl Tcp {
         if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
             return self.dropped(cx.env, tuple, DropReason::NoAck);
         }
-        self.syn_arrives(cx, tuple, id, seg, beyond);
+        self.syn_arrives(cx, tuple, id, seg, text, beyond);
     }
 
     fn refuse(
@@ -261,6 +254,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
+        text: Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
@@ -279,6 +273,7 @@ impl Tcp {
             (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
             (_, false) => listener.half_open += 1,
         }
+        let told = open::Told::new(&listener.options, config);
         let mut iss = self.isn.generate(now, tuple);
         if let Some(old) = beyond
             && !iss.after(old)
@@ -290,7 +285,10 @@ impl Tcp {
             listener: id,
             iss,
             peer,
+            told,
             tries: 0,
+            ack_owed: AckOwed::No,
+            text: open::keep_text(&text, told.window),
             queued: false,
             owed: Some(Cause::OpenReply),
             sent_at: now,
@@ -331,7 +329,13 @@ impl Tcp {
             told.sack = false;
             told.ecn = false;
         }
-        let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &told, &options, config);
+        let answer = listen::Answer {
+            iss,
+            mss,
+            ts_value,
+            told: open::Told::new(&options, config),
+        };
+        let segment = listen::syn_ack(answer, &told);
         self.reply(Reply {
             tuple: *tuple,
             segment,
@@ -353,6 +357,7 @@ impl Tcp {
         let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
         let full = listener.accept_queue_full();
         let setting = ecn::setting(&listener.options, config);
+        let told = open::Told::new(&listener.options, config);
         let irs = seg.seq - 1;
         let cookie = if expected {
             self.cookies.check(now, tuple, irs, seg.ack - 1)
@@ -389,6 +394,8 @@ impl Tcp {
             tuple: *tuple,
             iss: seg.ack - 1,
             peer,
+            told,
+            text: None,
             round_trip: None,
             syn_lost: false,
             half_open: None,
@@ -454,7 +461,7 @@ impl Tcp {
                 }
                 let id = tcb.id;
                 if let IcmpError::PacketTooBig { mtu } = notice.error {
-                    cx.ip.packet_too_big(cx.env.now, tuple.remote, mtu);
+                    cx.ip.packet_too_big(cx.env, tuple.remote, mtu);
                     return self.shrink(cx, entry.slot());
                 }
                 // On a synchronised connection every ICMP error is soft (RFC 5461; SHLD-26 weighed against RFC 5927).

@@ -71,6 +71,9 @@ pub(crate) fn decide(tcb: &Tcb, config: &Config, room: u32) -> Decision {
         AckOwed::Now(cause) => Decision::Send(bare(tcb, Cause::Ack(cause))),
         AckOwed::Challenge(cause) => Decision::Send(bare(tcb, Cause::Challenge(cause))),
         AckOwed::Open => Decision::Send(bare(tcb, Cause::OpenComplete)),
+        // One for each segment that came out of order: a peer without SACK counts them (RFC 5681 section 4.2), but not what
+        // carries data.
+        _ if tcb.dup_acks_owed > 0 => Decision::Send(bare(tcb, Cause::Ack(AckCause::OutOfOrder))),
         _ if tcb.facts.contains(Fact::UPDATE_OWED) => {
             Decision::Send(bare(tcb, Cause::Ack(AckCause::WindowUpdate)))
         }
@@ -349,6 +352,7 @@ pub(crate) fn may_have_more(tcb: &Tcb) -> bool {
         || tcb.recovery != Recovery::Open
         || tcb.probe_owed != ProbeOwed::No
         || tcb.reset_owed.is_some()
+        || tcb.dup_acks_owed > 0
 }
 
 /// The header of a plan's first segment. Flags that belong to the last one only (FIN, PSH) are set here too; splitting
@@ -386,9 +390,8 @@ fn options(tcb: &Tcb, plan: &Plan, now: Instant) -> Options {
         echo: tcb.ts_recent,
     });
     let wanted = tcb.reassembly.is_some() || tcb.dsack.is_some();
-    // Blocks take room that full segments need, so they go with bare ACKs.
-    let sack = if wanted && plan.len == 0 && tcb.facts.contains(Fact::SACK) {
-        blocks(tcb)
+    let sack = if wanted && tcb.facts.contains(Fact::SACK) {
+        blocks(tcb, sack_space(tcb, plan))
     } else {
         SackBlocks::NONE
     };
@@ -399,18 +402,29 @@ fn options(tcb: &Tcb, plan: &Plan, now: Instant) -> Options {
     }
 }
 
+/// How many SACK blocks a segment has room for: "SACK options SHOULD be included in all ACKs which do not ACK the highest
+/// sequence number in the data receiver's queue" (RFC 2018 section 4), but full segments are not cut for them.
+fn sack_space(tcb: &Tcb, plan: &Plan) -> usize {
+    let most = if tcb.facts.contains(Fact::TIMESTAMPS) {
+        3
+    } else {
+        4
+    };
+    if plan.len == 0 {
+        return most;
+    }
+    let room = u32::from(tcb.snd_mss).saturating_sub(plan.len);
+    most.min((room.saturating_sub(4) / 8) as usize)
+}
+
 /// RFC 2018 section 4: the most recent blocks first; RFC 2883: before them the block that came twice.
-fn blocks(tcb: &Tcb) -> SackBlocks {
+fn blocks(tcb: &Tcb, most: usize) -> SackBlocks {
     let duplicate = tcb.dsack.as_ref().map(|block| **block);
     let mut out = match &tcb.reassembly {
         Some(store) => store.sack_blocks(duplicate),
         None => SackBlocks::from_iter(duplicate),
     };
-    out.truncate(if tcb.facts.contains(Fact::TIMESTAMPS) {
-        3
-    } else {
-        4
-    });
+    out.truncate(most);
     out
 }
 
@@ -439,7 +453,10 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
     tcb.ack_owed = AckOwed::No;
     tcb.facts.remove(Fact::UPDATE_OWED);
     tcb.ack_at = Instant::NEVER;
-    if plan.len == 0 {
+    if plan.kind == Kind::Bare {
+        tcb.dup_acks_owed = tcb.dup_acks_owed.saturating_sub(1);
+    }
+    if sack_space(tcb, plan) > 0 {
         tcb.dsack = None;
     }
 }

@@ -1,15 +1,19 @@
 //! Segments that reach a handshake: SYN-SENT, and SYN-RECEIVED of either kind of open (RFC 9293 sections 3.10.7.3 and
 //! 3.10.7.4), up to the connection that comes of it.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::burst::Reply;
 use super::conn::{AckOwed, Fact, FinOut};
 use super::dispatch::{Around, state_moved};
 use super::listen;
-use super::open::{self, Handshake, Opening, PeerOffer};
+use super::open::{self, Handshake, Opening, PeerOffer, Told};
 use super::table::{Slot, Tcp};
 use super::{Flags, Segment, SeqNumber, State};
 use crate::demux::{Entry, FourTuple, Kind};
-use crate::frame::Text;
+use crate::frame::{Frame, Text};
+use crate::iface::Env;
 use crate::stack::{Readiness, SocketId};
 use crate::time::Duration;
 use crate::trace::{Cause, DropReason, Transition};
@@ -32,16 +36,12 @@ impl Tcp {
                 }
             }
             Opening::Acknowledge(cause) => {
-                let segment = opening.acknowledgment(cx.env.config, cx.env.now);
-                if self.may_challenge(cx.env) {
-                    self.reply(Reply {
-                        tuple,
-                        segment,
-                        cause,
-                    });
-                }
+                let owed = AckOwed::of(cause);
+                let first = core::mem::replace(&mut opening.ack_owed, owed) == AckOwed::No;
+                self.owe_ack(cx.env, first, Entry::new(Kind::Connection, slot));
             }
             Opening::Simultaneous => {
+                opening.text = open::keep_text(&text, opening.told.window);
                 state_moved(
                     cx.env,
                     Some(id),
@@ -76,6 +76,7 @@ impl Tcp {
                 options: &opening.options,
                 iss: opening.iss,
                 peer,
+                told: opening.told,
                 window: seg.window,
                 window_scaled: scaled,
                 wl: (seg.seq, seg.ack),
@@ -88,6 +89,7 @@ impl Tcp {
         );
         self.wheel.cancel(&mut opening.wheel);
         let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
+        let kept = opening.text.take();
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
@@ -114,11 +116,60 @@ impl Tcp {
                 Transition::Close,
             );
         }
+        self.kept_text(cx, slot, peer.irs, seg, kept);
         if scaled || !text.is_empty() || seg.has(Flags::FIN) {
             self.rest_of(cx, slot, seg, text);
         }
         self.announce(cx.events, id);
         self.kick(Entry::new(Kind::Connection, slot));
+    }
+
+    /// The text that came with the peer's SYN, as if it came now: before that of the segment which completes the
+    /// handshake, and with its acknowledgment.
+    fn kept_text(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        irs: SeqNumber,
+        seg: &Segment,
+        kept: Option<Box<Vec<u8>>>,
+    ) {
+        let Some(kept) = kept else { return };
+        let mut frame = Frame::from(*kept);
+        let text = frame.text(0);
+        let segment = Segment {
+            seq: irs + 1,
+            flags: Flags::ACK,
+            payload_len: text.len() as u32,
+            ecn: Default::default(),
+            ..*seg
+        };
+        self.at_connection(cx, slot, &segment, text);
+    }
+
+    /// One ACK that belongs to no block is owed, unless one was already. Its sort is limited (RFC 5961 section 7).
+    pub(super) fn owe_ack(&mut self, env: &mut Env<'_>, first: bool, entry: Entry) {
+        if first && !self.may_challenge(env) {
+            match entry.kind() {
+                Kind::HalfOpen => {
+                    if let Some(half) = self.tables.half_open.at_mut(entry.slot()) {
+                        half.ack_owed = AckOwed::No;
+                    }
+                }
+                Kind::Connection => {
+                    if let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(entry.slot()) {
+                        opening.ack_owed = AckOwed::No;
+                    }
+                }
+                Kind::TimeWait => {
+                    if let Some(waiting) = self.tables.time_wait.at_mut(entry.slot()) {
+                        waiting.owed = AckOwed::No;
+                    }
+                }
+            }
+            return;
+        }
+        self.kick(entry);
     }
 
     /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
@@ -141,35 +192,15 @@ impl Tcp {
         seg: &Segment,
         text: Text<'_>,
     ) {
-        let Some(listener) = self.tables.half_open.at(place).map(|h| h.listener) else {
-            return;
-        };
-        let config = cx.env.config;
-        let (buffer, buffer_max) = match self.listener(listener) {
-            Some(listener) => open::receive_buffer(&listener.options, config),
-            None => (config.receive_buffer, config.receive_buffer_max),
-        };
-        let window = buffer.min(0xffff);
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
-        match half.segment_arrives(seg, window) {
+        match half.segment_arrives(seg) {
             listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
             listen::Step::Acknowledge(cause) => {
-                let segment = Segment {
-                    seq: half.iss + 1,
-                    ack: half.rcv_nxt(),
-                    flags: Flags::ACK,
-                    window: open::told_window(buffer, buffer_max, half.peer.window_scale.is_some()),
-                    ..Segment::default()
-                };
-                if self.may_challenge(cx.env) {
-                    self.reply(Reply {
-                        tuple: *tuple,
-                        segment,
-                        cause,
-                    });
-                }
+                let owed = AckOwed::of(cause);
+                let first = core::mem::replace(&mut half.ack_owed, owed) == AckOwed::No;
+                self.owe_ack(cx.env, first, Entry::new(Kind::HalfOpen, place));
             }
             listen::Step::Answer(segment, cause) => {
                 if self.may_reset(cx.env) {
@@ -212,11 +243,14 @@ impl Tcp {
         let Some(half) = self.take_half_open(place) else {
             return;
         };
+        let round_trip = half.round_trip(cx.env.now);
         let facts = Finished {
             tuple,
             iss: half.iss,
             peer: half.peer,
-            round_trip: half.round_trip(cx.env.now),
+            told: half.told,
+            text: half.text,
+            round_trip,
             syn_lost: half.tries > 0,
             half_open: Some(Entry::new(Kind::HalfOpen, place)),
         };
@@ -262,6 +296,7 @@ impl Tcp {
                     options: &options,
                     iss: done.iss,
                     peer: done.peer,
+                    told: done.told,
                     window: seg.window,
                     window_scaled: true,
                     wl: (seg.seq, seg.ack),
@@ -286,7 +321,7 @@ impl Tcp {
             None => self.enter(&tuple, connection),
         }
         self.bindings
-            .connection_made(tuple.local_port, options.reuse_address);
+            .connection_made(tuple.local, tuple.local_port, options.reuse_address);
         if let Some(listener) = self.listener(listener_id) {
             listener.accept.push_back(id);
             listener.pending |= Readiness::ACCEPT;
@@ -300,6 +335,7 @@ impl Tcp {
             Transition::SynAcked,
         );
         self.announce(cx.events, listener_id);
+        self.kept_text(cx, slot, done.peer.irs, seg, done.text);
         self.rest_of(cx, slot, seg, text);
         self.kick(Entry::new(Kind::Connection, slot));
     }
@@ -312,6 +348,9 @@ pub(super) struct Finished {
     pub(super) half_open: Option<Entry>,
     pub(super) iss: SeqNumber,
     pub(super) peer: PeerOffer,
+    pub(super) told: Told,
+    /// Text that came with the SYN.
+    pub(super) text: Option<Box<Vec<u8>>>,
     pub(super) round_trip: Option<Duration>,
     pub(super) syn_lost: bool,
 }

@@ -6,9 +6,12 @@
 //!     └─ SYN queue full ──▶ SYN,ACK with a cookie, nothing kept ──ACK with cookie──┘
 //! ```
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
-use super::open::{PeerOffer, receive_buffer, scale_for};
+use super::conn::AckOwed;
+use super::open::{PeerOffer, Told};
 use super::socket::TcpOptions;
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::config::Config;
@@ -49,10 +52,15 @@ pub(crate) struct HalfOpen {
     pub(crate) listener: SocketId,
     pub(crate) iss: SeqNumber,
     pub(crate) peer: PeerOffer,
+    pub(crate) told: Told,
     pub(crate) tries: u8,
     pub(crate) queued: bool,
     /// A SYN,ACK is to be sent, and why.
     pub(crate) owed: Option<Cause>,
+    /// An ACK is to be sent, and why: one answers all that came since (MUST-58).
+    pub(crate) ack_owed: AckOwed,
+    /// Text that came with the SYN, and waits for ESTABLISHED.
+    pub(crate) text: Option<Box<Vec<u8>>>,
     pub(crate) sent_at: Instant,
     pub(crate) retry_at: Instant,
     pub(crate) wheel: WheelEntry,
@@ -80,7 +88,7 @@ impl HalfOpen {
     }
 
     /// RFC 9293 section 3.10.7.4 as far as SYN-RECEIVED goes, passive open.
-    pub(crate) fn segment_arrives(&mut self, seg: &Segment, window: u32) -> Step {
+    pub(crate) fn segment_arrives(&mut self, seg: &Segment) -> Step {
         let rcv_nxt = self.rcv_nxt();
         // A repeated SYN asks for our answer again; one that is still owed is not a retransmission yet.
         if seg.has(Flags::SYN) && seg.seq == self.peer.irs && !seg.flags.intersects(Flags::ACK | Flags::RST) {
@@ -88,7 +96,7 @@ impl HalfOpen {
                 .get_or_insert(Cause::Retransmit(RetransmitCause::PeerRepeatedSyn));
             return Step::Waits;
         }
-        let acceptable = seg.seq.within(rcv_nxt, window.max(1));
+        let acceptable = seg.seq.within(rcv_nxt, u32::from(self.told.window.max(1)));
         if seg.has(Flags::RST) {
             return match (acceptable, seg.seq == rcv_nxt) {
                 (_, true) => Step::Gone,
@@ -134,6 +142,17 @@ impl HalfOpen {
         Ok(())
     }
 
+    /// The ACK that says where we are.
+    pub(crate) fn acknowledgment(&self) -> Segment {
+        Segment {
+            seq: self.iss + 1,
+            ack: self.rcv_nxt(),
+            flags: Flags::ACK,
+            window: self.told.field(&self.peer),
+            ..Segment::default()
+        }
+    }
+
     /// The SYN,ACK is about to leave.
     pub(crate) fn sent(&mut self, now: Instant, config: &Config) {
         self.owed = None;
@@ -159,11 +178,11 @@ pub(crate) struct Answer {
     pub(crate) iss: SeqNumber,
     pub(crate) mss: u16,
     pub(crate) ts_value: u32,
+    pub(crate) told: Told,
 }
 
 /// The SYN,ACK that answers a SYN, from a half-open entry or with a cookie.
-pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer, options: &TcpOptions, config: &Config) -> Segment {
-    let (buffer, buffer_max) = receive_buffer(options, config);
+pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer) -> Segment {
     Segment {
         seq: answer.iss,
         ack: peer.irs + 1,
@@ -173,10 +192,10 @@ pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer, options: &TcpOptions, co
         } else {
             Flags::SYN | Flags::ACK
         },
-        window: buffer.min(0xffff) as u16,
+        window: answer.told.window,
         options: Options {
             mss: Some(answer.mss),
-            window_scale: peer.window_scale.map(|_| scale_for(buffer_max)),
+            window_scale: peer.window_scale.map(|_| answer.told.scale),
             sack_permitted: peer.sack,
             timestamps: peer.timestamp.map(|echo| Timestamps {
                 value: answer.ts_value,

@@ -2,6 +2,7 @@
 //! (RFC 9293 sections 3.5 and 3.10.7.3).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use super::congestion::{Congestion, initial_window};
 use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
@@ -13,6 +14,7 @@ use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::config::Config;
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
+use crate::frame::Text;
 use crate::iface::{Path, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
@@ -32,6 +34,35 @@ pub(crate) struct PeerOffer {
     pub(crate) ecn: bool,
     /// What we send may be marked.
     pub(crate) ect: bool,
+}
+
+/// What our SYN or SYN,ACK told of the receive window: kept until the connection is made, whatever the application sets
+/// meanwhile (RFC 7323 section 2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Told {
+    /// The window field of the SYN, which is not scaled.
+    pub(crate) window: u16,
+    /// The shift that it offered; without meaning where none was agreed.
+    pub(crate) scale: u8,
+}
+
+impl Told {
+    /// What these options and settings tell.
+    pub(crate) fn new(options: &TcpOptions, config: &Config) -> Told {
+        let (buffer, buffer_max) = receive_buffer(options, config);
+        Told {
+            window: buffer.min(0xffff) as u16,
+            scale: scale_for(buffer_max),
+        }
+    }
+    /// The window field of an ACK before the connection is established: what the SYN told, in the units of segments
+    /// without SYN.
+    pub(crate) fn field(self, peer: &PeerOffer) -> u16 {
+        match peer.window_scale {
+            Some(_) => self.window >> self.scale,
+            None => self.window,
+        }
+    }
 }
 
 impl PeerOffer {
@@ -85,6 +116,7 @@ pub(crate) struct SynSent {
     /// The MSS that we offer.
     pub(crate) mss: u16,
     pub(crate) ts_offset: u32,
+    pub(crate) told: Told,
     /// The first SYN asked for ECN (RFC 3168 section 6.1.1).
     pub(crate) ecn: bool,
     /// A later one did not.
@@ -104,6 +136,10 @@ pub(crate) struct SynSent {
     pub(crate) wheel: WheelEntry,
     pub(crate) pending: Readiness,
     pub(crate) soft_error: Option<ConnectionError>,
+    /// An ACK is to be sent, and why: one answers all that came since.
+    pub(crate) ack_owed: AckOwed,
+    /// Text that came with the peer's SYN, and waits for ESTABLISHED.
+    pub(crate) text: Option<Box<Vec<u8>>>,
     /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
     pub(crate) closing: bool,
 }
@@ -137,7 +173,6 @@ impl SynSent {
 
     /// The SYN, or the SYN,ACK of a simultaneous open.
     pub(crate) fn segment(&self, config: &Config, now: Instant) -> Segment {
-        let (buffer, buffer_max) = receive_buffer(&self.options, config);
         let echo = self.peer.and_then(|p| p.timestamp);
         let answering = self.peer.is_some();
         let flags = match self.peer {
@@ -150,11 +185,11 @@ impl SynSent {
             seq: self.iss,
             ack: self.peer.map_or(SeqNumber(0), |p| p.irs + 1),
             flags,
-            window: buffer.min(0xffff) as u16,
+            window: self.told.window,
             options: Options {
                 mss: Some(self.mss),
                 window_scale: (config.window_scaling && self.peer.is_none_or(|p| p.window_scale.is_some()))
-                    .then(|| scale_for(buffer_max)),
+                    .then_some(self.told.scale),
                 sack_permitted: config.sack && self.peer.is_none_or(|p| p.sack),
                 timestamps: (config.timestamps && (!answering || echo.is_some())).then(|| Timestamps {
                     value: (now.as_millis() as u32).wrapping_add(self.ts_offset),
@@ -169,7 +204,7 @@ impl SynSent {
     /// RFC 9293 section 3.10.7.3, in its order.
     pub(crate) fn segment_arrives(&mut self, config: &Config, seg: &Segment) -> Opening {
         if self.peer.is_some() {
-            return self.in_syn_received(config, seg);
+            return self.in_syn_received(seg);
         }
         // First, check the ACK bit.
         let acked = seg.has(Flags::ACK);
@@ -214,14 +249,14 @@ impl SynSent {
     }
 
     /// SYN-RECEIVED of a simultaneous open (RFC 9293 section 3.10.7.4 for that state).
-    fn in_syn_received(&mut self, config: &Config, seg: &Segment) -> Opening {
+    fn in_syn_received(&mut self, seg: &Segment) -> Opening {
         let Some(peer) = self.peer else {
             return Opening::Waits;
         };
         let rcv_nxt = peer.irs + 1;
         // First, check the sequence number. The peer's SYN comes again with its ACK of ours: figure 8 of the RFC.
         let syn_again = seg.has(Flags::SYN) && seg.seq == peer.irs && !seg.has(Flags::RST);
-        let window = receive_buffer(&self.options, config).0.clamp(1, 0xffff);
+        let window = u32::from(self.told.window.max(1));
         let in_window = syn_again || seg.seq.within(rcv_nxt, window);
         // Second, check the RST bit (U-4..U-6).
         if seg.has(Flags::RST) {
@@ -265,9 +300,9 @@ impl SynSent {
             timestamps: segment.options.timestamps,
             ..Options::default()
         };
-        let (buffer, buffer_max) = receive_buffer(&self.options, config);
-        let scaled = self.peer.is_some_and(|p| p.window_scale.is_some());
-        segment.window = told_window(buffer, buffer_max, scaled);
+        if let Some(peer) = &self.peer {
+            segment.window = self.told.field(peer);
+        }
         segment
     }
 
@@ -309,6 +344,24 @@ impl SynSent {
     }
 }
 
+/// Most text of a SYN that is kept, in octets: a segment's worth. The rest is sent again by the peer.
+const SYN_TEXT_MAX: usize = 1460;
+
+/// Text on a SYN "may be queued until the connection is fully established" (RFC 9293 sections 3.10.7.2 and 3.10.7.3): a
+/// segment's worth, within the window that the SYN,ACK will tell.
+pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<Vec<u8>>> {
+    let most = SYN_TEXT_MAX.min(usize::from(window));
+    if text.is_empty() || most == 0 {
+        return None;
+    }
+    let mut kept = Vec::with_capacity(text.len().min(most));
+    for piece in text.pieces() {
+        let room = most - kept.len();
+        kept.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+    Some(Box::new(kept))
+}
+
 /// The receive buffer at the start, and its limit, as options and settings have it.
 pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32) {
     match options.receive_buffer {
@@ -329,13 +382,6 @@ pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
     }
 }
 
-/// The window field of an ACK before the connection is established: what the SYN told, which was not scaled (RFC 7323
-/// section 2.2), in the units of segments without SYN.
-pub(crate) fn told_window(buffer: u32, buffer_max: u32, scaled: bool) -> u16 {
-    let shift = if scaled { scale_for(buffer_max) } else { 0 };
-    (buffer.min(0xffff) >> shift) as u16
-}
-
 /// What a finished handshake knows.
 #[derive(Debug)]
 pub(crate) struct Handshake<'a> {
@@ -346,6 +392,7 @@ pub(crate) struct Handshake<'a> {
     pub(crate) options: &'a TcpOptions,
     pub(crate) iss: SeqNumber,
     pub(crate) peer: PeerOffer,
+    pub(crate) told: Told,
     /// SEG.WND of the segment that completed it, and whether it is scaled (it is not on a SYN).
     pub(crate) window: u16,
     pub(crate) window_scaled: bool,
@@ -384,7 +431,10 @@ impl Handshake<'_> {
 pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<Tcb> {
     let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
     // Both ends scale or none does (RFC 7323 section 2.2).
-    let rcv_wscale = h.peer.window_scale.map_or(0, |_| scale_for(rcv_buf_max));
+    let rcv_wscale = h.peer.window_scale.map_or(0, |_| h.told.scale);
+    // Less than one unit of the agreed scale could never be told as a window.
+    let least = 1 << rcv_wscale;
+    let (rcv_buf, rcv_buf_max) = (rcv_buf.max(least), rcv_buf_max.max(least));
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
     let rcv_nxt = h.peer.irs + 1;
@@ -426,12 +476,13 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         reduced_at: h.iss,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
-        rcv_adv: rcv_nxt + rcv_buf.min(0xffff),
+        rcv_adv: rcv_nxt + u32::from(h.told.window),
         last_ack_sent: rcv_nxt,
         rcv_wscale,
         quick_acks: egress::initial_quick_acks(config),
         rcv_mss: default_mss(h.tuple.remote.is_ipv4()),
         ack_owed: AckOwed::No,
+        dup_acks_owed: 0,
         rcv_buf,
         rcv_buf_max,
         receive: None,

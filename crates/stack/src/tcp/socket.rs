@@ -465,6 +465,9 @@ impl<'a> TcpSocket<'a> {
                     reuse_address,
                     ..options
                 };
+                if let Some(limit) = opening.options.user_timeout {
+                    opening.retry_at = opening.retry_at.min(opening.started + limit).max(self.now);
+                }
             }
             Some(Slot::Open(tcb)) => {
                 tcb.set_options(&options, &config);

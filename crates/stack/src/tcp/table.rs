@@ -212,7 +212,10 @@ impl Tcp {
                 Some(half) => core::mem::replace(&mut half.queued, true),
                 None => true,
             },
-            Kind::TimeWait => true,
+            Kind::TimeWait => match self.tables.time_wait.at_mut(entry.slot()) {
+                Some(waiting) => core::mem::replace(&mut waiting.queued, true),
+                None => true,
+            },
         };
         if !queued {
             self.ready.push_back(entry);
@@ -314,7 +317,8 @@ impl Tcp {
         let reuse = tcb.switches.reuse;
         scope.wheel.cancel(&mut tcb.wheel);
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
-        self.bindings.connection_gone(tuple.local_port, reuse);
+        self.bindings
+            .connection_gone(tuple.local, tuple.local_port, reuse);
         if orphan {
             self.tables.sockets.remove_at(slot);
         } else {
@@ -336,7 +340,15 @@ impl Tcp {
             return;
         };
         let now = scope.now;
+        // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
+        let ack_owed = tcb.ack_owed != AckOwed::No;
         let mut entry = TimeWait {
+            owed: if ack_owed {
+                AckOwed::Now(crate::trace::AckCause::Fin)
+            } else {
+                AckOwed::No
+            },
+            queued: false,
             tuple: tcb.tuple,
             snd_nxt: tcb.snd_nxt,
             rcv_nxt: tcb.rcv_nxt,
@@ -356,13 +368,6 @@ impl Tcp {
         tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         release_buffers(tcb, scope.pool);
         scope.wheel.cancel(&mut tcb.wheel);
-        // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
-        let ack_owed = tcb.ack_owed != AckOwed::No;
-        let ack = Reply {
-            tuple,
-            segment: entry.ack(now),
-            cause: crate::trace::Cause::Ack(crate::trace::AckCause::Fin),
-        };
         let until = now + env.config.msl * 2;
         let wheel = &mut self.wheel;
         let (place, generation) = self.tables.time_wait.insert_with(|place, _| {
@@ -376,7 +381,7 @@ impl Tcp {
         );
         self.hand_over(&tuple, connection, waiting);
         if ack_owed {
-            self.reply(ack);
+            self.kick(waiting);
         }
         if orphan {
             self.tables.sockets.remove_at(slot);
@@ -397,7 +402,8 @@ impl Tcp {
             self.oldest_waiting.pop_front();
         }
         self.leave(&entry.tuple, Entry::new(Kind::TimeWait, place));
-        self.bindings.connection_gone(entry.tuple.local_port, entry.reuse);
+        self.bindings
+            .connection_gone(entry.tuple.local, entry.tuple.local_port, entry.reuse);
         if let Some(id) = entry.block
             && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
         {
@@ -437,7 +443,8 @@ impl Tcp {
         let reuse = fresh.options.reuse_address;
         *place = Slot::Fresh(Box::new(fresh));
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
-        self.bindings.connection_gone(tuple.local_port, reuse);
+        self.bindings
+            .connection_gone(tuple.local, tuple.local_port, reuse);
         env.trace
             .record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
                 tuple: Tuple::from(tuple),

@@ -175,11 +175,11 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     tcb.probe_owed = ProbeOwed::Timeout;
     tcb.rtt.backoff();
     cx.congestion(tcb, Some(CongestionChange::Timeout));
-    // SHLD-9, SHLD-10, MUST-20 (a): at R1 the application is told; IP may look for another way.
+    // SHLD-9, SHLD-10, MUST-20 (a): at R1 the application is told, and IP asks whether the next hop is there.
     if tcb.rtt.backoff_count() >= cx.config.r1 && !tcb.facts.contains(Fact::R1_TOLD) {
         tcb.facts.insert(Fact::R1_TOLD);
         tcb.pending |= Readiness::SOFT_ERROR;
-        tcb.route_generation = tcb.route_generation.wrapping_sub(1); // look the route up anew
+        tcb.facts.insert(Fact::DOUBTED);
     }
     Look::Fired
 }

@@ -1,6 +1,7 @@
 //! TIME-WAIT in a compact entry (RFC 9293 sections 3.3.2 and 3.10.7.4, RFC 6191): long enough to acknowledge the peer's FIN
 //! again and to let old segments die, short in memory.
 
+use super::conn::AckOwed;
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::demux::FourTuple;
 use crate::stack::SocketId;
@@ -22,6 +23,9 @@ pub(crate) struct TimeWait {
     pub(crate) timestamps: Option<(u32, u32)>,
     /// The block that the application still holds, to be told of the end.
     pub(crate) block: Option<SocketId>,
+    /// An ACK is to be sent, and why: one answers all that came since (MUST-58).
+    pub(crate) owed: AckOwed,
+    pub(crate) queued: bool,
     pub(crate) wheel: WheelEntry,
 }
 

@@ -1,7 +1,7 @@
 //! What TCP sends next: replies first, then whoever is ready, in turn.
 
 use super::burst::{Burst, Reply, Sent};
-use super::conn::{Fact, Phase, Tcb};
+use super::conn::{AckOwed, Fact, Phase, Tcb};
 use super::dispatch::{Around, reset_of};
 use super::egress::{self, Decision};
 use super::listen;
@@ -43,7 +43,7 @@ impl Tcp {
     fn serve(&mut self, cx: &mut Around<'_, '_>, entry: Entry) -> Option<()> {
         match entry.kind() {
             Kind::HalfOpen => self.serve_half_open(cx, entry.slot()),
-            Kind::TimeWait => None,
+            Kind::TimeWait => self.serve_time_wait(cx, entry.slot()),
             Kind::Connection => match self.tables.sockets.at(entry.slot())? {
                 Slot::SynSent(_) => self.serve_opening(cx, entry.slot()),
                 Slot::Open(_) => self.serve_connection(cx, entry.slot()),
@@ -59,6 +59,10 @@ impl Tcp {
             tcb.facts.remove(Fact::QUEUED);
             if tcb.phase != Phase::Live {
                 return None;
+            }
+            if tcb.facts.contains(Fact::DOUBTED) {
+                tcb.facts.remove(Fact::DOUBTED);
+                cx.ip.doubt(scope.now, tcb.path);
             }
             find_way(tcb, scope.burst, cx.ip);
             egress::restart_after_idle(tcb, &mut scope);
@@ -123,11 +127,19 @@ impl Tcp {
             return None;
         }
         let id = opening.id;
-        let sends = opening.owed.map(|cause| {
-            opening.sent(now);
+        // The SYN,ACK says all that an ACK does.
+        let ack = core::mem::replace(&mut opening.ack_owed, AckOwed::No).cause();
+        let ack = ack.filter(|_| opening.owed.is_none());
+        let sends = opening.owed.or(ack).map(|cause| {
+            let segment = if ack.is_some() {
+                opening.acknowledgment(config, now)
+            } else {
+                opening.sent(now);
+                opening.segment(config, now)
+            };
             let reply = Reply {
                 tuple: opening.tuple,
-                segment: opening.segment(config, now),
+                segment,
                 cause,
             };
             let hop_limit = opening
@@ -157,6 +169,21 @@ impl Tcp {
         let (now, config) = (cx.env.now, cx.env.config);
         let half = self.tables.half_open.at_mut(place)?;
         half.queued = false;
+        if let Some(cause) = core::mem::replace(&mut half.ack_owed, AckOwed::No).cause()
+            && half.owed.is_none()
+            && now < half.retry_at
+        {
+            let (tuple, segment, listener) = (half.tuple, half.acknowledgment(), half.listener);
+            return self.serve_ack(
+                cx,
+                Some(listener),
+                Reply {
+                    tuple,
+                    segment,
+                    cause,
+                },
+            );
+        }
         if half.owed.is_none() && half.timer(now, config).is_err() {
             let tuple = half.tuple;
             self.drop_half_open(place);
@@ -172,6 +199,7 @@ impl Tcp {
         };
         half.sent(now, config);
         let (tuple, iss, peer, listener) = (half.tuple, half.iss, half.peer, half.listener);
+        let told = half.told;
         self.wheel.schedule(
             &mut half.wheel,
             Entry::new(Kind::HalfOpen, place).raw(),
@@ -180,7 +208,13 @@ impl Tcp {
         let ts_value = (now.as_millis() as u32).wrapping_add(self.isn.timestamp_offset(&tuple));
         let options = self.listener(listener)?.options.clone();
         let mss = self.mss_towards(cx.ip, &tuple, &options)?;
-        let segment = listen::syn_ack(listen::Answer { iss, mss, ts_value }, &peer, &options, config);
+        let answer = listen::Answer {
+            iss,
+            mss,
+            ts_value,
+            told,
+        };
+        let segment = listen::syn_ack(answer, &peer);
         let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
         let hop_limit = options.hops().unwrap_or_else(|| route.hop_limit_or(config));
         self.burst.bare(
@@ -194,6 +228,38 @@ impl Tcp {
             hop_limit,
             options.traffic_class,
         );
+        Some(())
+    }
+
+    /// The one ACK that a TIME-WAIT entry owes for all that came since.
+    #[inline(never)]
+    fn serve_time_wait(&mut self, cx: &mut Around<'_, '_>, place: u32) -> Option<()> {
+        let entry = self.tables.time_wait.at_mut(place)?;
+        entry.queued = false;
+        let cause = core::mem::replace(&mut entry.owed, AckOwed::No).cause()?;
+        let (tuple, segment) = (entry.tuple, entry.ack(cx.env.now));
+        self.serve_ack(
+            cx,
+            None,
+            Reply {
+                tuple,
+                segment,
+                cause,
+            },
+        )
+    }
+
+    fn serve_ack(&mut self, cx: &mut Around<'_, '_>, listener: Option<SocketId>, reply: Reply) -> Option<()> {
+        let options = listener
+            .and_then(|id| self.listener(id))
+            .map(|l| l.options.clone());
+        let options = options.unwrap_or_default();
+        let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
+        let hop_limit = options
+            .hops()
+            .unwrap_or_else(|| route.hop_limit_or(cx.env.config));
+        self.burst
+            .bare(None, &reply, route, hop_limit, options.traffic_class);
         Some(())
     }
 
@@ -304,6 +370,8 @@ fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
     burst.segment = egress::header(tcb, scope.config, &plan, scope.now);
     burst.traffic_class = tcb.switches.traffic_class;
     burst.mss = mss;
+    let mark = tcb.urgent.as_ref().and_then(|u| u.snd_up);
+    burst.urgent = mark.map(|end| (end, scope.config.urgent_pointer));
     burst.cause = plan.cause;
     burst.hop_limit = match tcb.switches.hop_limit {
         0 => burst.route.hop_limit_or(scope.config),

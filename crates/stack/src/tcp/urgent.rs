@@ -29,7 +29,11 @@ pub(crate) enum Announced {
 /// The pointer field of a segment at `seq`, if urgent data lies ahead of it (MUST-62). Urgent data may have any length
 /// (MUST-31): the pointer is repeated in each segment, cut at 65,535 while its end is farther off.
 pub(crate) fn outgoing(tcb: &Tcb, reading: UrgentPointer, seq: SeqNumber) -> Option<u16> {
-    let end = tcb.urgent.as_ref()?.snd_up?;
+    pointer(tcb.urgent.as_ref()?.snd_up?, reading, seq)
+}
+
+/// The pointer field of a segment at `seq` for urgent data that ends before `end`.
+pub(crate) fn pointer(end: SeqNumber, reading: UrgentPointer, seq: SeqNumber) -> Option<u16> {
     if !end.after(seq) {
         return None;
     }

@@ -373,7 +373,7 @@ impl Udp {
         }
         let error = match notice.error {
             IcmpError::PacketTooBig { mtu } => {
-                return ip.packet_too_big(env.now, notice.remote.ip(), mtu);
+                return ip.packet_too_big(env, notice.remote.ip(), mtu);
             }
             IcmpError::PortUnreachable | IcmpError::ProtocolUnreachable => ConnectionError::PortUnreachable,
             IcmpError::NetUnreachable

@@ -261,6 +261,8 @@ mod tests {
     const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
 
     /// RFC 3376 section 7.1: versions are told by length and response time.
+    ///
+    /// Proves: 3376-6.
     #[test]
     fn versions_of_queries() {
         let query = |bytes: &mut [u8]| {
@@ -299,6 +301,8 @@ mod tests {
     }
 
     /// Auxiliary data is passed over, unknown kinds are left out, and what does not fit ends the list.
+    ///
+    /// Proves: 3376-7.
     #[test]
     fn records_of_others() {
         let bytes = [
@@ -316,6 +320,7 @@ mod tests {
         assert_eq!(read.next(), None);
     }
 
+    /// Proves: 3376-4.
     #[test]
     fn joining_and_leaving() {
         let mut out = [0xee; 64];

@@ -249,6 +249,8 @@ mod tests {
     const GROUP: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x1234);
 
     /// RFC 3810 section 8.1: versions are told by length.
+    ///
+    /// Proves: 3810-6.
     #[test]
     fn versions_of_queries() {
         let mut out = [0; 28];

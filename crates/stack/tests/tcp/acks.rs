@@ -157,3 +157,45 @@ fn the_linux_profile_acknowledges_sooner() {
     p.mark().at(40);
     assert_eq!(p.take().ack, 401);
 }
+
+/// One duplicate ACK for each segment that comes out of order, though they come in one batch: a peer without SACK counts
+/// them to three.
+///
+/// Proves: 5681-4.2b.
+#[test]
+fn a_batch_out_of_order_gets_an_ack_each() {
+    for sack in [false, true] {
+        let mut p = Peer::established(Setup {
+            sack,
+            ..Setup::default()
+        });
+        for n in 1..=3 {
+            p.queue(octets(1 + n * 100, 1, 100));
+        }
+        p.drain();
+        let sent = p.take_all();
+        assert_eq!(sent.len(), 3);
+        assert!(
+            sent.iter()
+                .all(|s| s.ack == 1 && s.data.is_empty() && s.sack.is_empty() != sack)
+        );
+        // Data goes as well, but does not count as one.
+        p.queue(octets(501, 1, 100));
+        p.queue(octets(601, 1, 100));
+        p.write(b"x");
+        let sent = p.take_all();
+        assert_eq!(sent[0].data.len(), 1);
+        assert_eq!(
+            sent[1..]
+                .iter()
+                .filter(|s| s.data.is_empty() && s.ack == 1)
+                .count(),
+            2
+        );
+        // The gap is filled in the same batch: nothing to count any more.
+        p.queue(octets(701, 2, 100));
+        p.queue(octets(1, 2, 100));
+        p.drain();
+        assert_eq!(p.take_all().iter().map(|s| s.ack).collect::<Vec<_>>(), [401]);
+    }
+}

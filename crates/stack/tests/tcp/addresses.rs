@@ -94,12 +94,7 @@ fn the_source_address_is_chosen_before_the_first_syn_and_kept() {
 #[test]
 fn open_to_impossible_addresses_is_refused() {
     let mut p = Peer::new(Setup::default());
-    let wrong = [
-        v4(255, 255, 255, 255),
-        v4(10, 0, 0, 255),
-        v4(224, 0, 0, 1),
-        v4(0, 0, 0, 0),
-    ];
+    let wrong = [v4(255, 255, 255, 255), v4(10, 0, 0, 255), v4(224, 0, 0, 1)];
     for ip in wrong {
         let to = SocketAddr::new(ip, 80);
         let id = p.stack.tcp_socket(TcpOptions::default());
@@ -118,6 +113,52 @@ fn open_to_impossible_addresses_is_refused() {
     assert_eq!(
         p.stack.tcp_connect(p.now, id, to),
         Err(ConnectError::InvalidRemote(to))
+    );
+    p.drain();
+    p.quiet();
+}
+
+/// The unspecified address is this host: loopback, or the address that the socket is bound to. As BSD and Linux.
+#[test]
+fn the_unspecified_address_is_this_host() {
+    for (bound, to, peer) in [
+        (None, "0.0.0.0:80", "127.0.0.1:80"),
+        (Some("10.0.0.1:0"), "0.0.0.0:80", "10.0.0.1:80"),
+        (None, "[::]:80", "[::1]:80"),
+        (None, "[::ffff:0.0.0.0]:80", "127.0.0.1:80"),
+    ] {
+        let mut p = Peer::new(Setup::default());
+        let listener = p.stack.tcp_socket(TcpOptions::default());
+        p.stack.tcp_bind(listener, "[::]:80".parse().unwrap()).unwrap();
+        p.stack.tcp_listen(listener, 4).unwrap();
+        let id = p.stack.tcp_socket(TcpOptions::default());
+        if let Some(bound) = bound {
+            p.stack.tcp_bind(id, bound.parse().unwrap()).unwrap();
+        }
+        p.stack.tcp_connect(p.now, id, to.parse().unwrap()).unwrap();
+        p.drain();
+        let socket = p.stack.tcp(p.now, id).unwrap();
+        assert_eq!(socket.peer_addr(), Some(peer.parse().unwrap()), "{to}");
+        assert_eq!(socket.state().to_string(), "ESTABLISHED");
+        p.quiet();
+    }
+}
+
+/// A socket for IPv6 alone has no IPv4 addresses, in whatever dress: bind is EINVAL on Linux, connect ENETUNREACH.
+#[test]
+fn ipv6_only_sockets_have_no_mapped_addresses() {
+    let mut p = Peer::new(Setup::default());
+    let options = TcpOptions {
+        ipv6_only: true,
+        ..TcpOptions::default()
+    };
+    let id = p.stack.tcp_socket(options);
+    let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().unwrap();
+    assert_eq!(p.stack.tcp_bind(id, mapped), Err(BindError::Family(mapped)));
+    let to: SocketAddr = "[::ffff:10.0.0.2]:80".parse().unwrap();
+    assert_eq!(
+        p.stack.tcp_connect(p.now, id, to),
+        Err(ConnectError::NoRoute(to.ip()))
     );
     p.drain();
     p.quiet();

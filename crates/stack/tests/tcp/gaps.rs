@@ -103,7 +103,7 @@ fn frame_from(router: [u8; 6], ethertype: u16, packet: &[u8]) -> Frame {
     Frame::from(frame)
 }
 
-/// Nobody has to tell IP of a dead router: a neighbour through which nothing is heard is asked, and left when it is silent.
+/// At R1 IP is told: the router through which nothing is heard is asked, and left when it is silent.
 ///
 /// Proves: MUST-20.
 #[test]
@@ -118,7 +118,7 @@ fn a_silent_router_is_left_by_its_connections() {
     stack.add_interface(now, link);
     let id = stack.tcp_socket(TcpOptions::default());
     stack.tcp_connect(now, id, (peer, 80).into()).unwrap();
-    let mut went = Vec::new();
+    let (mut went, mut left_at) = (Vec::new(), Instant::NEVER);
     let mut written = false;
     // The first router answers until the connection stands, and then never again; the second always.
     while now < Instant::from_secs(150) {
@@ -164,6 +164,9 @@ fn a_silent_router_is_left_by_its_connections() {
                     stack.handle_frame(now, IF, frame_from(ROUTER, 0x800, &packet), RxMeta::default());
                 } else if segment.payload_len > 0 {
                     went.push(<[u8; 6]>::try_from(&bytes[..6]).unwrap());
+                    if went.last() != Some(&ROUTER) && left_at.is_never() {
+                        left_at = now;
+                    }
                 }
             }
         }
@@ -180,6 +183,8 @@ fn a_silent_router_is_left_by_its_connections() {
     }
     assert_eq!(went.first(), Some(&ROUTER));
     assert_eq!(went.last(), Some(&[2; 6]), "{went:?}");
+    // R1 is reached after 1 + 2 + 4 s, and the router has 3 s to answer: sooner than it would have been asked otherwise.
+    assert!(left_at < Instant::from_secs(20), "{left_at}");
 }
 
 /// With our window closed, ACKs and urgent pointers of probes count (MUST-66), but only of probes whose ACK can be the peer's.
@@ -202,4 +207,57 @@ fn the_ack_range_is_checked_when_our_window_is_closed() {
         p.expect("ACK 1 ack 2001");
         assert_eq!(p.told().contains(Readiness::URGENT), counts, "ACK {number}");
     }
+}
+
+/// A super-segment's partial checksum has the whole length in its pseudo-header: whoever splits it puts each segment's in
+/// its place (virtio, Linux).
+///
+/// Proves: MUST-2.
+#[test]
+fn a_super_segment_leaves_its_checksum_to_the_device() {
+    let (us, peer): (IpAddr, IpAddr) = (
+        Ipv4Addr::new(10, 0, 0, 1).into(),
+        Ipv4Addr::new(10, 0, 0, 2).into(),
+    );
+    let now = Instant::from_secs(1);
+    let mut stack = Stack::new(Config::default(), [1; 32]);
+    let mut link = InterfaceConfig::ip("tun0", 1500).address(us, 24);
+    link.capabilities.tx_checksum = true;
+    link.capabilities.gso_max = 65_535;
+    stack.add_interface(now, link);
+    let id = stack.tcp_socket(TcpOptions::default());
+    stack.tcp_connect(now, id, (peer, 80).into()).unwrap();
+    let mut frame = Frame::new();
+    assert!(stack.poll_transmit(now, &mut frame).is_some());
+    let syn = frame.to_vec();
+    let number = wire::tcp::parse(&syn[20..], syn.len() - 20).unwrap().segment.seq;
+    let answer = Segment {
+        seq: SeqNumber(1),
+        ack: number + 1,
+        flags: Flags::SYN | Flags::ACK,
+        window: 60_000,
+        ..Segment::default()
+    };
+    let mut tcp = vec![0; wire::tcp::header_len(&answer)];
+    wire::tcp::emit(&answer, 80, u16::from_be_bytes([syn[20], syn[21]]), &mut tcp);
+    let sum = checksum::pseudo(peer, us, wire::protocol::TCP, tcp.len() as u32)
+        .add(&tcp)
+        .finish();
+    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    let packet = ip_packet(peer, us, wire::protocol::TCP, &tcp);
+    stack.handle_frame(now, IF, Frame::from(packet), RxMeta::default());
+    stack.tcp(now, id).unwrap().send(&[7; 5000]).unwrap();
+    let meta = loop {
+        let meta = stack.poll_transmit(now, &mut frame).expect("data leaves");
+        if meta.gso_size > 0 {
+            break meta;
+        }
+    };
+    let offload = meta.checksum.expect("the device completes it");
+    let bytes = frame.to_vec();
+    let at = usize::from(offload.start + offload.offset);
+    let length = (bytes.len() - usize::from(offload.start)) as u32;
+    assert!(length > 1500);
+    let expected = checksum::pseudo(us, peer, wire::protocol::TCP, length).partial();
+    assert_eq!(bytes[at..at + 2], expected.to_be_bytes());
 }

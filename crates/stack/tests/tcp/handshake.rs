@@ -1,10 +1,10 @@
 //! Opening (RFC 9293 sections 3.4.1, 3.5, 3.8.3 and 3.10.7.3).
 
-use sockeye_stack::tcp::{Flags, State};
+use sockeye_stack::tcp::{Flags, State, TcpOptions};
 use sockeye_stack::trace::{Cause, RetransmitCause};
 use sockeye_stack::{ConnectionError, Readiness, SendError};
 
-use crate::peer::{Peer, Setup, ack, data, fin, ms, rst, secs, seg};
+use crate::peer::{Peer, Setup, ack, data, fin, ms, octets, pattern, rst, secs, seg};
 
 /// Proves: MUST-8, MUST-9, SHLD-1, 6528-1.
 #[test]
@@ -347,4 +347,153 @@ fn acks_in_syn_received_scale_their_window() {
     p.send(rst(100));
     let challenge = p.expect("ACK 1 ack 1");
     assert_eq!(challenge.segment.window, syn_ack.segment.window >> shift);
+}
+
+/// Text on a SYN waits for ESTABLISHED; it is acknowledged then, and not before (RFC 9293 section 3.10.7.2: "text should
+/// be queued for processing later"). It is bounded by a segment's worth and by the window told.
+#[test]
+fn text_on_a_syn_waits_for_established() {
+    let mut p = Peer::new(Setup::default());
+    p.listen();
+    let mut syn = p.syn();
+    syn.data = pattern(1, 2000);
+    p.send(syn);
+    p.expect("SYN,ACK 0 ack 1");
+    p.send(ack(1, 1));
+    p.accept();
+    assert_eq!(p.read_all(), pattern(1, 1460));
+    p.wait(secs(1));
+    p.expect("ACK 1 ack 1461");
+    // The peer sends it again with the handshake's last segment: nothing comes twice.
+    let mut p = Peer::new(Setup::default());
+    p.listen();
+    let mut syn = p.syn();
+    syn.data = b"hello".to_vec();
+    p.send(syn);
+    p.take();
+    p.send(data(1, 1, b"hello world"));
+    p.accept();
+    assert_eq!(p.read_all(), b"hello world");
+    p.wait(secs(1));
+    assert_eq!(p.take_all().last().unwrap().ack, 12);
+    // A small buffer bounds it too.
+    let mut setup = Setup::default();
+    setup.options.receive_buffer = Some(3);
+    let mut p = Peer::new(setup);
+    p.listen();
+    let mut syn = p.syn();
+    syn.data = b"hello".to_vec();
+    p.send(syn);
+    p.take();
+    p.send(ack(1, 1));
+    p.accept();
+    assert_eq!(p.read_all(), b"hel");
+    p.ignore();
+}
+
+/// The same where both sides open at once.
+#[test]
+fn text_on_a_crossing_syn_waits_too() {
+    let mut p = Peer::new(Setup::default());
+    p.connect();
+    p.take();
+    let mut syn = p.syn();
+    syn.data = b"hello".to_vec();
+    p.send(syn);
+    p.expect("SYN,ACK 0 ack 1");
+    p.send(ack(1, 1));
+    assert_eq!(p.read_all(), b"hello");
+    p.ignore();
+}
+
+/// The scale and the window that were told stay, whatever is set between SYN and ESTABLISHED.
+///
+/// Proves: 7323-2.2a.
+#[test]
+fn what_a_syn_told_stays() {
+    for active in [false, true] {
+        let mut p = Peer::new(Setup {
+            window_scale: Some(3),
+            ..Setup::default()
+        });
+        let told;
+        if active {
+            p.connect();
+            told = p.take();
+            p.set(|o| o.receive_buffer = Some(1 << 20));
+            p.send(p.syn().with(Flags::ACK).acking(1));
+        } else {
+            p.listen();
+            p.send(p.syn());
+            told = p.take();
+            let listener = p.listener.unwrap();
+            let options = TcpOptions {
+                receive_buffer: Some(1 << 20),
+                ..TcpOptions::default()
+            };
+            p.stack.tcp(p.now, listener).unwrap().set_options(options);
+            p.send(ack(1, 1));
+            p.accept();
+        }
+        let scale = told.segment.options.window_scale.unwrap();
+        p.take_all();
+        p.send(octets(1, 1, 1000));
+        p.send(octets(1001, 1, 1000));
+        let window = u32::from(p.take().segment.window) << scale;
+        assert!(
+            (1 << 20) - 3000 <= window && window <= 1 << 20,
+            "{window} by scale {scale}"
+        );
+    }
+}
+
+/// A user timeout that has passed already ends an open at once, and one that is nearer than the next SYN in time.
+///
+/// Proves: MUST-21.
+#[test]
+fn a_user_timeout_set_while_opening_acts() {
+    for (limit, ends_at) in [(secs(2), 5000), (secs(6), 6000)] {
+        let mut p = Peer::new(Setup::default());
+        p.connect();
+        p.mark();
+        p.at(5000);
+        p.take_all();
+        p.set(|o| o.user_timeout = Some(limit));
+        if ends_at > 5000 {
+            p.at(ends_at - 1);
+            assert_eq!(p.sock().take_error(), None);
+        }
+        p.at(ends_at);
+        assert_eq!(p.sock().take_error(), Some(ConnectionError::TimedOut), "{limit}");
+        p.quiet();
+    }
+}
+
+/// What several segments ask of a half-open connection, or of one in TIME-WAIT, in one batch is answered once.
+///
+/// Proves: MUST-58.
+#[test]
+fn entries_without_a_block_answer_a_batch_once() {
+    let mut p = Peer::new(Setup::default());
+    p.listen();
+    p.send(p.syn());
+    p.take();
+    for n in 0..3 {
+        p.queue(octets(900_000 + n, 1, 10));
+    }
+    p.drain();
+    p.expect("ACK 1 ack 1");
+    p.quiet();
+    let mut p = Peer::established(Setup::default());
+    p.close();
+    p.expect("FIN,ACK 1 ack 1");
+    p.send(fin(1, 2));
+    p.expect("ACK 2 ack 2");
+    for _ in 0..3 {
+        p.queue(fin(1, 2));
+    }
+    p.queue(octets(5, 2, 10));
+    p.drain();
+    p.expect("ACK 2 ack 2");
+    p.quiet();
 }

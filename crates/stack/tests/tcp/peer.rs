@@ -180,6 +180,8 @@ pub struct Sent {
     pub cause: Cause,
     pub hop_limit: u8,
     pub traffic_class: u8,
+    /// IPv4: routers may not fragment it.
+    pub dont_fragment: bool,
     /// The header's options as they stand there.
     pub raw_options: Vec<u8>,
     /// The options, SACK blocks relative to the peer's initial sequence number.
@@ -445,13 +447,14 @@ impl Peer {
     }
 
     fn read(&mut self, packet: &[u8], cause: Cause) -> Option<Sent> {
-        let (at, protocol, hop_limit, traffic_class) = if packet[0] >> 4 == 4 {
+        let (at, protocol, hop_limit, traffic_class, dont_fragment) = if packet[0] >> 4 == 4 {
             let header = ipv4::parse(packet, packet.len(), Check::Verify).expect("we send good headers");
             (
                 header.header_len,
                 header.protocol,
                 header.hop_limit,
                 header.traffic_class,
+                header.dont_fragment,
             )
         } else {
             let header = ipv6::parse(packet, packet.len()).expect("we send good headers");
@@ -460,6 +463,7 @@ impl Peer {
                 header.next_header,
                 header.hop_limit,
                 header.traffic_class,
+                true,
             )
         };
         if protocol != wire::protocol::TCP {
@@ -493,6 +497,7 @@ impl Peer {
             cause,
             hop_limit,
             traffic_class,
+            dont_fragment,
             raw_options: tcp[20..header.header_len].to_vec(),
             sack: segment.options.sack.as_slice().iter().map(block).collect(),
         })

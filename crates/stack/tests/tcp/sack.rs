@@ -236,3 +236,28 @@ fn duplicates_without_sack_information_do_not_count() {
     assert!(p.take_all().iter().all(|s| s.seq != 1));
     p.ignore();
 }
+
+/// Blocks go with data, too, as many as it leaves room for.
+///
+/// Proves: 2018-4c.
+#[test]
+fn blocks_go_with_data() {
+    let mut p = Peer::established(sack());
+    p.set(|o| o.nodelay = true);
+    p.queue(octets(11, 1, 10));
+    p.write_n(100);
+    p.expect("PSH,ACK 1+100 ack 1 sack 11-21");
+    p.expect("ACK 101 ack 1 sack 11-21");
+    p.send(octets(31, 1, 10));
+    p.expect("ACK 101 ack 1 sack 31-41 sack 11-21");
+    // 1000 octets of payload at most, 4 + 8 of them for one block.
+    for (n, text) in [
+        (980, "PSH,ACK 101+980 ack 1 sack 31-41 sack 11-21"),
+        (988, "PSH,ACK 1081+988 ack 1 sack 31-41"),
+        (989, "PSH,ACK 2069+989 ack 1"),
+    ] {
+        p.write_n(n);
+        p.expect(text);
+    }
+    p.ignore();
+}

@@ -3,7 +3,7 @@
 use sockeye_stack::config::UrgentPointer;
 use sockeye_stack::{Readiness, RecvError};
 
-use crate::peer::{Peer, Setup, ack, data, ms, octets};
+use crate::peer::{Peer, Setup, ack, data, ms, octets, pattern};
 
 fn reading(urgent_pointer: UrgentPointer) -> Setup {
     let mut setup = Setup::default();
@@ -176,5 +176,34 @@ fn stale_pointers_are_ignored() {
     p.send(octets(1, 1, 10).urgent(5));
     p.send(octets(21, 1, 1).urgent(0));
     assert!(!p.told().contains(Readiness::URGENT));
+    p.ignore();
+}
+
+/// A pointer that is cut at 65,535 points from each segment as far as it can, also where one run makes many segments.
+///
+/// Proves: MUST-31.
+#[test]
+fn a_cut_pointer_is_right_in_every_segment() {
+    let mut setup = Setup {
+        mss: Some(10_000),
+        mtu: 20_000,
+        window_scale: Some(5),
+        ..Setup::default()
+    };
+    setup.config.initial_window = 50;
+    let mut p = Peer::established(setup);
+    p.set(|o| o.send_buffer = Some(1 << 20));
+    p.take_all();
+    let text = pattern(0, 100_000);
+    let id = p.id.unwrap();
+    let now = p.now;
+    assert_eq!(p.stack.tcp(now, id).unwrap().send_urgent(&text), Ok(100_000));
+    p.drain();
+    let sent = p.take_all();
+    assert!(sent.len() >= 4, "{}", sent.len());
+    for s in &sent {
+        let rest = 100_001 - s.seq;
+        assert_eq!(i64::from(s.segment.urgent), rest.min(65_535), "at {}", s.seq);
+    }
     p.ignore();
 }

@@ -6,6 +6,7 @@ use std::io;
 use super::super::packet::ErrorCode;
 use super::super::record::clean;
 use super::super::root::Refused;
+use crate::words::{self, Language};
 
 /// Why a file did not go over. Nothing of it is left behind.
 #[derive(Debug)]
@@ -68,21 +69,10 @@ impl From<Refused> for Error {
         }
     }
 }
+/// In English.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::NotFound(text) => write!(f, "file not found on the server ({text})"),
-            Error::Access(text) => write!(f, "the server refuses access ({text})"),
-            Error::ServerDiskFull(text) => write!(f, "the server's disk is full ({text})"),
-            Error::Server(code, text) => write!(f, "the server ended it: error {}: {text}", code.0),
-            Error::Refused => f.write_str("refused: nobody listens on that port"),
-            Error::TimedOut => f.write_str("timed out: no answer from the server"),
-            Error::Protocol(text) => write!(f, "the server breaks the protocol: {text}"),
-            Error::Unresolved(error) => write!(f, "unknown server: {error}"),
-            Error::Network(error) => write!(f, "network error: {error}"),
-            Error::DiskFull => f.write_str("disk full, or the file is larger than allowed"),
-            Error::File(text) => f.write_str(text),
-        }
+        f.write_str(&self.text(words::of(Language::English)))
     }
 }
 impl std::error::Error for Error {}

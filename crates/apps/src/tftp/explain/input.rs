@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::words::{self, Language};
+
 /// A datagram, and what is known about its way.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Datagram {
@@ -24,14 +26,10 @@ pub enum BadInput {
     /// A capture of a kind of link that we do not read.
     Link(u32),
 }
+/// In English.
 impl fmt::Display for BadInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BadInput::Empty => f.write_str("the file is empty"),
-            BadInput::NotHex(line) => write!(f, "line {line} is no hex dump"),
-            BadInput::BrokenCapture => f.write_str("the capture is broken"),
-            BadInput::Link(kind) => write!(f, "captures of link type {kind} are not read"),
-        }
+        f.write_str(&self.text(words::of(Language::English)))
     }
 }
 impl std::error::Error for BadInput {}

@@ -14,6 +14,7 @@ pub use input::{BadInput, Datagram, datagrams};
 
 use super::packet::{BLKSIZE_DEFAULT, HEADER, Kind, Malformed, Mode, OptionList, Options, Packet, Request};
 use super::record::clean;
+use crate::words::{self, Language};
 
 /// A fault, and what is right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,45 +65,10 @@ impl Fault {
         }
     }
 }
+/// In English.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::DataWithoutOpcode(block) => write!(
-                f,
-                "looks like block {block} without an opcode: DATA is 00 03, the block number, then the data (RFC 1350 section 5)"
-            ),
-            Fault::AckWithoutOpcode(block) => write!(
-                f,
-                "looks like an ACK of block {block} without an opcode: an ACK has four octets, 00 04 and the block number"
-            ),
-            Fault::ErrorAsTwoNumbers(code) => write!(
-                f,
-                "looks like error {code} as two numbers: an ERROR is 00 05, the code, a message and a NUL"
-            ),
-            Fault::BlockZero => f.write_str(
-                "block 0 does not end a file: blocks count from 1, and the first one shorter than the block size is the last",
-            ),
-            Fault::NoShortBlock => f.write_str(
-                "the last DATA is full: a file that is a multiple of the block size ends with one more DATA without data",
-            ),
-            Fault::AfterTheEnd => f.write_str("the file has ended with a short block, but the transfer goes on"),
-            Fault::AnswerFromRequestPort => f.write_str(
-                "the answer comes from the port of requests: each transfer has a port of the server's own, its TID \
-                 (a server in single-port mode does so on purpose)",
-            ),
-            Fault::AckToRequestPort => {
-                f.write_str("sent to the port of requests: an ACK goes to the port that the DATA came from")
-            }
-            Fault::Doubled(block) => write!(
-                f,
-                "block {block} is sent once for each copy of an ACK: a duplicate ACK must not be answered (RFC 1123 section 4.2.3.1)"
-            ),
-            Fault::LeadsOutside => f.write_str("the name leads out of the directory: it must be refused with error 2"),
-            Fault::Mode => f.write_str("the mode is neither octet nor netascii (mail is obsolete): error 4"),
-            Fault::Option(name) => write!(f, "option {name} has an impossible value: error 8"),
-            Fault::TooLong(most) => write!(f, "more data than the block size of {most}"),
-            Fault::Malformed(why) => write!(f, "no TFTP packet: {why}"),
-        }
+        f.write_str(&self.text(words::of(Language::English)))
     }
 }
 
@@ -377,27 +343,27 @@ impl Conversation {
     }
 }
 
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((from, to)) = self.way {
-            write!(f, "{from} > {to}  ")?;
-        }
-        writeln!(f, "{}", self.title)?;
+impl Explained {
+    /// What it is, and its fields.
+    pub(super) fn fields_text(&self) -> String {
+        let way = self.way.map(|(from, to)| format!("{from} > {to}  "));
+        let mut lines = format!("{}{}\n", way.unwrap_or_default(), self.title);
         for (range, text) in &self.fields {
             let octets = self.payload.get(range.clone()).unwrap_or_default();
             let mut hex: Vec<String> = octets.iter().take(8).map(|b| format!("{b:02x}")).collect();
             if octets.len() > 8 {
                 hex.push("...".into());
             }
-            writeln!(f, "  {:5}  {:28} {text}", range.start, hex.join(" "))?;
+            lines.push_str(&format!("  {:5}  {:28} {text}\n", range.start, hex.join(" ")));
         }
-        for fault in &self.faults {
-            match fault.row() {
-                Some(row) => writeln!(f, "  fault: {fault} [{row}]")?,
-                None => writeln!(f, "  fault: {fault}")?,
-            }
-        }
-        Ok(())
+        lines
+    }
+}
+
+/// In English.
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(words::of(Language::English)))
     }
 }
 

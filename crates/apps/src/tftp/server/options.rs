@@ -145,6 +145,7 @@ mod tests {
         assert_eq!(window_that_fits(0, 8), 1);
     }
 
+    /// Proves: 2348-2, 2349-2, 7440-1.
     #[test]
     fn what_is_granted() {
         let mut limits = Options::new(".");

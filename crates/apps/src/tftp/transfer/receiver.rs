@@ -266,6 +266,7 @@ mod tests {
         r
     }
 
+    /// Proves: 1350-2, 1350-8.
     #[test]
     fn lockstep() {
         let mut r = receiver(1);
@@ -291,6 +292,7 @@ mod tests {
         assert_eq!(r.counts().retransmissions, 2);
     }
 
+    /// Proves: 7440-2, 7440-3.
     #[test]
     fn a_gap_is_told_once_for_each_sending() {
         let mut r = receiver(8);
@@ -313,6 +315,7 @@ mod tests {
         assert_eq!(r.poll_transmit(AT(30)), Some(Reply::Ack(9)));
     }
 
+    /// Proves: 2347-4.
     #[test]
     fn a_client_s_request_becomes_ack_0() {
         let mut r = Receiver::new(AT(0), Timing::default(), None, true, Some(DALLY));

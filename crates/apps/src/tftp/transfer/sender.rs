@@ -261,6 +261,7 @@ mod tests {
         Some(Burst { first, count, again })
     }
 
+    /// Proves: 1350-3, 1350-5.
     #[test]
     fn lockstep_never_doubles() {
         let mut s = sender(1, 3);
@@ -285,6 +286,7 @@ mod tests {
         assert_eq!(s.deadline(), None);
     }
 
+    /// Proves: 7440-3.
     #[test]
     fn a_window_is_sent_again_from_the_gap() {
         let mut s = sender(4, 100);
@@ -305,6 +307,7 @@ mod tests {
         assert_eq!(s.counts().retransmissions, 7);
     }
 
+    /// Proves: 1350-6.
     #[test]
     fn silence_ends_it() {
         let mut s = sender(1, 3);
@@ -324,6 +327,7 @@ mod tests {
         assert_eq!(sent, 7);
     }
 
+    /// Proves: 2347-4.
     #[test]
     fn the_handshake_is_block_0_and_alone() {
         let mut s = Sender::new(AT(0), Timing::default(), Rollover::ToOne, 8, true);

@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(timer.rto(), Duration::from_secs(2));
     }
 
+    /// Proves: 2349-1.
     #[test]
     fn the_option_bounds_the_wait() {
         let timing = Timing::default().with_timeout(1);

@@ -57,6 +57,7 @@ fn leave(h: &mut Host, group: &str) {
     h.with(|l, env| l.leave(env, ip(group), ETH)).unwrap();
 }
 
+/// Proves: 3376-1, 3376-2, 3810-1, 3810-2.
 #[test]
 fn joins_and_leaves_are_told_twice() {
     let mut h = ethernet_host();
@@ -96,6 +97,7 @@ fn joins_and_leaves_are_told_twice() {
     assert!(h.with(|l, env| l.leave(env, ip("239.9.9.9"), ETH)).is_err());
 }
 
+/// Proves: 3376-3.
 #[test]
 fn queries_are_answered_within_their_time() {
     let mut h = ethernet_host();
@@ -120,6 +122,8 @@ fn queries_are_answered_within_their_time() {
 }
 
 /// RFC 2236: an old querier gets old reports, each group its own, unless somebody else answered.
+///
+/// Proves: 3376-4.
 #[test]
 fn old_queriers_get_old_reports() {
     let mut h = ethernet_host();
@@ -147,6 +151,7 @@ fn old_queriers_get_old_reports() {
     assert_eq!(h.total_drops(), 0);
 }
 
+/// Proves: 3376-5, 3810-5.
 #[test]
 fn groups_decide_what_comes_in() {
     let (mut a, mut b) = (ethernet_host(), neighbor_host());
@@ -171,6 +176,8 @@ fn groups_decide_what_comes_in() {
 }
 
 /// RFC 3810 section 5.1: without a router alert, a query is no query.
+///
+/// Proves: 3810-3, 3810-4.
 #[test]
 fn mld_wants_a_router_alert() {
     for alert in [true, false] {

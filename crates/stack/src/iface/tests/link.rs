@@ -152,9 +152,62 @@ fn arp_answers_for_us_only_and_learns_from_those_who_ask() {
     let reply = h.expect(Cause::NeighborReply);
     let (link, packet) = arp_of(&reply);
     assert_eq!((link.destination, packet.sender_link), (PEER_MAC, MAC));
-    // Somebody claims our address.
-    h.receive(ask([192, 0, 2, 1], [192, 0, 2, 1], all));
-    assert_eq!(h.drops(DropReason::BadSource), 1);
+    // Somebody claims our address: counted, never believed, and contradicted once in ten seconds (RFC 5227 section 2.4).
+    for n in 1..=3 {
+        h.receive(ask([192, 0, 2, 1], [192, 0, 2, 9], all));
+        assert_eq!(h.drops(DropReason::AddressConflict), n);
+    }
+    let (link, packet) = arp_of(&h.expect(Cause::NeighborReply));
+    assert_eq!((link.destination, packet.sender_link), (all, MAC));
+    assert_eq!(
+        (packet.sender, packet.target),
+        ([192, 0, 2, 1].into(), [192, 0, 2, 1].into())
+    );
+    h.quiet();
+    h.pass(Duration::from_secs(11));
+    h.all_sent();
+    h.receive(ask([192, 0, 2, 1], [192, 0, 2, 9], all));
+    h.expect(Cause::NeighborReply);
+    assert!(h.route("192.0.2.1").unwrap().loopback, "it is still ours");
+}
+
+/// RFC 4862 section 5.4: an advertisement of our own address by another is counted, and changes nothing.
+#[test]
+fn an_advertised_address_of_ours_stays_ours() {
+    let mut a = ethernet_host();
+    let told = ndp::Message::NeighborAdvertisement {
+        target: "2001:db8::1".parse().unwrap(),
+        router: false,
+        solicited: false,
+        override_known: true,
+        target_link: Some(PEER_MAC),
+    };
+    a.receive(ndp_frame("fe80::9", "2001:db8::1", &told, 255));
+    assert_eq!(a.drops(DropReason::AddressConflict), 1);
+    assert!(a.route("2001:db8::1").unwrap().loopback);
+    a.quiet();
+}
+
+/// RFC 1122 section 3.3.1.4, MUST-20: on a transport's word the next hop is asked at once, and left if it is silent.
+#[test]
+fn a_doubted_router_is_asked_at_once() {
+    let config = ethernet_config(MAC, [192, 0, 2, 1], "2001:db8::1")
+        .gateway([192, 0, 2, 9])
+        .gateway([192, 0, 2, 8]);
+    let (mut a, mut b) = (Host::new(config), neighbor_host());
+    a.all_sent();
+    a.send_udp("8.8.8.8", 1);
+    exchange(&mut a, &mut b);
+    let route = a.route("8.8.8.8").unwrap();
+    assert_eq!(route.next_hop, ip("192.0.2.9"));
+    a.quiet();
+    let now = a.now;
+    a.layer.doubt(now, route.into());
+    a.pass(Duration::ZERO);
+    let question = a.expect(Cause::NeighborRequest);
+    assert_eq!(question[..6], PEER_MAC, "the router itself is asked");
+    a.pass(Duration::from_secs(4));
+    assert_eq!(a.route("8.8.8.8").unwrap().next_hop, ip("192.0.2.8"));
 }
 
 /// Proves: 4861-4.

@@ -383,8 +383,7 @@ fn errors_about_our_packets_reach_the_transport() {
 fn path_mtus_change_routes_and_age() {
     let mut h = ip_host();
     let before = h.layer.generation();
-    let now = h.now;
-    h.layer.packet_too_big(now, ip("8.8.8.8"), 1300);
+    h.with(|l, env| l.packet_too_big(env, ip("8.8.8.8"), 1300));
     assert_ne!(h.layer.generation(), before);
     assert_eq!(
         (h.route("8.8.8.8").unwrap().mtu, h.route("8.8.4.4").unwrap().mtu),

@@ -61,6 +61,7 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
 fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
     let had = tcb.readable();
+    tcb.dup_acks_owed = 0; // the next ACK is none
     let filled = tcb.reassembly.is_some();
     match tcb.reassembly.take() {
         None => deliver_text(tcb, cx, text),
@@ -148,6 +149,7 @@ fn out_of_order(tcb: &mut Tcb, cx: &mut Scope<'_>, seq: SeqNumber, payload: Payl
         Err(ReassemblyFull) => cx.dropped(tcb, DropReason::ReassemblyFull),
     }
     tcb.ack_owed = AckOwed::Now(AckCause::OutOfOrder);
+    tcb.dup_acks_owed = tcb.dup_acks_owed.saturating_add(1);
 }
 
 /// RFC 2883: the first SACK block of the next ACK says which octets came twice.

@@ -336,7 +336,12 @@ fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     tcb.rtt.reset_backoff();
     tcb.probe_owed = ProbeOwed::No;
     tcb.rexmt_at = Instant::NEVER;
-    if tcb.outstanding() > 0 {
+    if tcb.outstanding() == 1 && tcb.recovery == Recovery::Open {
+        // The octet of a probe, or a FIN: it goes again with what may follow it, as one segment.
+        tcb.facts.remove(Fact::TIMED);
+        tcb.probe_owed = ProbeOwed::Window;
+        tcb.stalled_since = cx.now;
+    } else if tcb.outstanding() > 0 {
         tcb.recovery = Recovery::Loss {
             recover: tcb.snd_nxt,
             next: tcb.snd_una,
