@@ -261,9 +261,9 @@ pub const SETTINGS: &[Setting] = &[
         set: |c, v| millis(v).map(|time| c.r2 = time),
     },
     Setting {
-        name: "sockeye.source_routes",
-        about: "1: source-routed packets are accepted",
-        set: |c, v| switch(v).map(|on| c.source_routes = on),
+        name: "net.ipv4.route.min_pmtu",
+        about: "least path MTU that is believed",
+        set: |c, v| number(v).map(|n| c.path_mtu_min = n),
     },
 ];
 
