@@ -39,10 +39,12 @@ pub mod std_net;
 pub mod tcp;
 mod udp;
 mod udp_batch;
+mod udp_options;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
 pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
+pub use udp_options::UdpBind;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
