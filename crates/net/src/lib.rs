@@ -46,5 +46,5 @@ pub use net::Net;
 pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
-pub use udp_options::UdpBind;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
+pub use udp_options::UdpBind;

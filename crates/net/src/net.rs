@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::shared::Host;
+#[cfg(target_os = "linux")]
+use crate::socket::wait::Pace;
 
 /// Where sockets live: the operating system, or a Sockeye stack. Cheap to clone; programs take a `&Net` and never ask
 /// which it is.
@@ -56,10 +58,11 @@ impl Net {
     pub fn finish_within(&self, limit: std::time::Duration) -> bool {
         use crate::socket::wait::{Wait, block};
         let Place::Stack(host) = &self.0 else { return true };
-        let Some(deadline) = std::time::Instant::now().checked_add(limit) else {
+        let pace = host.pace().unwrap_or(&Pace::Machine);
+        let Some(deadline) = u64::try_from(limit.as_nanos()).ok().and_then(|n| pace.after(n)) else {
             return false;
         };
-        let finished = block(Wait::Until(deadline), |waker| {
+        let finished = block(pace, Wait::Until(deadline), |waker| {
             let waker = waker.cloned().unwrap_or_else(|| std::task::Waker::noop().clone());
             match host.poll_finished(&mut std::task::Context::from_waker(&waker)) {
                 std::task::Poll::Ready(()) => Ok(()),
@@ -68,12 +71,12 @@ impl Net {
         });
         finished.is_ok()
     }
-    /// Whether a thread may wait for its sockets.
+    /// How a thread waits for its sockets; `None` where it cannot.
     #[cfg(target_os = "linux")]
-    pub(crate) fn can_block(&self) -> bool {
+    pub(crate) fn pace(&self) -> Option<&Pace> {
         match &self.0 {
-            Place::Os => true,
-            Place::Stack(host) => host.is_real_time(),
+            Place::Os => Some(&Pace::Machine),
+            Place::Stack(host) => host.pace(),
         }
     }
     /// The host behind it, where sockets live on a stack.

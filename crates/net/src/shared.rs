@@ -14,14 +14,21 @@ use sockeye_stack::{Event, Instant, InterfaceConfig, InterfaceId, Readiness, Soc
 use crate::names::Names;
 use crate::net::Net;
 #[cfg(target_os = "linux")]
-use crate::socket::{local::Space, pollable::Pollable, stack::level};
+use crate::socket::{
+    local::Space,
+    pollable::Pollable,
+    stack::level,
+    wait::{Pace, Waiter},
+};
 
 /// What a host's time is: the machine's, or set by hand, or running with tokio's clock (which may be paused, and then is
-/// virtual too).
+/// virtual too), or somebody's who lets threads wait by it.
 #[derive(Debug, Default)]
 pub struct Clock {
     /// When a clock of the machine's started.
     real: Option<std::time::Instant>,
+    #[cfg(target_os = "linux")]
+    waiter: Option<Arc<dyn Waiter>>,
     base: AtomicU64,
     running: Mutex<Option<tokio::time::Instant>>,
 }
@@ -38,14 +45,34 @@ impl Clock {
             ..Clock::default()
         }
     }
-    /// Whether it is the machine's, so that a thread may wait by it.
+    /// A time that somebody else keeps and moves, and by which threads may wait: sockets block there.
+    #[cfg(target_os = "linux")]
+    pub fn with_waiter(waiter: Arc<dyn Waiter>) -> Clock {
+        Clock {
+            waiter: Some(waiter),
+            ..Clock::default()
+        }
+    }
+    /// Whether it is the machine's.
     pub fn is_real(&self) -> bool {
         self.real.is_some()
+    }
+    /// How a thread waits by it; `None` where it cannot.
+    #[cfg(target_os = "linux")]
+    fn pace(&self) -> Option<Pace> {
+        match &self.waiter {
+            Some(waiter) => Some(Pace::Waiter(waiter.clone())),
+            None => self.is_real().then_some(Pace::Machine),
+        }
     }
     /// The time.
     pub fn now(&self) -> Instant {
         if let Some(since) = self.real {
             return Instant::from_nanos(since.elapsed().as_nanos() as u64);
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(waiter) = &self.waiter {
+            return waiter.now();
         }
         let base = self.base.load(Ordering::Relaxed);
         let running = *self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +122,9 @@ struct Shared {
     names: Names,
     #[cfg(target_os = "linux")]
     local: Space,
+    /// How threads wait for its sockets, if they can.
+    #[cfg(target_os = "linux")]
+    pace: Option<Pace>,
     kick: Box<dyn Fn() + Send + Sync>,
     inner: Mutex<Inner>,
 }
@@ -156,12 +186,16 @@ impl Host {
         names: Names,
         kick: impl Fn() + Send + Sync + 'static,
     ) -> Host {
+        #[cfg(target_os = "linux")]
+        let pace = clock.pace();
         Host(Arc::new(Shared {
             name: name.into(),
             clock,
             names,
             #[cfg(target_os = "linux")]
-            local: Space::default(),
+            local: Space::new(pace.clone().unwrap_or_default()),
+            #[cfg(target_os = "linux")]
+            pace,
             kick: Box::new(kick),
             inner: Mutex::new(Inner {
                 stack,
@@ -214,9 +248,14 @@ impl Host {
         let mut addresses = inner.interfaces.iter().flatten();
         addresses.any(|address| !address.is_loopback() && address.is_ipv6() == v6)
     }
-    /// Whether its time is the machine's, so that a thread may wait for its sockets.
+    /// Whether its time is the machine's.
     pub fn is_real_time(&self) -> bool {
         self.0.clock.is_real()
+    }
+    /// How threads wait for its sockets; `None` where they cannot.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pace(&self) -> Option<&Pace> {
+        self.0.pace.as_ref()
     }
     /// A handle that does not keep it alive, for a driver that ends with the last application.
     pub fn downgrade(&self) -> WeakHost {
@@ -282,6 +321,26 @@ impl Host {
         }
         drop(inner);
         (self.0.kick)();
+        result
+    }
+    /// A look by an application that wants to hear of the next change, whichever side it is on.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn watched<R>(
+        &self,
+        id: SocketId,
+        waker: Option<&Waker>,
+        f: impl FnOnce(&mut Stack, Instant) -> R,
+    ) -> R {
+        let mut inner = self.inner();
+        let result = f(&mut inner.stack, self.now());
+        if let Some(waker) = waker {
+            let Waiters { read, write, .. } = inner.waiters.entry(id).or_default();
+            for list in [read, write] {
+                if !list.iter().any(|w| w.will_wake(waker)) {
+                    list.push(waker.clone());
+                }
+            }
+        }
         result
     }
     /// Keeps a descriptor in step with a socket.

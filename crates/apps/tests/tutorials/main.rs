@@ -10,6 +10,7 @@ mod place;
 mod small;
 mod tftp;
 mod upper;
+mod vanished;
 
 #[path = "../../examples/tutorial/create.rs"]
 mod create;

@@ -12,13 +12,13 @@ use super::local_entry::{BUFFER, Entry, Packet};
 use super::message::{Ancillary, Flags, Message};
 use super::option::{SockOpt, Value};
 use super::pollable::{Level, Pollable};
-use super::wait::{Wait, block};
+use super::wait::{Pace, Wait, block};
 use super::{Address, Kind, Shutdown, UnixAddress};
 use crate::error::{errno, from_errno};
 
 /// The AF_UNIX sockets of a host.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Space(Arc<Mutex<Sockets>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Space(Arc<Mutex<Sockets>>, Pace);
 
 #[derive(Default, Debug)]
 struct Sockets {
@@ -236,7 +236,7 @@ impl LocalSocket {
         })
     }
     pub(super) fn accept(&self, wait: Wait) -> io::Result<(LocalSocket, Address)> {
-        block(wait, |waker| {
+        block(&self.space.1, wait, |waker| {
             self.attempt(waker, false, |sockets, id, woken| {
                 let entry = sockets.entry(id)?;
                 if entry.kind != Kind::Stream {
@@ -266,7 +266,7 @@ impl LocalSocket {
                 Ok(())
             });
         }
-        block(wait, |waker| {
+        block(&self.space.1, wait, |waker| {
             self.attempt(None, true, |sockets, id, woken| {
                 let own = sockets.entry(id)?;
                 if own.connected {
@@ -334,7 +334,7 @@ impl LocalSocket {
             address: None,
             ancillary: Vec::new(),
         };
-        let result = block(wait, |waker| {
+        let result = block(&self.space.1, wait, |waker| {
             self.attempt(waker, false, |sockets, id, woken| {
                 let entry = sockets.entry(id)?;
                 if stream && !entry.connected {
@@ -382,7 +382,7 @@ impl LocalSocket {
         let to = to.map(Address::unix).transpose()?;
         let all = matches!(wait, Wait::Forever | Wait::OptionUntil(_));
         let mut done = 0;
-        let result = block(wait, |waker| {
+        let result = block(&self.space.1, wait, |waker| {
             self.attempt(waker, true, |sockets, id, woken| {
                 let entry = sockets.entry(id)?;
                 let (kind, from) = (entry.kind, entry.name.clone());
@@ -510,6 +510,10 @@ impl LocalSocket {
 }
 
 impl Space {
+    /// An empty one, whose threads wait by `pace`.
+    pub(crate) fn new(pace: Pace) -> Space {
+        Space(Arc::default(), pace)
+    }
     fn lock(&self) -> MutexGuard<'_, Sockets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,7 +25,8 @@
 //!
 //! # Waiting
 //! A socket blocks unless told otherwise ([`Socket::setblocking`], [`Socket::settimeout`]). On a stack whose time is
-//! virtual (a lab's) a thread cannot wait: there sockets never block, and asking for it is an error.
+//! virtual (a lab's) a thread cannot wait: there sockets never block, and asking for it is an error; unless whoever moves
+//! the time lets threads wait by it ([`Waiter`]).
 //!
 //! # Where the back ends differ
 //! `tests/conformance` runs the same programs on both; what differs, and why:
@@ -47,6 +48,7 @@ mod option;
 mod os;
 mod os_option;
 pub(crate) mod pollable;
+mod ready;
 pub(crate) mod stack;
 mod stack_option;
 pub(crate) mod wait;
@@ -56,13 +58,14 @@ use std::io::{self, BufReader, BufWriter, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use address::{Address, ToAddress, UnixAddress};
 pub use file::{FileReader, FileWriter, SocketReader, SocketWriter};
 pub use lookup::{getaddrinfo, gethostbyname, gethostname};
 pub use message::{Ancillary, Flags, Message};
 pub use option::{Info, Interface, SockOpt, Value};
+pub use ready::Ready;
 pub use std::net::Shutdown;
 
 use crate::error::{errno, from_errno};
@@ -70,7 +73,9 @@ use crate::net::{Net, Place};
 use local::LocalSocket;
 use os::OsSocket;
 use stack::StackSocket;
-use wait::Wait;
+use wait::{Pace, Wait};
+
+pub use wait::Waiter;
 
 /// The family of a socket's addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -175,7 +180,7 @@ impl Socket {
         Ok((around(a), around(b)))
     }
     fn around(net: &Net, family: Family, kind: Kind, back: Back) -> Socket {
-        let timeout = if net.can_block() { FOREVER } else { 0 };
+        let timeout = if net.pace().is_some() { FOREVER } else { 0 };
         Socket(Arc::new(Inner {
             net: net.clone(),
             family,
@@ -206,9 +211,7 @@ impl Socket {
         if flags.contains(Flags::DONTWAIT) {
             return Wait::No;
         }
-        let now = Instant::now();
-        // A time beyond what the clock can count is for ever.
-        let after = |nanos| now.checked_add(Duration::from_nanos(nanos));
+        let after = |nanos| self.0.net.pace().unwrap_or(&Pace::Machine).after(nanos);
         match self.0.timeout.load(Ordering::Relaxed) {
             0 => Wait::No,
             FOREVER => {
@@ -527,7 +530,7 @@ impl Socket {
     /// # Errors
     /// `Unsupported` for anything but zero where time is virtual.
     pub fn settimeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        if timeout != Some(Duration::ZERO) && !self.0.net.can_block() {
+        if timeout != Some(Duration::ZERO) && self.0.net.pace().is_none() {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "a thread cannot wait for virtual time: use the async sockets, or do not block",
@@ -643,5 +646,57 @@ mod tests {
             );
         }
         socket.setblocking(false).unwrap();
+    }
+
+    /// Time passes only while somebody waits for it.
+    #[derive(Debug, Default)]
+    struct Patience(AtomicU64);
+    impl Waiter for Patience {
+        fn now(&self) -> sockeye_stack::Instant {
+            sockeye_stack::Instant::from_nanos(self.0.load(Ordering::Relaxed))
+        }
+        fn waker(&self) -> std::task::Waker {
+            std::task::Waker::noop().clone()
+        }
+        fn wait(&self, until: Option<sockeye_stack::Instant>) -> io::Result<bool> {
+            let until = until.ok_or_else(|| from_errno(errno::EBADF))?;
+            self.0.store(until.as_nanos(), Ordering::Relaxed);
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn threads_wait_by_a_time_that_somebody_moves() {
+        let patience = Arc::new(Patience::default());
+        let clock = Clock::with_waiter(patience.clone());
+        let stack = Stack::new(Config::default(), [7; 32]);
+        let host = Host::new("moved", stack, Arc::new(clock), Names::new(), || {});
+        let socket = Socket::new(&host.net(), Family::Inet, Kind::Datagram).unwrap();
+        assert!(socket.getblocking() && !host.is_real_time());
+        let hour = Duration::from_secs(3600);
+        socket.setsockopt(SockOpt::ReceiveTimeout, Some(hour)).unwrap();
+        let error = socket.recv(1, Flags::empty()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(host.now().as_millis(), 3_600_000);
+        socket.settimeout(Some(hour)).unwrap();
+        let error = socket.recv(1, Flags::empty()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(patience.now().as_millis(), 7_200_000);
+        // Nobody moves the time any more.
+        socket.settimeout(None).unwrap();
+        socket.setsockopt(SockOpt::ReceiveTimeout, None).unwrap();
+        let error = socket.recv(1, Flags::empty()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(errno::EBADF));
+        assert_eq!(socket.ready(None).unwrap(), Ready::OUT);
+        socket.bind((std::net::Ipv4Addr::LOCALHOST, 9)).unwrap();
+        socket.sendto(b"x", Flags::empty(), "127.0.0.1:9").unwrap();
+        // Its driver has not moved the datagram yet.
+        assert_eq!(socket.ready(None).unwrap(), Ready::OUT);
+        assert!(
+            host.lock()
+                .poll_transmit(host.now(), &mut Default::default())
+                .is_none()
+        );
+        assert_eq!(socket.ready(None).unwrap(), Ready::IN | Ready::OUT);
     }
 }

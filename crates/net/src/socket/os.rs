@@ -4,7 +4,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -13,7 +12,7 @@ use rustix::net::{
 };
 
 use super::message::{Ancillary, Flags, Message};
-use super::wait::Wait;
+use super::wait::{Pace, Wait};
 use super::{Address, Family, Kind, Shutdown, UnixAddress};
 use crate::error::{errno, from_errno};
 
@@ -102,12 +101,10 @@ impl OsSocket {
     /// Waits for the descriptor.
     fn wait(&self, wait: Wait, events: PollFlags) -> io::Result<()> {
         loop {
-            let left = wait
-                .deadline()
-                .map(|at| at.saturating_duration_since(Instant::now()));
+            let left = wait.deadline().map(|at| at.since(Pace::Machine.now()).as_nanos());
             let timeout = left.map(|left| Timespec {
-                tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
+                tv_sec: (left / 1_000_000_000) as i64,
+                tv_nsec: (left % 1_000_000_000) as _,
             });
             match poll(&mut [PollFd::new(&self.socket, events)], timeout.as_ref()) {
                 Ok(0) => return Err(wait.expired()),

@@ -13,7 +13,7 @@ use sockeye_stack::{ConnectError, Instant, SocketId, Stack};
 
 use super::message::{Ancillary, Flags, Message};
 use super::pollable::{Level, Pollable};
-use super::wait::{Wait, block};
+use super::wait::{Pace, Wait, block};
 use super::{Address, Family, Kind, Shutdown};
 use crate::error::{errno, from_errno, io_error, received, send_error};
 use crate::shared::{Host, Side};
@@ -71,6 +71,10 @@ impl StackSocket {
         self.kind == Kind::Stream
     }
 
+    /// How its calls wait. Where they cannot, they are not asked to.
+    fn pace(&self) -> &Pace {
+        self.host.pace().unwrap_or(&Pace::Machine)
+    }
     /// Runs `op`; where it says "would block" and there is a waker, that is registered before anything can change.
     fn attempt<R>(
         &self,
@@ -188,7 +192,7 @@ impl StackSocket {
         if !self.is_tcp() {
             return Err(from_errno(errno::EOPNOTSUPP));
         }
-        let (id, peer) = block(wait, |waker| {
+        let (id, peer) = block(self.pace(), wait, |waker| {
             self.attempt(Side::Read, waker, |stack, now| {
                 match stack.tcp_accept(now, self.id) {
                     Ok(Some(accepted)) => Ok(accepted),
@@ -222,7 +226,7 @@ impl StackSocket {
         }
         self.connecting.store(true, Ordering::Relaxed);
         self.refresh();
-        let result = block(wait, |waker| {
+        let result = block(self.pace(), wait, |waker| {
             self.attempt(Side::Write, waker, |stack, now| self.outcome(stack, now))
         });
         match result {
@@ -282,7 +286,7 @@ impl StackSocket {
     fn receive_stream(&self, buf: &mut [u8], flags: Flags, wait: Wait) -> io::Result<usize> {
         let all = flags.contains(Flags::WAITALL) && matches!(wait, Wait::Forever | Wait::OptionUntil(_));
         let mut done = 0;
-        let result = block(wait, |waker| {
+        let result = block(self.pace(), wait, |waker| {
             let before = done;
             let result = self.attempt(Side::Read, waker, |stack, now| {
                 let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
@@ -333,7 +337,7 @@ impl StackSocket {
     }
     fn receive_datagram(&self, buf: &mut [u8], flags: Flags, wait: Wait) -> io::Result<Message> {
         let peek = flags.contains(Flags::PEEK);
-        block(wait, |waker| {
+        block(self.pace(), wait, |waker| {
             self.attempt(Side::Read, waker, |stack, now| {
                 let mut socket = stack.udp(now, self.id).map_err(io_error)?;
                 if peek && let Some(error) = socket.take_error() {
@@ -408,7 +412,7 @@ impl StackSocket {
         // A call that blocks takes everything, as on Linux; any other what fits.
         let all = matches!(wait, Wait::Forever | Wait::OptionUntil(_));
         let mut done = 0;
-        let result = block(wait, |waker| {
+        let result = block(self.pace(), wait, |waker| {
             let before = done;
             let result = self.attempt(Side::Write, waker, |stack, now| {
                 let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
@@ -445,7 +449,7 @@ impl StackSocket {
             return Err(from_errno(errno::EPIPE));
         }
         let to = to.map(|to| self.remote(to)).transpose()?;
-        block(wait, |waker| {
+        block(self.pace(), wait, |waker| {
             self.attempt(Side::Write, waker, |stack, now| {
                 let mut socket = stack.udp(now, self.id).map_err(io_error)?;
                 match to {
@@ -458,6 +462,10 @@ impl StackSocket {
         })
     }
 
+    /// Whether reading and writing are shut, on a datagram socket.
+    pub(super) fn shut(&self) -> (bool, bool) {
+        (self.is_shut(SHUT_READ), self.is_shut(SHUT_WRITE))
+    }
     fn is_shut(&self, way: u8) -> bool {
         self.shut.load(Ordering::Relaxed) & way != 0
     }

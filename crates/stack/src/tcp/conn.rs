@@ -27,7 +27,7 @@ use super::recv::reassembly::Reassembly;
 use super::rtt::RttEstimator;
 use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
-use super::socket::{TcpInfo, TcpOptions};
+use super::socket::{Repair, TcpInfo, TcpOptions};
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
 use crate::config::Config;
@@ -638,6 +638,24 @@ impl Tcb {
             ece_received: u64::from(ece_received),
             unsent: self.unsent(),
             held: self.held.filter(|_| self.unsent() > 0),
+            outstanding: self.outstanding(),
+            sacked: self.scoreboard.as_ref().map_or(0, |board| board.sacked()),
+            repair: match self.recovery {
+                Recovery::Open if self.dup_acks > 0 => Repair::Suspected,
+                Recovery::Open => Repair::None,
+                Recovery::Fast { .. } => Repair::Fast,
+                Recovery::Loss { .. } => Repair::Timeout,
+            },
+            probes: self.probes,
+            timestamps: self.facts.contains(Fact::TIMESTAMPS),
+            sack: self.facts.contains(Fact::SACK),
+            window_scale: self
+                .facts
+                .contains(Fact::SCALING)
+                .then_some((self.snd_wscale, self.rcv_wscale)),
+            path_mtu: self.path.mtu,
+            last_sent: self.last_sent,
+            last_heard: self.last_heard,
         }
     }
 

@@ -31,7 +31,7 @@ mod urgent;
 
 pub use segment::{EcnField, Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;
-pub use socket::{Keepalive, TcpInfo, TcpOptions, TcpSocket};
+pub use socket::{Keepalive, Repair, TcpInfo, TcpOptions, TcpSocket};
 
 use core::fmt;
 

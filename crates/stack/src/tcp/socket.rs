@@ -124,6 +124,40 @@ pub struct TcpInfo {
     pub unsent: u32,
     /// Why these did not leave when they were last looked at.
     pub held: Option<Held>,
+    /// Octets of sequence space sent and not acknowledged, a FIN included; those that SACK tells of too.
+    pub outstanding: u32,
+    /// Octets above the cumulative acknowledgment that SACK says have arrived.
+    pub sacked: u32,
+    /// How losses are being repaired.
+    pub repair: Repair,
+    /// Probes of a closed window, or of a silent peer, that are not answered yet.
+    pub probes: u8,
+    /// Timestamps were agreed (RFC 7323).
+    pub timestamps: bool,
+    /// SACK was agreed (RFC 2018).
+    pub sack: bool,
+    /// The shift counts of the windows, the peer's and ours, if scaling was agreed (RFC 7323).
+    pub window_scale: Option<(u8, u8)>,
+    /// Largest IP packet on the path.
+    pub path_mtu: u32,
+    /// When data was last sent, or the connection was opened.
+    pub last_sent: Instant,
+    /// When a segment last came.
+    pub last_heard: Instant,
+}
+
+/// How a connection repairs losses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Repair {
+    /// There is nothing to repair.
+    #[default]
+    None,
+    /// Duplicate acknowledgments have come, fewer than it takes.
+    Suspected,
+    /// Fast recovery (RFC 6582, RFC 6675).
+    Fast,
+    /// After a timeout.
+    Timeout,
 }
 
 /// A TCP socket, borrowed from its stack for one or more calls. Nothing here blocks: what cannot be done now says so, and
@@ -377,6 +411,12 @@ impl<'a> TcpSocket<'a> {
     pub fn peer_closed(&self) -> bool {
         self.block().is_some_and(|tcb| tcb.fin_in != FinIn::No)
     }
+    /// Whether reading ends after what is readable: the peer has closed, the connection has ended, or we read no more.
+    pub fn at_end(&self) -> bool {
+        self.block().is_some_and(|tcb| {
+            tcb.fin_in != FinIn::No || tcb.phase != Phase::Live || tcb.facts.contains(Fact::NO_READ)
+        })
+    }
     /// Octets that the send buffer takes now.
     pub fn writable(&self) -> usize {
         self.block().filter(|tcb| tcb.can_send()).map_or(0, Tcb::room)
@@ -433,6 +473,14 @@ impl<'a> TcpSocket<'a> {
             Slot::Listener(_) => None,
             Slot::SynSent(opening) => opening.soft_error.take(),
             Slot::Open(tcb) => tcb.error.take().or_else(|| tcb.soft_error.take()),
+        }
+    }
+    /// Whether the error that ended the connection or the attempt has not been told yet.
+    pub fn has_error(&self) -> bool {
+        match self.slot() {
+            Some(Slot::Fresh(fresh)) => fresh.error.is_some(),
+            Some(Slot::Open(tcb)) => tcb.error.is_some(),
+            None | Some(Slot::Listener(_) | Slot::SynSent(_)) => false,
         }
     }
     /// The options as they are now.

@@ -77,7 +77,6 @@ impl Scoreboard {
     }
     /// Octets SACKed above SND.UNA.
     #[inline]
-    #[cfg(test)]
     pub(crate) fn sacked(&self) -> u32 {
         self.sacked
     }
