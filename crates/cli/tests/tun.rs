@@ -151,7 +151,7 @@ fn chat_with_the_kernel_both_ways() {
         assert_eq!(client.line(), "b''");
         server.line_with("closed");
         server.signal("INT");
-        assert_eq!(server.end().code(), Some(130), "{}", server.errors());
+        assert_eq!(server.ended().code(), Some(130), "{}", server.errors());
 
         let mut server = side.python_server(
             "c.sendall(b'welcome\\n')\nprint(c.recv(100).decode().strip())\nc.sendall(b'Q\\n')\nprint(c.recv(9))",

@@ -171,6 +171,10 @@ impl Program {
         self.input = None;
         self.child.wait().unwrap()
     }
+    /// As [`Program::end`], for one that ends by itself: its input does not.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
     /// The rest of standard output, after the end.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         self.end();
