@@ -40,6 +40,7 @@ pub mod std_net;
 pub mod tcp;
 mod udp;
 mod udp_batch;
+mod udp_options;
 #[cfg(target_os = "linux")]
 pub mod unix;
 
@@ -49,5 +50,6 @@ pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
+pub use udp_options::UdpBind;
 #[cfg(target_os = "linux")]
 pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -12,6 +12,7 @@ use sockeye_stack::Duration;
 
 use crate::console::{self, Encoding};
 use crate::exit::{Code, Failure};
+use crate::lab::alone::LabArgs;
 use crate::output::Color;
 use crate::{t, values};
 
@@ -51,6 +52,7 @@ Examples:
   echo hello | sockeye chat connect 9001 -w 3           as well, and goes after 3 s of silence
   sockeye chat connect 9001 --udp --turns client
   sockeye chat connect --unix /run/talk.sock
+  sockeye chat connect server:9001 --net lab            in a lab, with one who says everything back
 
 Q (either case) or exit is sent and ends the conversation on both sides. At a terminal lines are edited, and kept
 as history in sockeye/chat_history under XDG_STATE_HOME (~/.local/state); a line that begins with a space is not
@@ -92,6 +94,9 @@ pub struct ConnectArgs {
     /// How it is held.
     #[command(flatten)]
     pub talk: TalkArgs,
+    /// What the network of a lab is like.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 /// What stands for the address of one who listens.
@@ -180,7 +185,7 @@ impl From<Turns> for First {
 
 impl TalkArgs {
     /// How a conversation is held.
-    pub(super) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             charset: self.encoding.into(),
             turns: self.turns.map(First::from),
@@ -189,7 +194,7 @@ impl TalkArgs {
         }
     }
     /// How datagrams are exchanged.
-    pub(super) fn datagrams(&self, side: First) -> Result<udp::Settings, Failure> {
+    pub(crate) fn datagrams(&self, side: First) -> Result<udp::Settings, Failure> {
         if self.turns == Some(Turns::Server) {
             return Err(Failure::new(Code::Usage, t!("chat-udp-server-first")));
         }
@@ -250,7 +255,7 @@ impl ListenArgs {
 
 impl ConnectArgs {
     /// To whom, as it is told.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let host = if self.talk.ipv6 { "[::1]" } else { "127.0.0.1" };
         let address = self.address.as_deref().unwrap_or_default();
         console::address(address, host).unwrap_or_else(|_| address.into())

@@ -124,7 +124,7 @@ async fn keep_open(args: &ListenArgs, net: &Net) -> Outcome {
     })
 }
 
-async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
+pub(crate) async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
     let since = Instant::now();
     let (stream, address) = tokio::select! {
@@ -178,7 +178,7 @@ async fn listen_udp(args: &ListenArgs, net: &Net) -> Outcome {
     crate::udp::hold(&socket, None, &settings, person, args.talk.json, &doing).await
 }
 
-async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
+pub(crate) async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut settings = udp::Settings {
         goodbye: !args.no_goodbye,
         ..args.talk.datagrams(First::Client)?

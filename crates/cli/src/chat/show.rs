@@ -79,10 +79,10 @@ impl Teller {
             _ => {}
         }
         if self.json {
-            if let Some(value) = as_value(event) {
-                self.json(value);
-            }
-            return;
+            return match as_value(event) {
+                Some(value) => self.json(value),
+                None => self.prompt.asked(),
+            };
         }
         let Some(text) = event.text(words::current(), self.side) else {
             return;
