@@ -47,9 +47,27 @@ udp-cannot-use-any = cannot use any port
 udp-cannot-receive = cannot receive at { $address }
 udp-receiving = receiving at { $at }; Ctrl-C ends
 
+## sockeye chat
+
+chat-listening = listening at { $at }; Ctrl-C ends
+chat-ends = connected from { $from } to { $to } in { $time }
+chat-sum = { $heard } messages heard, { $said } said, in { $time }
+chat-joined = { $name } ({ $peer }) joined
+chat-left = { $name } ({ $peer }) left
+chat-let-go = { $name } ({ $peer }) was let go
+chat-room-broke-off = { $name } ({ $peer }) broke off: { $error }
+chat-udp-server-first = over UDP the server cannot speak first: it knows nobody before a datagram came; use --turns client
+chat-unix-of-the-system = names of AF_UNIX are of the operating system: leave --net out
+chat-wrong-family = { $doing }: it has no address of that family; leave -4, -6 or -s out, or write another address
+advice-unix-nobody = nobody listens there: start the server first
+advice-unix-in-use = another program listens there: end it, or choose another name
+advice-unix-file = the file there is not touched: choose another path, or remove it
+advice-unix-not-permitted = the file's owner or its directory does not allow it: look at ls -l
+advice-unix-full = too many wait there already: try again
+
 ## --net
 
-place-accepted = accepted are os and tun:NAME,addr=10.77.0.2/24
+place-accepted = accepted are os, lab and tun:NAME,addr=10.77.0.2/24
 place-linux-only = TUN devices are there on Linux only; use os
 place-needs-name = a TUN device needs a name and an address: tun:NAME,addr=10.77.0.2/24
 place-cannot = cannot have sockets on TUN device { $name }: { $error }
@@ -103,3 +121,13 @@ sockets-nothing = no program with sockets of its own is running: start one with 
 sockets-not-that = process { $pid } has no socket table to show: start one with --net tun:, as the same user; those of --net os are shown by ss
 control-no-directory = there is no directory for a control socket (XDG_RUNTIME_DIR): sockeye sockets will not show this program
 control-cannot-offer = cannot offer the socket table at { $path }: { $error }
+
+## --net lab
+
+lab-only-server = there is no { $host } in the lab: the other host is called server
+lab-nobody-comes = nobody else can reach a lab: ask for the client (upper connect, chat connect, udp send or chat, tftp get or put), which has its server there
+lab-no-directory = say which directory the lab's server serves: --serve DIR
+lab-needs-net = --loss, --delay, --rate, --seed and --serve say what the network of --net lab is like: add --net lab
+lab-greeting = hello
+lab-arrived = at the server, from { $from }: { $text }
+lab-was = the lab: { $frames } frames, { $lost } of them lost, in { $time } of its time
