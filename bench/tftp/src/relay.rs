@@ -3,7 +3,8 @@
 //! It follows TFTP's ports: requests come to one port of the relay, and each client is answered from another one, which
 //! stands for the port that the server has chosen for the transfer.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -154,7 +155,7 @@ fn session<'a>(
     client: SocketAddr,
     sender: &mpsc::Sender<Came>,
 ) -> io::Result<&'a Session> {
-    if !sessions.contains_key(&client) {
+    if let Entry::Vacant(place) = sessions.entry(client) {
         let to_server = Arc::new(UdpSocket::bind("127.0.0.1:0")?);
         let to_client = Arc::new(UdpSocket::bind("127.0.0.1:0")?);
         let (server_side, client_side) = (sender.clone(), sender.clone());
@@ -164,14 +165,11 @@ fn session<'a>(
         read(Arc::clone(&to_client), move |from, octets| {
             let _ = client_side.send(Came::FromClient(from, octets));
         });
-        sessions.insert(
-            client,
-            Session {
-                to_server,
-                to_client,
-                tid: None,
-            },
-        );
+        place.insert(Session {
+            to_server,
+            to_client,
+            tid: None,
+        });
     }
     Ok(&sessions[&client])
 }
