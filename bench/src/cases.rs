@@ -126,6 +126,11 @@ fn goodput(mtu: usize, checksums: bool, api: Api) -> Row {
                 theirs(|t| t.congestion = Theirs::Cubic),
             ),
             contender(
+                "smoltcp, CUBIC and timestamps",
+                Role::Aside,
+                theirs(|t| (t.congestion, t.timestamps) = (Theirs::Cubic, true)),
+            ),
+            contender(
                 "smoltcp, Reno",
                 Role::Aside,
                 theirs(|t| t.congestion = Theirs::Reno),
@@ -178,21 +183,28 @@ fn exchange(size: usize, idle: usize) -> Row {
             Box::new(Exchange::new(pair, size, idle))
         }
     };
-    let theirs = move || -> Box<dyn Work> {
-        Box::new(Exchange::new(
-            Smol::new(smol::Tuning {
+    let theirs = move |alike: bool| {
+        move || -> Box<dyn Work> {
+            let mut tuning = smol::Tuning {
                 buffer: 64 * 1024,
+                timestamps: alike,
                 ..smol::Tuning::new(1500)
-            }),
-            size,
-            idle,
-        ))
+            };
+            if alike {
+                tuning.congestion = Theirs::Cubic;
+            }
+            Box::new(Exchange::new(Smol::new(tuning), size, idle))
+        }
     };
-    let contenders = vec![
-        contender("smoltcp", Role::Reference, theirs),
+    let mut contenders = vec![
+        contender("smoltcp", Role::Reference, theirs(false)),
         contender("sockeye flat", Role::Ours, ours(Link::Flat)),
         contender("sockeye moved", Role::Ours, ours(Link::Moved)),
     ];
+    if idle == 0 {
+        let alike = "smoltcp, CUBIC and timestamps";
+        contenders.push(contender(alike, Role::Aside, theirs(true)));
+    }
     let empty = (idle > 0).then(|| format!("exchange/{size}"));
     Row {
         name,

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use smoltcp::iface::{
     Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage,
@@ -34,6 +35,8 @@ pub struct Tuning {
     pub idle_buffer: usize,
     pub congestion: CongestionControl,
     pub delayed_ack: bool,
+    /// The timestamps option (RFC 7323).
+    pub timestamps: bool,
     /// Sockets stay in TIME-WAIT for smoltcp's 10 s; else they are opened again at once.
     pub time_wait: bool,
 }
@@ -47,6 +50,7 @@ impl Tuning {
             idle_buffer: 256,
             congestion: CongestionControl::None,
             delayed_ack: true,
+            timestamps: false,
             time_wait: false,
         }
     }
@@ -149,6 +153,9 @@ pub struct Smol {
 const CLIENT: IpAddress = IpAddress::v4(10, 0, 0, 1);
 const SERVER: IpAddress = IpAddress::v4(10, 0, 0, 2);
 
+/// Milliseconds of virtual time, which smoltcp asks a function without arguments for.
+static MILLIS: AtomicU32 = AtomicU32::new(1);
+
 fn socket(tuning: &Tuning, buffer: usize) -> Socket<'static> {
     let mut socket = Socket::new(
         SocketBuffer::new(vec![0; buffer]),
@@ -157,6 +164,9 @@ fn socket(tuning: &Tuning, buffer: usize) -> Socket<'static> {
     socket.set_congestion_control(tuning.congestion);
     if !tuning.delayed_ack {
         socket.set_ack_delay(None);
+    }
+    if tuning.timestamps {
+        socket.set_tsval_generator(Some(|| MILLIS.load(Ordering::Relaxed)));
     }
     socket
 }
@@ -262,6 +272,9 @@ impl Pair for Smol {
 
     fn advance(&mut self, micros: u64) {
         self.now += Duration::from_micros(micros);
+        if self.tuning.timestamps {
+            MILLIS.store(self.now.total_millis() as u32, Ordering::Relaxed);
+        }
     }
 
     #[inline]

@@ -8,7 +8,9 @@
 //! - `moved`: a frame goes from `poll_transmit` to `handle_frame` as it is, header and shared payload. No octet of the payload
 //!   is touched: what a link between two stacks of one process costs;
 //! - `flat`: each frame is written into one contiguous buffer, as into a device's ring, and handed in as that. This is what
-//!   smoltcp's device does too, so these rows compare like with like.
+//!   smoltcp's device does too, so these rows compare like with like. Up to an MTU of 2,048 the link has slots of that length: the
+//!   stack writes into one (`poll_transmit_into`) and takes from it what it keeps (`handle_octets`). Larger frames are shared with
+//!   the stack that gets them (`handle_frame_in`).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -42,7 +44,15 @@ pub struct Tuning {
     pub link: Link,
 }
 
+/// Frames up to this many octets are copied out of the link's buffers, longer ones shared with them, as drivers do it
+/// ("copybreak"): up to about here a copy costs less than to pass ownership.
+const COPY_BREAK: usize = 2048;
+
 impl Tuning {
+    /// Whether frames are written into contiguous slots and read where they lie.
+    fn in_slots(&self) -> bool {
+        self.link == Link::Flat && self.mtu <= COPY_BREAK
+    }
     pub fn new(mtu: usize, link: Link) -> Self {
         Tuning {
             mtu,
@@ -59,14 +69,20 @@ impl Tuning {
 #[derive(Debug)]
 struct Ring {
     frames: Vec<Frame>,
+    /// Contiguous buffers of the link's MTU, where frames are written into those, and the lengths of the frames in them.
+    slots: Vec<Box<[u8]>>,
+    lengths: [usize; BATCH],
     first: usize,
     count: usize,
 }
 
 impl Ring {
-    fn new() -> Self {
+    fn new(tuning: &Tuning) -> Self {
+        let slots = if tuning.in_slots() { BATCH } else { 0 };
         Ring {
             frames: (0..BATCH).map(|_| Frame::new()).collect(),
+            slots: (0..slots).map(|_| vec![0; tuning.mtu].into()).collect(),
+            lengths: [0; BATCH],
             first: 0,
             count: 0,
         }
@@ -149,7 +165,7 @@ impl Sockeye {
             Host {
                 stack,
                 interface,
-                incoming: Ring::new(),
+                incoming: Ring::new(&tuning),
             }
         };
         Sockeye {
@@ -210,6 +226,14 @@ impl Pair for Sockeye {
         }
         while ring.count < BATCH {
             let at = (ring.first + ring.count) % BATCH;
+            if let Some(slot) = ring.slots.get_mut(at) {
+                let Some((_, len)) = stack.poll_transmit_into(self.now, slot) else {
+                    break;
+                };
+                ring.lengths[at] = len;
+                ring.count += 1;
+                continue;
+            }
             let frame: &mut TxFrame = &mut ring.frames[at];
             if stack.poll_transmit(self.now, frame).is_none() {
                 break;
@@ -232,11 +256,14 @@ impl Pair for Sockeye {
         };
         let ring = &mut host.incoming;
         while ring.count > 0 {
-            let frame = std::mem::take(&mut ring.frames[ring.first]);
+            let at = ring.first;
             ring.first = (ring.first + 1) % BATCH;
             ring.count -= 1;
-            host.stack
-                .handle_frame(self.now, host.interface, frame, RxMeta::default());
+            let (stack, meta) = (&mut host.stack, RxMeta::default());
+            match ring.slots.get(at) {
+                Some(slot) => stack.handle_octets(self.now, host.interface, &slot[..ring.lengths[at]], meta),
+                None => stack.handle_frame_in(self.now, host.interface, &mut ring.frames[at], meta),
+            }
         }
     }
 

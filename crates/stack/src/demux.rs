@@ -3,6 +3,7 @@
 //! The table holds 4 octets an entry (5 with hashbrown's control octet); the addresses themselves stay with the
 //! entries, which the caller compares. The hash is keyed, so a peer cannot choose addresses that collide.
 
+use core::cell::Cell;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
@@ -132,6 +133,8 @@ impl fmt::Debug for Entry {
 pub(crate) struct Demux {
     table: HashTable<u32>,
     function: SipHasher13,
+    /// The last tuple that was hashed: what opens, hands over and closes a connection asks for the same one.
+    recent: Cell<Option<(FourTuple, u64)>>,
 }
 
 impl Demux {
@@ -140,13 +143,21 @@ impl Demux {
         Demux {
             table: HashTable::new(),
             function: SipHasher13::new_with_key(&key),
+            recent: Cell::new(None),
         }
     }
 
     /// A keyed hash of the tuple: SipHash-1-3.
     #[inline]
     pub(crate) fn hash_of(&self, tuple: &FourTuple) -> u64 {
-        hash(&self.function, tuple)
+        if let Some((recent, known)) = self.recent.get()
+            && recent == *tuple
+        {
+            return known;
+        }
+        let hash = hash(&self.function, tuple);
+        self.recent.set(Some((*tuple, hash)));
+        hash
     }
 
     /// The entry of this tuple; `eq` says whether a candidate has it.
@@ -179,7 +190,7 @@ impl Demux {
         if capacity > KEEP && self.table.len() < capacity / 8 {
             self.table.shrink_to(capacity / 4, rehash);
         }
-        self.table.insert_unique(hash(&function, tuple), entry.0, rehash);
+        self.table.insert_unique(self.hash_of(tuple), entry.0, rehash);
     }
 
     /// Removes an entry; nothing happens if it is not there.

@@ -75,8 +75,10 @@ impl Payload {
     /// Removes everything, keeping no reference to any buffer.
     #[inline]
     pub fn clear(&mut self) {
-        self.parts.clear();
-        self.len = 0;
+        if self.len > 0 {
+            self.parts.clear();
+            self.len = 0;
+        }
     }
     /// Drops the first `n` bytes (all of them if there are fewer).
     pub fn advance(&mut self, n: usize) {
@@ -370,7 +372,7 @@ impl Frame {
         out
     }
     /// As [`Frame::take_payload`], moving and copying nothing. What comes before in the body is dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text(&mut self, n: usize) -> Text<'_> {
         let head = self.head.len();
         if n > head {
@@ -417,14 +419,38 @@ impl From<Vec<u8>> for Frame {
     }
 }
 
-/// The payload of a received segment: octets in the frame's head, if it is short, and shared ones behind them.
+/// The payload of a received segment, or all of a received frame: octets that stay where they are (in the frame's head, or in
+/// the driver's buffer), and shared ones behind them.
 #[derive(Debug)]
 pub(crate) struct Text<'f> {
     inline: &'f [u8],
     shared: &'f mut Payload,
 }
 
-impl Text<'_> {
+impl<'f> Text<'f> {
+    /// All octets of a frame that stays where it is; `nothing` is an empty payload.
+    #[inline]
+    pub(crate) fn borrowed(octets: &'f [u8], nothing: &'f mut Payload) -> Text<'f> {
+        debug_assert!(nothing.is_empty());
+        Text {
+            inline: octets,
+            shared: nothing,
+        }
+    }
+    /// As [`Frame::front`].
+    #[inline]
+    pub(crate) fn front(&self) -> &[u8] {
+        if !self.inline.is_empty() {
+            return self.inline;
+        }
+        self.shared.parts().first().map_or(&[], |b| &b[..])
+    }
+    /// What follows [`Text::front`].
+    #[inline]
+    pub(crate) fn behind_front(&self) -> &[Bytes] {
+        let first = usize::from(self.inline.is_empty());
+        self.shared.parts().get(first..).unwrap_or_default()
+    }
     /// Number of octets.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -436,15 +462,23 @@ impl Text<'_> {
         self.len() == 0
     }
     /// Drops the first `n` octets.
+    #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
         let from_inline = n.min(self.inline.len());
         self.inline = &self.inline[from_inline..];
-        self.shared.advance(n - from_inline);
+        if n > from_inline {
+            self.shared.advance(n - from_inline);
+        }
     }
     /// Keeps the first `n` octets.
     pub(crate) fn truncate(&mut self, n: usize) {
         self.inline = &self.inline[..n.min(self.inline.len())];
         self.shared.truncate(n - self.inline.len());
+    }
+    /// All octets, if none of them are shared.
+    #[inline]
+    pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then_some(self.inline)
     }
     /// The pieces in order.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
@@ -472,6 +506,14 @@ pub struct RxMeta {
     pub checksum_verified: bool,
     /// The frame is a run of segments that the device joined (GRO), each with this much payload; 0 if it is one segment.
     pub gro_size: u16,
+}
+
+impl RxMeta {
+    /// Of a frame that has never left the host.
+    pub(crate) const INTACT: RxMeta = RxMeta {
+        checksum_verified: true,
+        gro_size: 0,
+    };
 }
 
 /// What the core says of a frame to send beside its bytes.

@@ -4,8 +4,9 @@
 //! buffer that is still shared then (a device holds the frame) is let go; its memory is freed by its last holder.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::tcp::recv::queue::ReceiveQueue;
 use crate::tcp::send::buffer::SendBuffer;
@@ -19,14 +20,38 @@ const KEEP_SMALL: usize = 64;
 /// Most large buffers kept: 4 MiB.
 const KEEP_LARGE: usize = 64;
 
+/// Buffers of one size.
+#[derive(Debug, Default)]
+struct Class {
+    free: Vec<BytesMut>,
+    /// Handles of buffers whose octets were lent out in full: free again once nobody shares them any more.
+    lent: VecDeque<BytesMut>,
+}
+
+impl Class {
+    fn take(&mut self, size: usize) -> BytesMut {
+        if let Some(free) = self.free.pop() {
+            return free;
+        }
+        // `try_reclaim` gets the whole of an unshared buffer back, and never allocates.
+        if let Some(mut oldest) = self.lent.pop_front() {
+            if oldest.try_reclaim(size) {
+                return oldest;
+            }
+            self.lent.push_back(oldest);
+        }
+        BytesMut::with_capacity(size)
+    }
+}
+
 /// Free buffers of two sizes. Bounded: a buffer that comes back when its class is full is freed.
 ///
 /// In steady state neither [`Pool::take`] nor [`Pool::give`] allocates (proved with a counting allocator in
 /// `tests/allocations.rs`).
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    small: Vec<BytesMut>,
-    large: Vec<BytesMut>,
+    small: Class,
+    large: Class,
     /// Empty queues with their small buffers, ready for the next connection that has something to hold.
     #[expect(
         clippy::vec_box,
@@ -80,20 +105,49 @@ impl Pool {
     }
     #[cold]
     fn renew(&mut self, buffer: &mut BytesMut) {
-        // A view that has walked to its end moves back over its whole allocation, without allocating.
-        if buffer.capacity() > SMALL || !buffer.try_reclaim(SMALL) || buffer.capacity() > SMALL {
-            self.give_mut(core::mem::take(buffer));
+        // A view that has walked to its end moves back over its whole allocation, without allocating, unless a part of it
+        // is still shared.
+        let size = if buffer.capacity() > SMALL { LARGE } else { SMALL };
+        let whole = buffer.try_reclaim(size);
+        if whole && buffer.capacity() <= SMALL {
+            return;
+        }
+        let buffer = core::mem::take(buffer);
+        if whole {
+            self.give_mut(buffer);
+        } else {
+            self.lend(buffer, size);
         }
     }
 
     /// An empty buffer with room for at least [`SMALL`] octets, or [`LARGE`] where `hint` octets would not fit.
     pub(crate) fn take(&mut self, hint: usize) -> BytesMut {
-        let (class, size) = if hint <= SMALL {
-            (&mut self.small, SMALL)
+        if hint <= SMALL {
+            self.small.take(SMALL)
         } else {
-            (&mut self.large, LARGE)
+            self.large.take(LARGE)
+        }
+    }
+    /// Takes the handle of a buffer all of whose octets have been split off and are shared: it is used again once they are
+    /// given up, by whoever holds them last. Beyond the bound the oldest is let go.
+    pub(crate) fn lend(&mut self, handle: BytesMut, size: usize) {
+        let (class, keep) = if size <= SMALL {
+            (&mut self.small, KEEP_SMALL)
+        } else {
+            (&mut self.large, KEEP_LARGE)
         };
-        class.pop().unwrap_or_else(|| BytesMut::with_capacity(size))
+        if class.lent.len() >= keep {
+            class.lent.pop_front();
+        }
+        class.lent.push_back(handle);
+    }
+    /// The octets in a buffer that comes back when nobody shares it any more.
+    pub(crate) fn copy(&mut self, octets: &[u8]) -> Bytes {
+        let mut buffer = self.take(octets.len());
+        buffer.extend_from_slice(octets);
+        let copy = buffer.split().freeze();
+        self.lend(buffer, octets.len());
+        copy
     }
     /// Takes a share of a buffer back. Kept if it is the last share and the buffer has the size of a class.
     #[inline]
@@ -114,14 +168,25 @@ impl Pool {
             () if !buffer.try_reclaim(2 * LARGE) => (&mut self.large, KEEP_LARGE, LARGE),
             () => return,
         };
-        if class.len() < keep && buffer.capacity() >= size {
-            class.push(buffer);
+        if class.free.len() < keep && buffer.capacity() >= size {
+            class.free.push(buffer);
         }
     }
     /// Octets of free buffers held.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.small.len() * SMALL + self.large.len() * LARGE
+        self.small.free.len() * SMALL + self.large.free.len() * LARGE
+    }
+}
+
+/// Drops the first octets of a buffer. One that becomes empty begins anew where it began, which costs less than to move its
+/// beginning.
+#[inline]
+pub(crate) fn drop_front(buffer: &mut BytesMut, n: usize) {
+    if n == buffer.len() {
+        buffer.clear();
+    } else {
+        buffer.advance(n);
     }
 }
 

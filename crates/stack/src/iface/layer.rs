@@ -205,6 +205,13 @@ impl IpLayer {
         self.generation
     }
 
+    /// What the device of an interface does, if packets cross it without link headers.
+    #[inline]
+    pub(crate) fn plain_link(&self, id: InterfaceId) -> Option<Capabilities> {
+        let interface = self.interface(id)?;
+        (interface.medium == Medium::Ip).then_some(interface.capabilities)
+    }
+
     /// The interface of this id.
     #[inline]
     pub(super) fn interface(&self, id: InterfaceId) -> Option<&Interface> {

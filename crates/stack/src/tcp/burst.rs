@@ -10,7 +10,7 @@ use crate::demux::FourTuple;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::frame::{ChecksumOffload, Frame, INLINE_PAYLOAD, Payload, TxMeta};
-use crate::iface::{Env, IpFields, IpLayer, Link, Route};
+use crate::iface::{Capabilities, Env, IpFields, IpLayer, Link, Route};
 use crate::stack::SocketId;
 use crate::trace::{Cause, TraceKind, TraceMask, Tuple};
 use crate::wire::checksum::Sum;
@@ -52,6 +52,52 @@ struct Template {
     transport: u8,
     /// The sum over pseudo-header and TCP header, without length, sequence number, flags and payload.
     sum: Sum,
+}
+
+/// One segment of a run, but for its payload.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    seq: SeqNumber,
+    flags: Flags,
+    /// Octets of payload.
+    len: u32,
+    /// None follows.
+    last: bool,
+}
+
+impl Template {
+    /// Writes the headers of a segment into `head`, as long as they are; `text` adds the payload to a sum.
+    #[inline]
+    fn write(
+        &self,
+        next: &Next,
+        ip: &mut IpLayer,
+        capabilities: Capabilities,
+        text: impl FnOnce(Sum) -> Sum,
+        head: &mut [u8],
+    ) {
+        head.copy_from_slice(&self.bytes[..usize::from(self.len)]);
+        let transport_len = usize::from(self.len - self.transport) + next.len as usize;
+        let checksums = !capabilities.no_checksums;
+        let (before, tcp) = head.split_at_mut(usize::from(self.transport));
+        let header = &mut before[usize::from(self.network)..];
+        if header.len() == ipv4::HEADER_LEN {
+            ipv4::amend(header, header.len() + transport_len, ip.atomic_id(), checksums);
+        } else {
+            ipv6::amend(header, transport_len);
+        }
+        tcp[4..8].copy_from_slice(&next.seq.0.to_be_bytes());
+        tcp[13] = next.flags.bits();
+        if checksums {
+            let sum = self
+                .sum
+                .add_u32(next.seq.0)
+                .add_u16(u16::from(next.flags.bits()))
+                .add_u32(transport_len as u32);
+            let value = text(sum).finish();
+            tcp[wire::tcp::CHECKSUM_OFFSET..][..2].copy_from_slice(&value.to_be_bytes());
+        }
+    }
 }
 
 /// Link, IP and TCP header of a segment with data: timestamps are the longest option there.
@@ -133,9 +179,8 @@ impl Burst {
     /// Takes the next frame off the run.
     #[inline]
     pub(crate) fn next(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, out: &mut Frame) -> Sent {
-        if let Some(template) = &self.template {
-            let template = *template;
-            return self.next_alike(&template, env, ip, out);
+        if self.template.is_some() {
+            return self.next_alike(env, ip, out);
         }
         self.next_anew(env, ip, out)
     }
@@ -240,61 +285,88 @@ impl Burst {
 
     /// The next segment of a run: headers as before, but for length, identification, sequence number, flags of the end
     /// and checksum.
-    fn next_alike(&mut self, like: &Template, env: &mut Env<'_>, ip: &mut IpLayer, out: &mut Frame) -> Sent {
-        let last = self.payload.len() as u32 <= self.mss;
-        let mut flags = self.segment.flags;
-        if last {
-            out.body = core::mem::take(&mut self.payload);
-            self.template = None;
+    fn next_alike(&mut self, env: &mut Env<'_>, ip: &mut IpLayer, out: &mut Frame) -> Sent {
+        let next = self.step(env);
+        out.body = if next.last {
+            core::mem::take(&mut self.payload)
         } else {
-            out.body = self.payload.split_to(self.mss as usize);
-            flags.remove(Flags::PSH | Flags::FIN);
+            self.payload.split_to(self.mss as usize)
+        };
+        if let Some(like) = &self.template {
+            let text = |sum: Sum| sum.add_payload(&out.body);
+            let head = out.head.extend(usize::from(like.len));
+            like.write(&next, ip, self.route.capabilities, text, head);
         }
-        let (seq, len) = (self.segment.seq, out.body.len() as u32);
+        self.end_run(&next);
+        Sent::Frame(self.meta_alike())
+    }
+
+    /// As [`Burst::next`], written into one piece of octets, which has room for it: what it is and its length. `None` where
+    /// nothing of a run is left, or its headers are not known yet.
+    #[inline]
+    pub(crate) fn next_into(
+        &mut self,
+        env: &mut Env<'_>,
+        ip: &mut IpLayer,
+        out: &mut [u8],
+    ) -> Option<(TxMeta, usize)> {
+        self.template.as_ref()?;
+        let next = self.step(env);
+        let like = self.template.as_ref()?;
+        let (head, room) = out.split_at_mut(usize::from(like.len));
+        let octets = &mut room[..next.len as usize];
+        let len = head.len() + octets.len();
+        self.payload.copy_to(octets);
+        let text = |sum: Sum| sum.add(octets);
+        like.write(&next, ip, self.route.capabilities, text, head);
+        self.payload.advance(next.len as usize);
+        self.end_run(&next);
+        Some((self.meta_alike(), len))
+    }
+
+    /// Takes the next segment off the run, but for its payload.
+    fn step(&mut self, env: &mut Env<'_>) -> Next {
+        let last = self.payload.len() as u32 <= self.mss;
+        let mut next = Next {
+            seq: self.segment.seq,
+            flags: self.segment.flags,
+            len: self.mss.min(self.payload.len() as u32),
+            last,
+        };
+        if !last {
+            next.flags.remove(Flags::PSH | Flags::FIN);
+        }
         env.trace.record(TraceMask::SEGMENTS, env.now, self.socket, || {
             TraceKind::SegmentOut {
                 tuple: Tuple::from(self.tuple),
                 segment: Segment {
-                    seq,
-                    flags,
-                    payload_len: len,
+                    seq: next.seq,
+                    flags: next.flags,
+                    payload_len: next.len,
                     ..self.segment
                 },
                 cause: self.cause,
             }
         });
-        self.segment.seq += len;
-        self.segment.payload_len -= len;
-        let all = usize::from(like.len);
-        let transport_len = all - usize::from(like.transport) + out.body.len();
-        let checksums = !self.route.capabilities.no_checksums;
-        let head = out.head.extend(all);
-        head.copy_from_slice(&like.bytes[..all]);
-        let (before, tcp) = head.split_at_mut(usize::from(like.transport));
-        let header = &mut before[usize::from(like.network)..];
-        if header.len() == ipv4::HEADER_LEN {
-            ipv4::amend(header, header.len() + transport_len, ip.atomic_id(), checksums);
-        } else {
-            ipv6::amend(header, transport_len);
+        self.segment.seq += next.len;
+        self.segment.payload_len -= next.len;
+        next
+    }
+
+    /// The headers are of no more use after the last.
+    fn end_run(&mut self, next: &Next) {
+        if next.last {
+            self.template = None;
         }
-        tcp[4..8].copy_from_slice(&seq.0.to_be_bytes());
-        tcp[13] = flags.bits();
-        if checksums {
-            let sum = like
-                .sum
-                .add_u32(seq.0)
-                .add_u16(u16::from(flags.bits()))
-                .add_u32(transport_len as u32);
-            let value = sum.add_payload(&out.body).finish();
-            tcp[wire::tcp::CHECKSUM_OFFSET..][..2].copy_from_slice(&value.to_be_bytes());
-        }
-        let interface = self.route.interface;
-        Sent::Frame(TxMeta {
-            interface,
+    }
+
+    fn meta_alike(&self) -> TxMeta {
+        TxMeta {
+            interface: self.route.interface,
             gso_size: 0,
             checksum: None,
             cause: self.cause,
-        })
+        }
     }
 
     /// Whether everything has left.

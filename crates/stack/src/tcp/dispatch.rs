@@ -16,7 +16,7 @@ use crate::config::{Ecn, Profile, SynCookies};
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::ConnectionError;
 use crate::frame::Text;
-use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet};
+use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet, Route};
 use crate::stack::{Events, Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{Cause, ChallengeCause, DropReason, ResetCause, TraceKind, TraceMask, Transition, Tuple};
@@ -428,11 +428,7 @@ impl Tcp {
         options: &super::TcpOptions,
     ) -> Option<u16> {
         let route = ip.route(tuple.remote, Some(tuple.local), None)?;
-        Some(open::our_mss(
-            ip.interface_mtu(route.interface, tuple.remote.is_ipv4()),
-            tuple.remote.is_ipv4(),
-            options.max_segment,
-        ))
+        Some(mss_along(ip, &route, options))
     }
 
     /// An ICMP error about a segment of ours (MUST-54..56, SHLD-25, SHLD-26, RFC 5927).
@@ -513,6 +509,12 @@ impl Tcp {
         }
         self.kick(Entry::new(Kind::Connection, slot));
     }
+}
+
+/// The MSS to offer to a peer at the end of this route.
+pub(super) fn mss_along(ip: &IpLayer, route: &Route, options: &super::TcpOptions) -> u16 {
+    let ipv4 = route.source.is_ipv4();
+    open::our_mss(ip.interface_mtu(route.interface, ipv4), ipv4, options.max_segment)
 }
 
 /// How long after the last cookie an ACK may carry one.

@@ -432,6 +432,7 @@ fn blocks(tcb: &Tcb, most: usize) -> SackBlocks {
 }
 
 /// Does the book-keeping of a segment that is about to leave.
+#[inline(always)]
 pub(crate) fn commit(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan) {
     let end = plan.seq + plan.len + u32::from(plan.fin);
     if plan.fin && tcb.fin_out == FinOut::Queued {
@@ -449,6 +450,7 @@ pub(crate) fn commit(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan) {
 }
 
 /// Any segment carries our acknowledgment and window, so nothing of that kind is owed any more.
+#[inline(always)]
 fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
     tcb.last_ack_sent = tcb.rcv_nxt;
     let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
@@ -464,6 +466,7 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
     }
 }
 
+#[inline(always)]
 fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     if cx.config.profile == Profile::Linux && plan.len > 0 {
         let since = (cx.now.as_millis() as u32).wrapping_sub(tcb.last_text);
@@ -522,6 +525,7 @@ fn sent_again(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     }
 }
 
+#[inline]
 fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.facts.contains(Fact::PROBING) {
         return; // the persist timer runs instead
@@ -535,6 +539,7 @@ fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
 }
 
 /// Moves the window's right edge as far as it may go, since a segment is about to tell it.
+#[inline(always)]
 pub(crate) fn move_edge(tcb: &mut Tcb) {
     if tcb.fin_in == FinIn::No {
         tcb.rcv_adv = window::right_edge(tcb);
@@ -542,6 +547,7 @@ pub(crate) fn move_edge(tcb: &mut Tcb) {
 }
 
 /// RFC 5681 section 4.1: after an idle time longer than the RTO the window starts again from the initial one.
+#[inline(always)]
 pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.outstanding() > 0 || tcb.unsent() == 0 {
         return;

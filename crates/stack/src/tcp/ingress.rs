@@ -106,7 +106,7 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
 }
 
 /// The peer is there: keepalive begins anew, even if the answer came at the very time of the probe (MUST-26, MUST-29).
-fn heard(tcb: &mut Tcb, cx: &Scope<'_>) {
+pub(super) fn heard(tcb: &mut Tcb, cx: &Scope<'_>) {
     tcb.last_heard = cx.now;
     if !tcb.facts.contains(Fact::PROBING) {
         tcb.probes = 0;
@@ -246,7 +246,7 @@ fn timestamp_check(tcb: &Tcb, cx: &Scope<'_>, seg: &Segment) -> TimestampCheck {
 }
 
 /// RFC 7323 section 4.3 (2): TS.Recent follows segments that stand at or before the last acknowledgment sent.
-fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
+pub(super) fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
     if let Some(ts) = seg.options.timestamps
         && tcb.facts.contains(Fact::TIMESTAMPS)
         && seg.seq.at_or_before(tcb.last_ack_sent)

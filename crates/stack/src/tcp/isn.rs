@@ -1,6 +1,7 @@
 //! Where sequence numbers and timestamps begin: a clock plus a keyed function of the addresses (RFC 6528,
 //! RFC 7323 section 5.4).
 
+use core::cell::Cell;
 use core::fmt;
 use core::net::IpAddr;
 
@@ -15,6 +16,8 @@ use crate::time::Instant;
 /// One key serves both: the functions differ in the length of what they hash (12 and 36 octets, 8 and 32 octets).
 pub(crate) struct IsnGenerator {
     function: SipHasher24,
+    /// The last pair of addresses, ours first, and its timestamp offset: one connection asks more than once.
+    recent: Cell<Option<(IpAddr, IpAddr, u32)>>,
 }
 
 impl IsnGenerator {
@@ -22,6 +25,7 @@ impl IsnGenerator {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         IsnGenerator {
             function: SipHasher24::new_with_key(&key),
+            recent: Cell::new(None),
         }
     }
 
@@ -40,6 +44,17 @@ impl IsnGenerator {
     /// It depends on the addresses only: between two hosts timestamps go up from one connection to the next, whatever
     /// the ports, which is what taking over a TIME-WAIT needs (RFC 6191); other hosts learn nothing of our uptime.
     pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
+        if let Some((local, remote, known)) = self.recent.get()
+            && (local, remote) == (tuple.local, tuple.remote)
+        {
+            return known;
+        }
+        let offset = self.offset_of(tuple);
+        self.recent.set(Some((tuple.local, tuple.remote, offset)));
+        offset
+    }
+
+    fn offset_of(&self, tuple: &FourTuple) -> u32 {
         let hash = match (tuple.local, tuple.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
                 let mut octets = [0; 8];

@@ -14,6 +14,10 @@ pub(crate) mod isn;
 mod listen;
 mod open;
 pub(crate) mod ports;
+mod predict;
+mod quick;
+#[cfg(test)]
+mod quick_tests;
 pub(crate) mod recv;
 mod reset;
 mod rows;

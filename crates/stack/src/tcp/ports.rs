@@ -19,6 +19,8 @@ const COUNTERS: usize = 256;
 pub(crate) struct PortChooser {
     function: SipHasher24,
     counters: [u32; COUNTERS],
+    /// The last destination, with our address towards it, and its hash: many connections may go to one.
+    recent: Option<(IpAddr, SocketAddr, u64)>,
 }
 
 impl PortChooser {
@@ -27,7 +29,11 @@ impl PortChooser {
         let function = SipHasher24::new_with_key(&key);
         // One octet: shorter than any destination, so one key serves both.
         let counters = core::array::from_fn(|index| function.hash(&[index as u8]) as u32);
-        PortChooser { function, counters }
+        PortChooser {
+            function,
+            counters,
+            recent: None,
+        }
     }
 
     /// A port from `first` to `last` that `is_free` accepts; `None` if it accepts none. Each is tried at most once.
@@ -54,12 +60,19 @@ impl PortChooser {
         None
     }
 
-    fn hash(&self, local: IpAddr, remote: SocketAddr) -> u64 {
+    fn hash(&mut self, local: IpAddr, remote: SocketAddr) -> u64 {
+        if let Some((known_local, known_remote, hash)) = self.recent
+            && (known_local, known_remote) == (local, remote)
+        {
+            return hash;
+        }
         let mut hasher = self.function;
         hasher.write(&as_v6(local));
         hasher.write(&as_v6(remote.ip()));
         hasher.write(&remote.port().to_be_bytes());
-        hasher.finish()
+        let hash = hasher.finish();
+        self.recent = Some((local, remote, hash));
+        hash
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
     /// The entry that the last segment found.
-    last: Option<(FourTuple, Entry)>,
+    pub(super) last: Option<(FourTuple, Entry)>,
     pub(crate) bindings: Bindings,
     /// TIME-WAIT entries in the order of their making, with places of some that are gone.
     oldest_waiting: VecDeque<(u32, u32)>,
@@ -102,6 +102,12 @@ pub(crate) struct Tcp {
     pub(crate) ports: PortChooser,
     pub(crate) challenges: Bucket,
     pub(crate) resets: Bucket,
+    /// Leave out the shortest ways: what [`super::predict`] and [`super::quick`] take goes the general one.
+    #[cfg(test)]
+    pub(crate) general_only: bool,
+    /// How often each of them was taken.
+    #[cfg(test)]
+    pub(crate) short_ways: [u32; 2],
 }
 
 impl Tcp {
@@ -123,6 +129,10 @@ impl Tcp {
             ports: PortChooser::new(Secrets::derive(seed, "tcp ports")),
             challenges: Bucket::new(),
             resets: Bucket::new(),
+            #[cfg(test)]
+            general_only: false,
+            #[cfg(test)]
+            short_ways: [0; 2],
         }
     }
 

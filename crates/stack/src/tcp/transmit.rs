@@ -2,9 +2,10 @@
 
 use super::burst::{Burst, Reply, Sent};
 use super::conn::{AckOwed, Fact, Phase, Tcb};
-use super::dispatch::{Around, reset_of};
+use super::dispatch::{Around, mss_along, reset_of};
 use super::egress::{self, Decision};
 use super::listen;
+use super::quick;
 use super::scope::Scope;
 use super::table::{Slot, Tcp};
 use super::timers::{self, Look};
@@ -18,7 +19,39 @@ use crate::trace::{Cause, Held, ResetCause, Timer, TraceKind, TraceMask, Transit
 
 impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
+    #[inline]
     pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
+        if !self.sending && self.replies.is_empty() {
+            let room = out.head.extend(quick::ROOM);
+            let sent = room.first_chunk_mut().and_then(|room| self.quick(cx, room));
+            out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));
+            if let Some((meta, _)) = sent {
+                return Some(meta);
+            }
+        }
+        self.next_frame(cx, out)
+    }
+
+    /// As [`Tcp::poll_transmit`], written into one piece of octets, if it is the next of a run of segments or short.
+    #[inline]
+    pub(crate) fn poll_transmit_into(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        out: &mut [u8],
+    ) -> Option<(TxMeta, usize)> {
+        if self.sending {
+            let sent = self.burst.next_into(cx.env, cx.ip, out);
+            self.sending = !self.burst.is_done();
+            return sent;
+        }
+        if !self.replies.is_empty() {
+            return None;
+        }
+        self.quick(cx, out.first_chunk_mut()?)
+    }
+
+    #[inline(never)]
+    fn next_frame(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
         loop {
             if !self.sending && !self.load(cx)? {
                 continue;
@@ -207,7 +240,8 @@ impl Tcp {
         );
         let ts_value = (now.as_millis() as u32).wrapping_add(self.isn.timestamp_offset(&tuple));
         let options = self.listener(listener)?.options.clone();
-        let mss = self.mss_towards(cx.ip, &tuple, &options)?;
+        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        let mss = mss_along(cx.ip, &route, &options);
         let answer = listen::Answer {
             iss,
             mss,
@@ -215,7 +249,6 @@ impl Tcp {
             told,
         };
         let segment = listen::syn_ack(answer, &peer);
-        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
         let hop_limit = options.hops().unwrap_or_else(|| route.hop_limit_or(config));
         self.burst.bare(
             None,
@@ -290,7 +323,7 @@ impl Tcp {
 
 /// Remembers why what is queued is held, or that it is not.
 #[inline]
-fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
+pub(super) fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
     tcb.held = held;
     if let Some(why) = held {
         let waiting = tcb.unsent();
@@ -301,7 +334,7 @@ fn hold(tcb: &mut Tcb, scope: &mut Scope<'_>, held: Option<Held>) {
 
 /// Looks at the timers of a connection that has nothing more to send, and makes sure that it is woken for the next.
 #[inline]
-fn watch(tcb: &mut Tcb, scope: &mut Scope<'_>) -> Look {
+pub(super) fn watch(tcb: &mut Tcb, scope: &mut Scope<'_>) -> Look {
     tcb.check();
     let look = timers::look(tcb, scope);
     match look {

@@ -30,7 +30,7 @@ impl Sum {
     pub const ZERO: Sum = Sum { value: 0, odd: false };
 
     /// Adds bytes behind those that came before.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub fn add(self, bytes: &[u8]) -> Sum {

@@ -20,6 +20,7 @@ pub mod ipv6;
 pub mod ipv6_extension;
 pub mod mld;
 pub mod ndp;
+pub(crate) mod plain;
 pub mod protocol;
 pub mod tcp;
 pub mod udp;

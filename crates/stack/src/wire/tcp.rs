@@ -19,7 +19,7 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 
 /// The first word of the usual options of an established connection: NOP, NOP, timestamps of 10 octets.
-const ALIGNED_TIMESTAMPS: u32 = u32::from_be_bytes([NOP, NOP, TIMESTAMPS, 10]);
+pub(super) const ALIGNED_TIMESTAMPS: u32 = u32::from_be_bytes([NOP, NOP, TIMESTAMPS, 10]);
 
 /// What stands in a TCP header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

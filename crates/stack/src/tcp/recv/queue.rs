@@ -9,10 +9,10 @@
 //!        slices of the frames they came in     copied together
 //! ```
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use crate::frame::{Payload, Text};
-use crate::pool::Pool;
+use crate::pool::{LARGE, Pool, drop_front};
 use crate::rope::Rope;
 
 /// Payloads up to this many octets are copied out of the frame they came in, which would otherwise be held by them:
@@ -55,9 +55,13 @@ impl ReceiveQueue {
             self.copy(pool, part);
         }
     }
-    /// Appends the text of a segment, copied if it is short.
+    /// Appends the text of a segment. It is copied if it is short, or if nobody shares it.
     #[inline]
     pub(crate) fn push_text(&mut self, pool: &mut Pool, text: Text<'_>) {
+        if let Some(octets) = text.in_one_piece() {
+            self.len += octets.len() as u32;
+            return self.copy(pool, octets);
+        }
         if text.len() > COPY_MAX {
             return self.push(pool, text.into_payload(), false);
         }
@@ -66,11 +70,21 @@ impl ReceiveQueue {
             self.copy(pool, piece);
         }
     }
-    fn copy(&mut self, pool: &mut Pool, mut data: &[u8]) {
+    #[inline]
+    fn copy(&mut self, pool: &mut Pool, data: &[u8]) {
+        if data.len() <= self.tail.capacity() - self.tail.len() {
+            return self.tail.extend_from_slice(data);
+        }
+        self.copy_on(pool, data);
+    }
+    /// As [`ReceiveQueue::copy`], where the tail does not hold all of it.
+    fn copy_on(&mut self, pool: &mut Pool, mut data: &[u8]) {
         while !data.is_empty() {
             if self.tail.len() == self.tail.capacity() {
-                self.share_tail();
-                self.tail = pool.take(data.len());
+                self.lend_tail(pool);
+                // As for what is sent: a long queue takes large buffers, a short message pins a small one.
+                let large = self.len as usize >= LARGE / 8;
+                self.tail = pool.take(if large { LARGE } else { data.len() });
             }
             let n = data.len().min(self.tail.capacity() - self.tail.len());
             self.tail.extend_from_slice(&data[..n]);
@@ -88,7 +102,7 @@ impl ReceiveQueue {
             // The common case of short messages: all of them lie in the tail.
             let n = self.tail.len().min(out.len());
             out[..n].copy_from_slice(&self.tail[..n]);
-            self.tail.advance(n);
+            drop_front(&mut self.tail, n);
             self.len -= n as u32;
             return n;
         }
@@ -150,10 +164,18 @@ impl ReceiveQueue {
         let n = n.min(self.len);
         let from_parts = n.min(self.len - self.tail.len() as u32);
         self.parts.advance(from_parts as usize, |part| pool.give(part));
-        self.tail.advance((n - from_parts) as usize);
+        drop_front(&mut self.tail, (n - from_parts) as usize);
         self.len -= n;
     }
 
+    /// As [`ReceiveQueue::share_tail`], for a tail that is full: the pool has it back once nobody holds its octets.
+    fn lend_tail(&mut self, pool: &mut Pool) {
+        let len = self.tail.len();
+        if len > 0 {
+            self.share_tail();
+            pool.lend(core::mem::take(&mut self.tail), len);
+        }
+    }
     /// Makes the tail's octets a part, so that others can follow.
     fn share_tail(&mut self) {
         if !self.tail.is_empty() {

@@ -61,6 +61,20 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
     }
 }
 
+/// As [`accept`], for text that is next in sequence, lies in the window and fills no gap.
+#[inline(always)]
+pub(crate) fn follows(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, text: Text<'_>) {
+    note_size(tcb, seg);
+    tcb.last_text = cx.now.as_millis() as u32;
+    tcb.dup_acks_owed = 0; // the next ACK is none
+    ecn::text_arrives(tcb, seg);
+    if tcb.readable() == 0 {
+        tcb.pending |= Readiness::READABLE;
+    }
+    deliver_text(tcb, cx, text);
+    owe_ack(tcb, cx, false);
+}
+
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
 fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
     let had = tcb.readable();
@@ -120,6 +134,7 @@ fn deliver_text(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
 
 /// SHLD-18, SHLD-19, MUST-58: an ACK for every second full segment, else delayed (MUST-40); at once when a gap was
 /// filled (RFC 5681 section 4.2).
+#[inline]
 fn owe_ack(tcb: &mut Tcb, cx: &Scope<'_>, filled: bool) {
     if !matches!(tcb.ack_owed, AckOwed::No | AckOwed::Delayed) {
         return;
@@ -167,6 +182,7 @@ fn report_duplicate(tcb: &mut Tcb, start: SeqNumber, end: SeqNumber) {
 }
 
 /// Learns the size of the peer's full segments, for "every second full-sized segment" (RFC 5681 section 4.2).
+#[inline]
 fn note_size(tcb: &mut Tcb, seg: &Segment) {
     // A device that joins segments (GRO) delivers more than one at once: no segment is longer than the link takes.
     let size = seg.payload_len.min(tcb.path.mtu.min(u32::from(u16::MAX)) - 40) as u16;

@@ -38,6 +38,55 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     tcb.check();
 }
 
+/// Whether an acknowledgment of something new, without SACK blocks, does no more than [`progress`].
+#[inline(always)]
+pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
+    tcb.recovery == Recovery::Open
+        && tcb.fin_out == FinOut::No
+        && tcb.scoreboard.is_none()
+        && tcb.urgent.is_none()
+        && !tcb.facts.contains(Fact::PROBING)
+}
+
+/// As [`process`], where nothing is lost, closing, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
+/// mark.
+#[inline(always)]
+pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    let flight = tcb.outstanding();
+    measure(tcb, cx, seg);
+    let acked = seg.ack.since(tcb.snd_una);
+    if let Some(buffer) = &mut tcb.send {
+        buffer.ack(cx.pool, acked);
+        if buffer.is_empty()
+            && let Some(empty) = tcb.send.take()
+        {
+            cx.pool.give_sender(empty);
+        }
+    }
+    tcb.snd_una = seg.ack;
+    tcb.stats.bytes_acked += u64::from(acked);
+    if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
+        tcb.facts.remove(Fact::WANTS_ROOM);
+        tcb.pending |= Readiness::WRITABLE;
+    }
+    update_window(tcb, cx, seg);
+    tcb.dup_acks = 0;
+    tcb.probes = 0;
+    tcb.facts.remove(Fact::R1_TOLD);
+    tcb.rtt.reset_backoff();
+    tcb.first_again = 0;
+    let change = grow(tcb, cx, acked, flight, false);
+    if tcb.outstanding() == 0 {
+        tcb.stalled_since = Instant::NEVER;
+        tcb.rexmt_at = Instant::NEVER;
+    } else {
+        tcb.stalled_since = cx.now;
+        tcb.rexmt_at = cx.now + tcb.rto(cx.config);
+    }
+    cx.congestion(tcb, change);
+    tcb.check();
+}
+
 /// Whether SACK blocks told of octets that we did not know to have arrived.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum News {

@@ -9,10 +9,10 @@
 //!         shared slices, never copied again        applications write here
 //! ```
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::frame::Payload;
-use crate::pool::{LARGE, Pool, SMALL};
+use crate::pool::{LARGE, Pool, SMALL, drop_front};
 use crate::rope::Rope;
 
 /// Octets to send, from the oldest unacknowledged one on.
@@ -134,7 +134,7 @@ impl SendBuffer {
     pub(crate) fn ack(&mut self, pool: &mut Pool, n: u32) {
         let n = n.min(self.len);
         if self.parts.is_empty() {
-            self.tail.advance(n as usize);
+            drop_front(&mut self.tail, n as usize);
             self.len -= n;
             return;
         }
@@ -149,7 +149,7 @@ impl SendBuffer {
                 },
             };
         }
-        self.tail.advance((n - shared) as usize);
+        drop_front(&mut self.tail, (n - shared) as usize);
         self.len -= n;
     }
 
