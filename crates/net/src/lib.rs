@@ -39,6 +39,7 @@ pub mod std_net;
 pub mod tcp;
 mod udp;
 mod udp_batch;
+mod udp_options;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
@@ -46,3 +47,4 @@ pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
+pub use udp_options::UdpBind;

@@ -97,7 +97,11 @@ impl BatchSocket {
     pub fn bind(net: &Net, addr: SocketAddr) -> io::Result<BatchSocket> {
         Ok(BatchSocket(match &net.0 {
             Place::Os => Kind::Os(os::bind(addr)?),
-            Place::Stack(host) => Kind::Net(UdpSocket::bind_stack(host, addr)?),
+            Place::Stack(host) => Kind::Net(UdpSocket::bind_stack(
+                host,
+                addr,
+                sockeye_stack::udp::UdpOptions::default(),
+            )?),
         }))
     }
     /// The local address.
