@@ -286,6 +286,7 @@ impl Flow {
             urgent: if flags.contains(Flags::URG) { u.u16() } else { 0 },
             payload_len: len as u32,
             options,
+            ..Segment::default()
         };
         let advance = seq == self.snd_nxt;
         let out = self.emit(&segment, len);

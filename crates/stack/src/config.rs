@@ -72,6 +72,9 @@ pub struct Config {
     /// Retransmissions of a SYN before giving up. With a first RTO of 1 s that doubles, 7 last 4 min (MUST-23 asks
     /// for 3); Linux: 6.
     pub syn_retries: u8,
+    /// SYNs that are repeated after the first RTO each before the wait begins to double; they do not count among
+    /// `syn_retries`. Linux since 6.5: 4 (`tcp_syn_linear_timeouts`).
+    pub syn_linear_timeouts: u8,
     /// Retransmissions of a SYN,ACK before the half-open entry goes. Linux: 5.
     pub syn_ack_retries: u8,
     /// R1: after this many retransmissions the application and IP are told (SHLD-10: at least 3).
@@ -93,7 +96,8 @@ pub struct Config {
     pub sack: bool,
     /// Explicit congestion notification (RFC 3168).
     pub ecn: Ecn,
-    /// Receive buffer at the start, octets; grows by measurement up to `receive_buffer_max`.
+    /// Receive buffer at the start, octets; grows by measurement up to `receive_buffer_max`. In the Linux profile the first
+    /// window is rounded down to whole segments (64,240 octets on Ethernet).
     pub receive_buffer: u32,
     /// Largest receive buffer, octets; decides the window scale that is offered.
     pub receive_buffer_max: u32,
@@ -110,7 +114,8 @@ pub struct Config {
     /// How long a closed connection waits in FIN-WAIT-2 for the peer's FIN. Linux: 60 s; RFC: no limit, so the
     /// default there is generous.
     pub fin_wait_2: Duration,
-    /// Challenge ACKs a second (RFC 5961 section 7).
+    /// Challenge ACKs a second (RFC 5961 section 7), of all connections. Linux has no such limit since 6.0
+    /// (`tcp_challenge_ack_limit`), but one for each connection, which its profile keeps.
     pub challenge_acks_per_second: u32,
     /// ICMP errors and resets without a connection, a second.
     pub unsolicited_replies_per_second: u32,
@@ -149,6 +154,7 @@ impl Config {
             rto_min: Duration::from_secs(1),
             rto_max: Duration::from_secs(60),
             syn_retries: 7,
+            syn_linear_timeouts: 0,
             syn_ack_retries: 5,
             r1: 3,
             r2: Duration::from_secs(924),
@@ -189,12 +195,26 @@ impl Config {
                 rto_min: Duration::from_millis(200),
                 rto_max: Duration::from_secs(120),
                 syn_retries: 6,
+                syn_linear_timeouts: 4,
+                // Half of tcp_rmem's 128 KiB: Linux leaves the other half to its own accounting (tcp_adv_win_scale).
+                receive_buffer: 64 * 1024,
+                challenge_acks_per_second: u32::MAX,
                 delayed_ack: Duration::from_millis(40),
                 fin_wait_2: Duration::from_secs(60),
                 ephemeral_first: 32768,
                 ephemeral_last: 60999,
                 ..rfc
             },
+        }
+    }
+}
+
+impl Config {
+    /// The initial congestion window of so many segments: RFC 6928's, or Linux's, which large segments do not cut.
+    pub(crate) fn first_window(&self, mss: u32, segments: u8) -> u32 {
+        match self.profile {
+            Profile::Rfc => crate::tcp::congestion::initial_window(mss, segments),
+            Profile::Linux => u32::from(segments.max(1)) * mss,
         }
     }
 }

@@ -42,6 +42,11 @@ fn patience(retries: u32) -> Duration {
 /// The settings that scripts can change, by Linux's names and, where Linux has none, by ours.
 pub const SETTINGS: &[Setting] = &[
     Setting {
+        name: "net.ipv4.tcp_syn_linear_timeouts",
+        about: "SYNs repeated before the wait doubles",
+        set: |c, v| number(v).map(|n| c.syn_linear_timeouts = n),
+    },
+    Setting {
         name: "net.ipv4.tcp_syn_retries",
         about: "retransmissions of a SYN",
         set: |c, v| number(v).map(|n| c.syn_retries = n),

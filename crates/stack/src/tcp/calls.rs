@@ -217,20 +217,21 @@ impl Tcp {
         }
         self.bindings.connection_made(local, port, options.reuse_address);
         let (now, config) = (cx.env.now, cx.env.config);
+        let mss = open::our_mss(
+            cx.ip.interface_mtu(route.interface, target.is_ipv4()),
+            target.is_ipv4(),
+            options.max_segment,
+        );
         let opening = SynSent {
             id,
             tuple,
             route,
             iss: self.isn.generate(now, &tuple),
-            mss: open::our_mss(
-                cx.ip.interface_mtu(route.interface, target.is_ipv4()),
-                target.is_ipv4(),
-                options.max_segment,
-            ),
+            mss,
             ts_offset: self.isn.timestamp_offset(&tuple),
             ecn: super::ecn::setting(&options, config) == crate::config::Ecn::Always,
             plain_syn: false,
-            told: open::Told::new(&options, config),
+            told: open::Told::new(&options, config, mss),
             ack_owed: super::conn::AckOwed::No,
             text: None,
             options,

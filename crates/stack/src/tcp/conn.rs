@@ -207,6 +207,8 @@ bitflags::bitflags! {
         const CWR_OWED = 0x2_0000;
         /// Nothing comes back: IP is to ask whether the next hop is there (MUST-20).
         const DOUBTED = 0x10_0000;
+        /// Requests and answers take turns, so an ACK may wait for the answer (Linux's "pingpong mode").
+        const INTERACTIVE = 0x20_0000;
         /// [`Tcb::reduced_at`] holds.
         const REDUCED = 0x4_0000;
     }
@@ -262,6 +264,8 @@ pub(crate) struct Tcb {
     /// 0 if there is none.
     pub(crate) first_again: u32,
 
+    /// The octet after the last segment that was not full (Minshall's snd_sml).
+    pub(crate) small_end: SeqNumber,
     /// With ECN: SND.NXT when the congestion window was last reduced. Marks and losses before it count once.
     pub(crate) reduced_at: SeqNumber,
 
@@ -301,6 +305,8 @@ pub(crate) struct Tcb {
     pub(crate) ack_at: Instant,
     /// When a bad segment without text was last answered, in milliseconds.
     pub(crate) answered_at: u32,
+    /// When text last came, in milliseconds: an answer soon after makes the connection interactive.
+    pub(crate) last_text: u32,
     /// When a segment of this connection last came: keepalive counts from here.
     pub(crate) last_heard: Instant,
     /// When data was last sent: a window unused for long starts again small (RFC 5681 section 4.1).

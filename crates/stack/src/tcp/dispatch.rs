@@ -12,7 +12,7 @@ use super::listen::{self, HalfOpen};
 use super::open::{self, PeerOffer};
 use super::table::{Slot, Tcp};
 use super::{EcnField, Flags, Segment, SeqNumber, State, timewait};
-use crate::config::{Ecn, SynCookies};
+use crate::config::{Ecn, Profile, SynCookies};
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::ConnectionError;
 use crate::frame::Text;
@@ -273,7 +273,8 @@ impl Tcp {
             (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
             (_, false) => listener.half_open += 1,
         }
-        let told = open::Told::new(&listener.options, config);
+        let options = listener.options.clone();
+        let told = self.told_towards(cx, tuple, &peer, &options);
         let mut iss = self.isn.generate(now, tuple);
         if let Some(old) = beyond
             && !iss.after(old)
@@ -333,7 +334,7 @@ impl Tcp {
             iss,
             mss,
             ts_value,
-            told: open::Told::new(&options, config),
+            told: open::Told::new(&options, config, open::answered_mss(mss, &told)),
         };
         let segment = listen::syn_ack(answer, &told);
         self.reply(Reply {
@@ -357,7 +358,7 @@ impl Tcp {
         let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
         let full = listener.accept_queue_full();
         let setting = ecn::setting(&listener.options, config);
-        let told = open::Told::new(&listener.options, config);
+        let options = listener.options.clone();
         let irs = seg.seq - 1;
         let cookie = if expected {
             self.cookies.check(now, tuple, irs, seg.ack - 1)
@@ -390,6 +391,7 @@ impl Tcp {
             ecn: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
             ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
         };
+        let told = self.told_towards(cx, tuple, &peer, &options);
         let done = Finished {
             tuple: *tuple,
             iss: seg.ack - 1,
@@ -401,6 +403,21 @@ impl Tcp {
             half_open: None,
         };
         self.admit(cx, id, done, seg, text);
+    }
+
+    /// What a SYN,ACK tells this peer of the window.
+    fn told_towards(
+        &self,
+        cx: &Around<'_, '_>,
+        tuple: &FourTuple,
+        peer: &PeerOffer,
+        options: &super::TcpOptions,
+    ) -> open::Told {
+        let mss = match cx.env.config.profile {
+            Profile::Linux => self.mss_towards(cx.ip, tuple, options),
+            Profile::Rfc => None, // it does not depend on it
+        };
+        open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
     }
 
     /// The MSS to offer to this peer.

@@ -3,7 +3,6 @@
 //! [`decide`] is pure: it looks at the block and says what to send and why, or why nothing ([`Held`]). [`commit`] does
 //! the book-keeping of what was decided. Writing headers is the transmitter's part ([`super::burst`]).
 
-use super::congestion::initial_window;
 use super::conn::{AckOwed, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::recv::window;
 use super::scope::Scope;
@@ -62,7 +61,7 @@ pub(crate) fn decide(tcb: &Tcb, config: &Config, room: u32) -> Decision {
     if let Some(plan) = repair(tcb, room) {
         return Decision::Send(plan);
     }
-    let held = match new_data(tcb, super::ecn::run_limit(tcb, room)) {
+    let held = match new_data(tcb, config, super::ecn::run_limit(tcb, room)) {
         Ok(Some(plan)) => return Decision::Send(plan),
         Ok(None) => None,
         Err(held) => Some(held),
@@ -243,7 +242,7 @@ fn sendable(tcb: &Tcb) -> u32 {
 
 /// New data, as far as the peer's window, the congestion window, Nagle's rule and silly-window avoidance let it; with the
 /// FIN, when it is its turn.
-fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
+fn new_data(tcb: &Tcb, config: &Config, room: u32) -> Result<Option<Plan>, Held> {
     let waiting = tcb.unsent();
     let fin_due = tcb.fin_out == FinOut::Queued;
     if waiting == 0 && !fin_due || tcb.phase != Phase::Live {
@@ -285,11 +284,11 @@ fn new_data(tcb: &Tcb, room: u32) -> Result<Option<Plan>, Held> {
     let whole = if most < mss { 0 } else { most / mss * mss };
     let tail = most - whole;
     let takes_all = most == waiting;
-    let tail_waits = || whole > 0 && (!takes_all || small_held(tcb, whole > 0, fin_due).is_some());
+    let tail_waits = || whole > 0 && (!takes_all || small_held(tcb, config, whole > 0, fin_due).is_some());
     let len = if tail == 0 || tail_waits() {
         whole
     } else if takes_all {
-        match small_held(tcb, false, fin_due) {
+        match small_held(tcb, config, false, fin_due) {
             Some(held) => return Err(held),
             None => most,
         }
@@ -323,9 +322,9 @@ fn silly_exception(tcb: &Tcb, usable: u32) -> bool {
     tcb.outstanding() == 0 && usable >= tcb.max_snd_wnd / 2
 }
 
-/// Nagle's rule (SHLD-7), as Minshall has it: a small segment waits while another small one, or anything, is in flight;
-/// TCP_NODELAY switches it off (MUST-17), a FIN goes along, TCP_CORK holds small segments whatever is in flight.
-fn small_held(tcb: &Tcb, behind_whole: bool, fin_due: bool) -> Option<Held> {
+/// Nagle's rule (SHLD-7): a small segment waits while anything is in flight; in the Linux profile, as Minshall has it,
+/// while another small one is. TCP_NODELAY switches it off (MUST-17), a FIN goes along, TCP_CORK holds small segments whatever is in flight.
+fn small_held(tcb: &Tcb, config: &Config, behind_whole: bool, fin_due: bool) -> Option<Held> {
     if fin_due {
         return None;
     }
@@ -335,7 +334,11 @@ fn small_held(tcb: &Tcb, behind_whole: bool, fin_due: bool) -> Option<Held> {
     if tcb.switches.nodelay || urgent_ahead(tcb) {
         return None;
     }
-    (behind_whole || tcb.outstanding() > 0).then_some(Held::Nagle)
+    let waits = match config.profile {
+        Profile::Rfc => behind_whole || tcb.outstanding() > 0,
+        Profile::Linux => tcb.small_end.after(tcb.snd_una),
+    };
+    waits.then_some(Held::Nagle)
 }
 
 fn urgent_ahead(tcb: &Tcb) -> bool {
@@ -462,6 +465,12 @@ fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
 }
 
 fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
+    if cx.config.profile == Profile::Linux && plan.len > 0 {
+        let since = (cx.now.as_millis() as u32).wrapping_sub(tcb.last_text);
+        let soon = u64::from(since) < cx.config.delayed_ack.as_millis();
+        tcb.facts
+            .set(Fact::INTERACTIVE, soon || tcb.facts.contains(Fact::INTERACTIVE));
+    }
     if super::ecn::is_capable(tcb, plan) {
         tcb.facts.remove(Fact::CWR_OWED);
     }
@@ -470,6 +479,9 @@ fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
     if !tcb.facts.contains(Fact::TIMED) && tcb.recovery == Recovery::Open {
         tcb.facts.insert(Fact::TIMED);
         tcb.timing = (end, cx.now.as_micros() as u32);
+    }
+    if !plan.len.is_multiple_of(u32::from(tcb.snd_mss)) {
+        tcb.small_end = plan.seq + plan.len;
     }
     tcb.snd_nxt = tcb.snd_nxt.later(end);
     if idle {
@@ -538,7 +550,8 @@ pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     // No RTO is shorter than the least one.
     let long = pause > cx.config.rto_min.min(cx.config.rto_max) && pause > tcb.rto(cx.config);
     let most = if long {
-        initial_window(u32::from(tcb.snd_mss), cx.config.initial_window)
+        cx.config
+            .first_window(u32::from(tcb.snd_mss), cx.config.initial_window)
     } else {
         u32::MAX
     };

@@ -118,6 +118,9 @@ fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwe
     cx.dropped(tcb, reason);
     match owed {
         AckOwed::No => {}
+        AckOwed::Challenge(_) if cx.config.profile == Profile::Linux && !quiet_over(tcb, cx) => {
+            cx.dropped(tcb, DropReason::RateLimited);
+        }
         AckOwed::Challenge(_) if !cx.may_challenge() => cx.dropped(tcb, DropReason::RateLimited),
         owed => tcb.ack_owed = owed,
     }
@@ -190,15 +193,21 @@ const INVALID_QUIET: u32 = 500;
 
 /// The acknowledgment that answers a bad segment. One without text may itself be such an answer.
 fn answer_to(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, cause: AckCause) -> AckOwed {
-    if seg.is_empty() {
-        let now = cx.now.as_millis() as u32;
-        if now.wrapping_sub(tcb.answered_at) < INVALID_QUIET {
-            cx.dropped(tcb, DropReason::RateLimited);
-            return AckOwed::No;
-        }
-        tcb.answered_at = now;
+    if seg.is_empty() && !quiet_over(tcb, cx) {
+        cx.dropped(tcb, DropReason::RateLimited);
+        return AckOwed::No;
     }
     AckOwed::Now(cause)
+}
+
+/// Whether the connection may answer once more; if so, it is quiet for a while after.
+fn quiet_over(tcb: &mut Tcb, cx: &Scope<'_>) -> bool {
+    let now = cx.now.as_millis() as u32;
+    let over = now.wrapping_sub(tcb.answered_at) >= INVALID_QUIET;
+    if over {
+        tcb.answered_at = now;
+    }
+    over
 }
 
 fn acceptable_ack(tcb: &Tcb, seg: &Segment) -> bool {

@@ -4,14 +4,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::congestion::{Congestion, initial_window};
+use super::congestion::Congestion;
 use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
 use super::ecn;
 use super::egress;
 use super::rtt::RttEstimator;
 use super::socket::TcpOptions;
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
-use crate::config::Config;
+use crate::config::{Config, Profile};
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
 use crate::frame::Text;
@@ -47,11 +47,17 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// What these options and settings tell.
-    pub(crate) fn new(options: &TcpOptions, config: &Config) -> Told {
+    /// What these options and settings tell, with segments of up to `mss` octets to come.
+    pub(crate) fn new(options: &TcpOptions, config: &Config, mss: u16) -> Told {
         let (buffer, buffer_max) = receive_buffer(options, config);
+        let mss = u32::from(mss.max(1));
+        let whole = match config.profile {
+            // tcp_select_initial_window
+            Profile::Linux if buffer > mss => buffer / mss * mss,
+            Profile::Linux | Profile::Rfc => buffer,
+        };
         Told {
-            window: buffer.min(0xffff) as u16,
+            window: whole.min(0xffff) as u16,
             scale: scale_for(buffer_max),
         }
     }
@@ -311,9 +317,14 @@ impl SynSent {
         if now < self.retry_at {
             return Ok(());
         }
+        // Of SYNs alone, not of the SYN,ACKs of a simultaneous open.
+        let linear = match self.peer {
+            None => config.syn_linear_timeouts,
+            Some(_) => 0,
+        };
         let over = match self.options.user_timeout {
             Some(limit) => now.since(self.started) >= limit,
-            None => self.tries >= config.syn_retries,
+            None => self.tries >= config.syn_retries.saturating_add(linear),
         };
         if over {
             return Err(self.soft_error.unwrap_or(ConnectionError::TimedOut));
@@ -329,7 +340,9 @@ impl SynSent {
         self.owed = Some(Cause::Retransmit(cause));
         // RFC 3168 section 6.1.1.1: a path that swallows SYNs that ask for ECN lets one without pass.
         self.plain_syn |= self.peer.is_none();
-        self.rto = (self.rto * 2).min(config.rto_max);
+        if self.tries > linear {
+            self.rto = (self.rto * 2).min(config.rto_max);
+        }
         Ok(())
     }
 
@@ -342,6 +355,11 @@ impl SynSent {
             self.retry_at = self.retry_at.min(self.started + limit).max(now);
         }
     }
+}
+
+/// The payload of the largest segment that the peer will send: timestamps, where agreed, take their part of the MSS.
+pub(crate) fn answered_mss(mss: u16, peer: &PeerOffer) -> u16 {
+    mss.saturating_sub(if peer.timestamp.is_some() { 12 } else { 0 })
 }
 
 /// Most text of a SYN that is kept, in octets: a segment's worth. The rest is sent again by the peer.
@@ -434,6 +452,11 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     let rcv_wscale = h.peer.window_scale.map_or(0, |_| h.told.scale);
     // Less than one unit of the agreed scale could never be told as a window.
     let least = 1 << rcv_wscale;
+    let rcv_buf = match config.profile {
+        // The window stays as told until reading shows that more is of use.
+        Profile::Linux if h.options.receive_buffer.is_none() => rcv_buf.min(u32::from(h.told.window)),
+        Profile::Linux | Profile::Rfc => rcv_buf,
+    };
     let (rcv_buf, rcv_buf_max) = (rcv_buf.max(least), rcv_buf_max.max(least));
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
@@ -473,6 +496,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rtt: h.rtt(now),
         timing: (h.iss, 0),
         first_again: 0,
+        small_end: h.iss,
         reduced_at: h.iss,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
@@ -496,6 +520,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         rexmt_at: Instant::NEVER,
         ack_at: Instant::NEVER,
         answered_at: (now.as_millis() as u32).wrapping_sub(1000),
+        last_text: (now.as_millis() as u32).wrapping_sub(1000),
         last_heard: now,
         last_sent: now,
         stalled_since: Instant::NEVER,
@@ -515,6 +540,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.
     let segments = if h.syn_lost { 1 } else { config.initial_window };
     let mss = u32::from(tcb.snd_mss);
-    tcb.congestion.set_cwnd(initial_window(mss, segments));
+    tcb.congestion.set_cwnd(config.first_window(mss, segments));
     tcb
 }

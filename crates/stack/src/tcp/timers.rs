@@ -32,6 +32,7 @@ pub(crate) fn look(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     }
     if tcb.ack_owed == AckOwed::Delayed && clock.expired(tcb.ack_at) {
         fired(tcb, cx, Timer::DelayedAck);
+        tcb.facts.remove(Fact::INTERACTIVE); // no answer came for it to ride on
         tcb.ack_owed = AckOwed::Now(AckCause::DelayTimer);
         return Look::Fired;
     }

@@ -16,6 +16,7 @@ mod handshake;
 mod heals;
 mod icmp;
 mod keepalive;
+mod linux;
 mod listener;
 mod nagle;
 mod options;

@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 
+use crate::config::Profile;
+
 use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
 use crate::frame::{Payload, Text};
 use crate::stack::Readiness;
@@ -50,6 +52,7 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
         }
         return;
     }
+    tcb.last_text = cx.now.as_millis() as u32;
     ecn::text_arrives(tcb, seg);
     if seq == tcb.rcv_nxt {
         in_order(tcb, cx, payload);
@@ -122,11 +125,15 @@ fn owe_ack(tcb: &mut Tcb, cx: &Scope<'_>, filled: bool) {
         return;
     }
     let waiting = tcb.rcv_nxt.since(tcb.last_ack_sent);
+    let enough = match cx.config.profile {
+        Profile::Rfc => 2 * u32::from(tcb.rcv_mss),
+        Profile::Linux => u32::from(tcb.rcv_mss) + 1, // __tcp_ack_snd_check: more than one segment
+    };
     tcb.ack_owed = if filled {
         AckOwed::Now(AckCause::GapFilled)
-    } else if waiting >= 2 * u32::from(tcb.rcv_mss) {
+    } else if waiting >= enough {
         AckOwed::Now(AckCause::EverySecondSegment)
-    } else if tcb.switches.quick_ack || tcb.quick_acks > 0 {
+    } else if tcb.switches.quick_ack || tcb.quick_acks > 0 && !tcb.facts.contains(Fact::INTERACTIVE) {
         tcb.quick_acks = tcb.quick_acks.saturating_sub(1);
         AckOwed::Now(AckCause::Quick)
     } else {
