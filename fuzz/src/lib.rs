@@ -11,6 +11,7 @@ pub mod host;
 pub mod input;
 pub mod memory;
 pub mod pair;
+pub mod scripts;
 pub mod segments;
 pub mod sequences;
 pub mod world;

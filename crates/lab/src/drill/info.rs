@@ -1,7 +1,7 @@
 //! TCP_INFO under the names that scripts know.
 
 use sockeye_stack::Duration;
-use sockeye_stack::tcp::{State, TcpInfo};
+use sockeye_stack::tcp::{Repair, State, TcpInfo};
 
 use super::constant;
 use super::value::{Names, Value};
@@ -36,11 +36,32 @@ fn field(info: &TcpInfo, name: &str) -> Option<i64> {
         "tcpi_rto" => usecs(info.rto),
         "tcpi_snd_mss" => info.snd_mss.into(),
         "tcpi_rcv_mss" => info.rcv_mss.into(),
-        "tcpi_unacked" => segments(info.flight),
+        "tcpi_unacked" => segments(info.outstanding),
+        "tcpi_sacked" => segments(info.sacked),
+        "tcpi_notsent_bytes" => info.unsent.into(),
+        "tcpi_pmtu" => info.path_mtu.into(),
+        "tcpi_probes" => info.probes.into(),
+        "tcpi_ca_state" => match info.repair {
+            Repair::None => 0,
+            Repair::Suspected => 1,
+            Repair::Fast => 3,
+            Repair::Timeout => 4,
+        },
+        "tcpi_options" => {
+            let agreed = [
+                (info.timestamps, 1),
+                (info.sack, 2),
+                (info.window_scale.is_some(), 4),
+                (info.ecn, 8),
+            ];
+            agreed.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum()
+        }
+        "tcpi_snd_wscale" => info.window_scale.unwrap_or_default().0.into(),
+        "tcpi_rcv_wscale" => info.window_scale.unwrap_or_default().1.into(),
         "tcpi_rtt" => usecs(info.srtt),
         "tcpi_rttvar" => usecs(info.rttvar),
         "tcpi_snd_ssthresh" if info.ssthresh >= INFINITE as u32 => INFINITE,
-        "tcpi_snd_ssthresh" => segments(info.ssthresh),
+        "tcpi_snd_ssthresh" => (info.ssthresh / info.snd_mss.max(1)).into(),
         "tcpi_snd_cwnd" => segments(info.cwnd),
         "tcpi_total_retrans" => info.retransmits as i64,
         "tcpi_bytes_acked" => info.bytes_acked as i64,

@@ -123,10 +123,10 @@ impl<'s> Runner<'s> {
                 tolerance_usecs: head.tolerance_usecs,
             },
             fds: Default::default(),
+            epolls: Default::default(),
             conns: Vec::new(),
             current: None,
             listener: None,
-            last_fd: None,
             memory: Memory::default(),
         };
         Ok(Runner {

@@ -1,12 +1,13 @@
 //! What a running script holds: the stack, its descriptors, and the connections that its packets speak of.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use sockeye_net::socket::Socket;
 use sockeye_stack::snapshot::SocketRow;
 use sockeye_stack::tcp::State;
 
-use super::call::Descriptors;
+use super::call::{Descriptors, Watched};
 use super::check::Ticks;
 use super::conn::Conn;
 use super::engine::{Engine, Place};
@@ -30,13 +31,12 @@ pub(super) struct World {
     pub(super) connect_port: u16,
     pub(super) ticks: Ticks,
     pub(super) fds: Descriptors,
+    pub(super) epolls: BTreeMap<i64, Vec<Watched>>,
     pub(super) conns: Vec<Conn>,
     /// The connection that packets without ports belong to.
     pub(super) current: Option<usize>,
     /// Where the socket listens that was last told to, or a bound datagram socket.
     pub(super) listener: Option<SocketAddr>,
-    /// The descriptor that was last accepted or connected.
-    pub(super) last_fd: Option<i64>,
     pub(super) memory: Memory,
 }
 

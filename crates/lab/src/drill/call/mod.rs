@@ -5,6 +5,7 @@
 
 mod open;
 mod option;
+mod ready;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use super::eval;
 use super::fault::{Difference, Fault, Span};
 use super::syntax::{self, Expr, Node};
 use super::world::World;
+
+pub(super) use ready::Watched;
 
 /// Something that a script holds by a number.
 #[derive(Clone)]
@@ -95,8 +98,10 @@ const EAGAIN: i32 = 11;
 impl World {
     /// Makes a call, or tries again.
     pub(super) fn attempt(&mut self, call: &syntax::Call, progress: &mut Progress) -> Result<Attempt, Fault> {
+        let polls = matches!(call.name.as_str(), "poll" | "epoll_wait");
         if let Some(deadline) = progress.deadline
             && self.engine.now() >= deadline
+            && !polls
         {
             return Ok(Attempt::errno(EAGAIN));
         }
@@ -114,6 +119,10 @@ impl World {
             "getsockopt" => self.get_option(call),
             "fcntl" => self.fcntl(call),
             "ioctl" => self.ioctl(call),
+            "poll" => self.poll(call, progress),
+            "epoll_create" | "epoll_create1" => self.epoll_create(call),
+            "epoll_ctl" => self.epoll_ctl(call),
+            "epoll_wait" => self.epoll_wait(call, progress),
             name => {
                 let message = format!("{name} is not among the calls that scripts can make");
                 return Err(Fault::unsupported(call.span, message, "not supported"));

@@ -56,7 +56,7 @@ impl World {
     }
     /// Gives a new socket the number that the script expects.
     fn hold(&mut self, call: &Call, held: Held) -> Result<Attempt, Fault> {
-        let next = self.fds.keys().next_back().map_or(3, |last| last + 1);
+        let next = self.next_fd();
         let fd = match &call.result.node {
             Node::Any => next,
             _ => eval::int(&call.result)?,
@@ -64,12 +64,18 @@ impl World {
         if fd < 0 {
             return Ok(Attempt::value(next));
         }
-        if self.fds.contains_key(&fd) {
+        if self.fds.contains_key(&fd) || self.epolls.contains_key(&fd) {
             let message = format!("the script holds a descriptor {fd} already");
             return Err(Fault::script(call.result.span, message, "close it first"));
         }
         self.fds.insert(fd, held);
         Ok(Attempt::value(fd))
+    }
+
+    /// A number that no descriptor has.
+    pub(super) fn next_fd(&self) -> i64 {
+        let last = self.fds.keys().chain(self.epolls.keys()).max();
+        last.map_or(3, |last| last + 1)
     }
 
     /// Our address for a socket of some family.
@@ -140,17 +146,12 @@ impl World {
             (Some(local), Some(peer)) => self.conn_between(canonical(local), canonical(peer)),
             _ => None,
         };
-        self.last_fd = None;
         let accepted = Held {
             socket,
             nonblocking,
             conn,
         };
-        let attempt = self.hold(call, accepted)?;
-        if let Attempt::Done(reply) = &attempt {
-            self.last_fd = Some(reply.value);
-        }
-        Ok(attempt)
+        self.hold(call, accepted)
     }
 
     pub(super) fn connect(&mut self, call: &Call, progress: &mut Progress) -> Result<Attempt, Fault> {
@@ -189,7 +190,6 @@ impl World {
         }
         let fd = eval::int(fd)?;
         let conn = self.add_conn(Conn::new(canonical(local), canonical(remote)));
-        self.last_fd = Some(fd);
         if let Some(held) = self.fds.get_mut(&fd) {
             held.conn = Some(conn);
         }
@@ -198,6 +198,9 @@ impl World {
 
     pub(super) fn close(&mut self, call: &Call) -> Result<Attempt, Fault> {
         let fd = eval::int(argument(call, 0)?)?;
+        if self.epolls.remove(&fd).is_some() {
+            return Ok(Attempt::value(0));
+        }
         Ok(match self.fds.remove(&fd) {
             Some(held) => {
                 held.socket.close();

@@ -289,3 +289,133 @@ fn notes(comments: &[(String, Span)]) -> Notes {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::fault::{Kind, line_of};
+    use crate::drill::syntax::{Body, Node, TcpOption};
+
+    fn one(text: &str) -> Event {
+        let script = parse("test", text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        assert_eq!(script.events.len(), 1, "{text}");
+        script.events[0].clone()
+    }
+
+    #[test]
+    fn times() {
+        for (text, when) in [
+            ("0 close(1) = 0", When::At(0)),
+            ("1.5 close(1) = 0", When::At(1_500_000)),
+            ("+.25 close(1) = 0", When::After(250_000)),
+            ("* > . 1:1(0)", When::Any),
+            ("1~2 > . 1:1(0)", When::Between(1_000_000, 2_000_000)),
+            ("+0~+.2 > . 1:1(0)", When::AfterBetween(0, 200_000)),
+        ] {
+            assert_eq!(one(text).when, when, "{text}");
+        }
+        let Action::Call(call) = one("+0...0.2 read(4, ..., 10) = 5").action else {
+            panic!("a call")
+        };
+        assert_eq!(call.until, Some(200_000));
+    }
+
+    #[test]
+    fn segments() {
+        let text = "0 < [ce, ttl 3] 40000 > 80 SEWP. 1:11(10) ack 2 win 3 urg 4 <mss 5,nop,TS val 6 ecr 7,raw fe03ff>";
+        let Action::Packet(packet) = one(text).action else {
+            panic!("a packet")
+        };
+        assert_eq!(packet.ports, Some((40_000, 80)));
+        assert_eq!(packet.ip.to_string(), "[ce, ttl 3] ");
+        let Body::Tcp(tcp) = packet.body else {
+            panic!("a segment")
+        };
+        assert_eq!(
+            tcp.to_string(),
+            "SPEW. 1:11(10) ack 2 win 3 urg 4 <mss 5,nop,TS val 6 ecr 7,raw fe03ff>"
+        );
+        let Action::Packet(packet) = one("0 > - 4294967295:1(2) <...>").action else {
+            panic!("a packet")
+        };
+        let Body::Tcp(tcp) = packet.body else {
+            panic!("a segment")
+        };
+        assert_eq!((tcp.flags, tcp.options), (0, None));
+        let Action::Packet(packet) = one("0 < [src ff02::1, dst fd00::2] . 1:1(0) <sack 1:2 3:4>").action
+        else {
+            panic!("a packet")
+        };
+        assert_eq!(packet.ip.destination, Some("fd00::2".parse().unwrap()));
+        let Body::Tcp(tcp) = packet.body else {
+            panic!("a segment")
+        };
+        assert_eq!(tcp.options, Some(vec![TcpOption::Sack(vec![(1, 2), (3, 4)])]));
+    }
+
+    /// The result of a call is followed by the time of the next event: `+` and `*` are not its operators.
+    #[test]
+    fn results_end_before_the_next_time() {
+        let text = "0 close(1) = 0\n+0 close(2) = -1 EBADF (Bad file descriptor)\n* > . 1:1(0)\n+1 fcntl(3, F_GETFL) = 0x2 \
+                    (flags O_RDWR)\n.5 close(4) = 0";
+        let script = parse("test", text);
+        assert_eq!(script.unwrap().events.len(), 5);
+    }
+
+    #[test]
+    fn expressions() {
+        let text = "0 f(A|B|1 + 2*3, {a = 1, b(2) = [..., \"x\" \"y\"], {..., 5}}, \"open\"..., htons(80), -1) = ...";
+        let text = text.replace("b(2)", "msg_iov(2)");
+        let Action::Call(call) = one(&text).action else {
+            panic!("a call")
+        };
+        assert_eq!(call.arguments.len(), 5);
+        let Node::Struct(fields) = &call.arguments[1].node else {
+            panic!("a structure")
+        };
+        assert_eq!(fields[1].name, "msg_iov");
+        assert_eq!(call.arguments[2].node, Node::Text(b"open".to_vec(), true));
+        assert_eq!(call.result.node, Node::Any);
+    }
+
+    #[test]
+    fn heads_and_comments() {
+        let text = "// What it shows.\n// Shows: MUST-1, U-2\n// Cell: LISTEN x RST\n// Only: linux, ipv4\n--mtu=1400 \
+                    --ip_version=ipv4\n`sysctl -q a=1`\n0 close(1) = 0\n`true`";
+        let script = parse("test", text).unwrap();
+        assert_eq!(script.notes.about, "What it shows.");
+        assert_eq!(script.notes.shows, ["MUST-1", "U-2"]);
+        assert_eq!(script.notes.cells, ["LISTEN x RST"]);
+        assert_eq!(script.notes.only, ["linux", "ipv4"]);
+        let options: Vec<_> = script
+            .options
+            .iter()
+            .map(|o| (o.name.as_str(), o.value.as_str()))
+            .collect();
+        assert_eq!(options, [("mtu", "1400"), ("ip_version", "ipv4")]);
+        assert_eq!(script.events.len(), 3);
+        assert_eq!(parse("empty", "").unwrap().events.len(), 0);
+    }
+
+    #[test]
+    fn faults_point_at_their_place() {
+        for (text, kind, line, column) in [
+            ("0 close(1 = 0", Kind::Script, 1, 11),
+            ("0 close(1) = 0\n+1 < S 0:0(0) win x", Kind::Script, 2, 19),
+            ("0 < S 0:5(6)", Kind::Script, 1, 7),
+            ("0 > gre: . 1:1(0)", Kind::Unsupported, 1, 5),
+            ("2 close(1) = 0\n1 close(2) = 0", Kind::Script, 2, 1),
+            ("1~0 > . 1:1(0)", Kind::Script, 1, 1),
+            ("0 %{ assert }%", Kind::Script, 1, 13),
+            ("99999999999999 close(1) = 0", Kind::Script, 1, 1),
+        ] {
+            let fault = parse("test", text).unwrap_err();
+            assert_eq!(fault.kind, kind, "{text}: {fault}");
+            assert_eq!(line_of(text, fault.span.start), (line, column), "{text}: {fault}");
+        }
+        let deep = format!("0 f({}1{}) = 0", "(".repeat(500), ")".repeat(500));
+        assert!(parse("test", &deep).is_err());
+        let long = format!("0 f(1{}) = 0", "+1".repeat(500));
+        assert!(parse("test", &long).is_err());
+    }
+}
