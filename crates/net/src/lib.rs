@@ -1,7 +1,8 @@
 //! Sockets for programs: the same program on the operating system's sockets or on a Sockeye stack.
 //!
 //! [`Net`] says where sockets live. [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`UdpSocket`] have tokio's
-//! methods, signatures and errors; only their constructors take a `&Net` more.
+//! methods, signatures and errors; only their constructors take a `&Net` more. On Linux there are `UnixListener`,
+//! `UnixStream` and `UnixDatagram` too.
 //!
 //! ```no_run
 //! # async fn upper() -> std::io::Result<()> {
@@ -39,6 +40,8 @@ pub mod std_net;
 pub mod tcp;
 mod udp;
 mod udp_batch;
+#[cfg(target_os = "linux")]
+pub mod unix;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
@@ -46,3 +49,5 @@ pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
+#[cfg(target_os = "linux")]
+pub use unix::{UnixDatagram, UnixListener, UnixStream};
