@@ -1,7 +1,8 @@
 //! Sockets for programs: the same program on the operating system's sockets or on a Sockeye stack.
 //!
 //! [`Net`] says where sockets live. [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`UdpSocket`] have tokio's
-//! methods, signatures and errors; only their constructors take a `&Net` more.
+//! methods, signatures and errors; only their constructors take a `&Net` more. On Linux there are `UnixListener`,
+//! `UnixStream` and `UnixDatagram` too.
 //!
 //! ```no_run
 //! # async fn upper() -> std::io::Result<()> {
@@ -49,6 +50,8 @@ mod sync {
     pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
     pub(crate) use std::sync::{Condvar, Mutex, PoisonError};
 }
+#[cfg(target_os = "linux")]
+pub mod unix;
 
 pub use names::{Names, ToSocketAddrs, lookup_host};
 pub use net::Net;
@@ -57,3 +60,5 @@ pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
 pub use udp_options::UdpBind;
+#[cfg(target_os = "linux")]
+pub use unix::{UnixDatagram, UnixListener, UnixStream};
