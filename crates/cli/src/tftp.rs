@@ -149,6 +149,9 @@ pub struct ServeArgs {
     /// The largest window that is granted.
     #[arg(long, value_name = "BLOCKS", default_value_t = 65535, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_windowsize: u16,
+    /// How many threads the transfers are spread over; as many as there are cores, up to four, by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: Option<u8>,
     /// What follows block 65535: 0, 1 or none.
     #[arg(long, value_name = "BLOCK", default_value = "0")]
     pub rollover: Rollover,
@@ -353,6 +356,10 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
     options.max_blksize = args.max_blksize;
     options.max_window = args.max_windowsize;
     options.rollover = args.rollover;
+    options.threads = match args.threads {
+        Some(threads) => threads.into(),
+        None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+    };
     options.timing.floor = Duration::from_millis(args.min_timeout_ms);
     options.timing.give_up = Duration::from_secs(args.give_up);
     options.duplicates = args.duplicates;

@@ -122,9 +122,10 @@ mod tests {
                 let third = UdpSocket::bind(&net, at).await.unwrap_err();
                 assert_eq!(third.kind(), ErrorKind::AddrInUse, "{net:?}");
             }
-            let alone = UdpSocket::bind_with(&net, "127.0.0.1:0", UdpBind::default());
-            let alone = alone.await.unwrap().local_addr().unwrap();
-            let second = UdpSocket::bind_with(&net, alone, SHARED[0]).await.unwrap_err();
+            let alone = UdpSocket::bind_with(&net, "127.0.0.1:0", UdpBind::default()).await;
+            let alone = alone.unwrap();
+            let at = alone.local_addr().unwrap();
+            let second = UdpSocket::bind_with(&net, at, SHARED[0]).await.unwrap_err();
             assert_eq!(second.kind(), ErrorKind::AddrInUse, "{net:?}");
         }
     }
