@@ -14,4 +14,5 @@ pub mod pair;
 pub mod scripts;
 pub mod segments;
 pub mod sequences;
+pub mod tftp;
 pub mod world;

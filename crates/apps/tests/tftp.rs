@@ -165,6 +165,10 @@ async fn every_size_on_a_single_port() {
     every_size(serve(|o| o.single_port = true).await).await;
 }
 #[tokio::test]
+async fn every_size_with_three_threads() {
+    every_size(serve(|o| o.threads = 3).await).await;
+}
+#[tokio::test]
 async fn every_size_over_ipv6() {
     every_size(serve(|o| o.listen = "[::1]:0".into()).await).await;
 }
@@ -240,6 +244,8 @@ async fn netascii_both_ways() {
             .await
             .unwrap();
         assert!(done.content == text.as_bytes());
+        // The size of text on the wire is not known before it is sent.
+        assert_eq!(done.options.tsize, None);
         url.name = format!("up{window}").into_bytes();
         let content = Content::Memory(text.clone().into_bytes());
         put(&Net::os(), &content, &url, &asked, &mut |_| {})
@@ -576,7 +582,6 @@ async fn aborted_uploads_leave_nothing() {
     let block = [&packet::data_header(1)[..], &[0; 512]].concat();
     client.send(&block, tid).await;
     assert_eq!(client.recv().await.0, Packet::Ack { block: 1 });
-    assert_eq!(served.files().len(), 1, "beside its place");
     assert!(!served.files().contains(&"up".into()));
     client
         .send(&packet::error(ErrorCode::UNDEFINED, "changed my mind"), tid)
@@ -605,10 +610,53 @@ async fn aborted_uploads_leave_nothing() {
         .request(Kind::Write, "up", packet::Options::default())
         .await;
     client.recv().await;
-    assert_eq!(served.files().len(), 1);
     served.task.abort();
     assert_eq!(served.record().await.outcome, Outcome::Stopped);
     assert_eq!(served.files(), [""; 0]);
+}
+
+/// A server that stops lets an upload end, and does not wait for what only follows in case an ACK was lost.
+#[tokio::test]
+async fn a_server_that_stops_lets_transfers_end() {
+    let dir = TempDir::new();
+    let mut options = Options::new(dir.root());
+    options.listen = "127.0.0.1:0".into();
+    options.uploads = Uploads::Create;
+    let (sender, mut log) = mpsc::unbounded_channel();
+    let log_to = Arc::new(move |record: &Record| drop(sender.send(record.clone())));
+    let server = Server::bind(&Net::os(), options, log_to).await.unwrap();
+    let at = server.local_addr();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(server.run(async {
+        let _ = stopped.await;
+    }));
+    let client = UdpSocket::bind(&Net::os(), "127.0.0.1:0").await.unwrap();
+    let asked = packet::Options {
+        timeout: Some(255),
+        ..packet::Options::default()
+    };
+    let mut buf = [0; 600];
+    let request = packet::request(Kind::Write, b"up", Mode::Octet, &asked);
+    client.send_to(&request, at).await.unwrap();
+    let (_, tid) = client.recv_from(&mut buf).await.unwrap();
+    stop.send(()).unwrap();
+    // No new ones: this one is dropped.
+    client
+        .send_to(
+            &packet::request(Kind::Read, b"up", Mode::Octet, &packet::Options::default()),
+            at,
+        )
+        .await
+        .unwrap();
+    let data = [&packet::data_header(1)[..], b"whole"].concat();
+    client.send_to(&data, tid).await.unwrap();
+    let (n, _) = client.recv_from(&mut buf).await.unwrap();
+    assert_eq!(Packet::parse(&buf[..n]), Ok(Packet::Ack { block: 1 }));
+    running.await.unwrap().unwrap();
+    let record = log.recv().await.unwrap();
+    assert_eq!((record.octets, record.outcome), (5, Outcome::Done));
+    assert!(log.recv().await.is_none(), "logged once");
+    assert_eq!(fs::read(dir.root().join("up")).unwrap(), b"whole");
 }
 
 /// Proves: 1350-6.

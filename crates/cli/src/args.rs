@@ -11,10 +11,14 @@ use sockeye_lab::scenarios;
 use sockeye_stack::{Duration, Profile};
 use sockeye_view::{Detail, LadderStyle, Notation};
 
+use crate::chat::ChatCommand;
 use crate::exit::TABLE;
 use crate::output::Color;
 use crate::place::Place;
 use crate::t;
+use crate::tftp::{GetArgs, PutArgs, TftpCommand};
+use crate::udp::UdpCommand;
+use crate::upper::UpperCommand;
 use crate::values;
 use crate::words::Lang;
 
@@ -25,9 +29,10 @@ use crate::words::Lang;
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, after_help = TABLE, max_term_width = 100, args_override_self = true)]
 pub struct Args {
-    /// Where upper, chat, udp and tftp have their sockets: `os`, or `tun:NAME,addr=ADDRESS/PREFIX`.
+    /// Where upper, chat, udp and tftp have their sockets: `os`, `lab`, or `tun:NAME,addr=ADDRESS/PREFIX`.
     ///
-    /// `os` is the operating system. `tun:NAME,addr=10.77.0.2/24` is a Sockeye stack in this process with the address
+    /// `os` is the operating system. `lab` is a virtual network in this process: the command is the client, and a server
+    /// to talk with runs on the other host, which is called `server`. `tun:NAME,addr=10.77.0.2/24` is a Sockeye stack in this process with the address
     /// 10.77.0.2, on a TUN device that is made for the program and goes with it (root, or CAP_NET_ADMIN). Further settings,
     /// each after a comma: host=ADDRESS, the kernel's address on the device (otherwise the first other one of the prefix),
     /// addr6= and host6= for IPv6, mtu=N, profile=rfc|linux.
@@ -58,13 +63,19 @@ impl Args {
         let args = Args::from_arg_matches(&matches)?;
         let is_told = matches.value_source("net") == Some(ValueSource::CommandLine);
         match args.command {
-            Command::Lab { .. } | Command::Sockets(_) if is_told => {
-                let text = t!("place-not-here");
-                Err(Args::command().error(ErrorKind::ArgumentConflict, text))
-            }
-            _ => Ok(args),
+            Command::Upper { .. } | Command::Chat { .. } | Command::Udp { .. } | Command::Tftp(_) => {}
+            _ if is_told => return Err(conflict(t!("place-not-here"))),
+            _ => {}
         }
+        if args.net != Place::Lab && args.command.wants_lab() {
+            return Err(conflict(t!("lab-needs-net")));
+        }
+        Ok(args)
     }
+}
+
+fn conflict(text: String) -> clap::Error {
+    Args::command().error(ErrorKind::ArgumentConflict, text)
 }
 
 /// The commands.
@@ -93,6 +104,12 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::chat::ChatCommand,
     },
+    /// Write completions for a shell to standard output.
+    #[command(after_help = crate::manual::COMPLETIONS_HELP)]
+    Completions(crate::manual::CompletionsArgs),
+    /// Write the manual: a page for each command.
+    #[command(after_help = crate::manual::MAN_HELP)]
+    Man(crate::manual::ManArgs),
     /// The socket tables of running programs with `--net tun:`, and why their connections are quiet.
     #[command(after_help = crate::sockets::HELP)]
     Sockets(crate::sockets::SocketsArgs),
@@ -104,6 +121,30 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether something is asked for that only `--net lab` has.
+    fn wants_lab(&self) -> bool {
+        match self {
+            Command::Upper {
+                command: UpperCommand::Connect(args),
+            } => args.lab.are_given(),
+            Command::Chat {
+                command: ChatCommand::Connect(args),
+            } => args.lab.are_given(),
+            Command::Udp {
+                command: UdpCommand::Send(args) | UdpCommand::Chat(args),
+            } => args.lab.are_given(),
+            Command::Tftp(args) => match &args.command {
+                TftpCommand::Get(GetArgs { ask, .. }) | TftpCommand::Put(PutArgs { ask, .. }) => {
+                    ask.lab.are_given() || ask.serve.is_some()
+                }
+                TftpCommand::Serve(_) | TftpCommand::Explain(_) => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 /// What can be done in the lab.
 #[derive(Subcommand, Debug)]
 pub enum LabCommand {
@@ -111,6 +152,7 @@ pub enum LabCommand {
     #[command(after_help = UPPER_HELP, args_override_self = true)]
     Upper(UpperArgs),
     /// List the scenarios.
+    #[command(after_help = LIST_HELP)]
     List,
     /// Run a scenario: it shows what happens, and checks what it claims.
     #[command(after_help = RUN_HELP, args_override_self = true)]
@@ -123,14 +165,23 @@ Examples:
   echo python | sockeye lab upper --loss 20% --seed 7  see losses repaired
   sockeye lab upper --delay 150ms --rate 64kbit        a slow path
   sockeye lab upper --notation classroom               SYN=1, ACK=1, seq=y, ack=x+1
-  echo hi | sockeye lab upper --pcap hi.pcapng         then: wireshark hi.pcapng";
+  echo hi | sockeye lab upper --pcap hi.pcapng         then: wireshark hi.pcapng
+
+Exit codes: 0 closed in good order, 2 wrong command line, 3 a file or a standard stream could not be read or
+written, 4 refused, 5 timed out, 6 reset, 7 another error of the network, 130 interrupted.";
 
 const RUN_HELP: &str = "\
 Examples:
   sockeye lab run handshake
   sockeye lab run retransmit --detail full             with the clauses of the RFCs
   sockeye lab run all --quiet                          verdicts only
-  sockeye lab run teardown --pcap teardown.pcapng";
+  sockeye lab run teardown --pcap teardown.pcapng
+
+Exit codes: 0 every claim held, 1 one did not, 2 wrong command line, 3 a file or the output could not be
+written, 130 interrupted.";
+
+const LIST_HELP: &str = "\
+Exit codes: 0 listed, 2 wrong command line, 3 the output could not be written.";
 
 /// What `lab upper` takes.
 #[derive(ClapArgs, Clone, Debug)]

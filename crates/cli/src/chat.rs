@@ -13,6 +13,7 @@ use sockeye_stack::Duration;
 use crate::Outcome;
 use crate::console::{self, Encoding, Prompt, failure, note, say, say_json};
 use crate::exit::{Code, Failure};
+use crate::lab::alone::LabArgs;
 use crate::values;
 
 /// The two sides of a conversation.
@@ -46,6 +47,7 @@ Examples:
   sockeye chat connect 9001 --turns server              the server speaks first
   echo hello | sockeye chat connect 9001                says it, and shows what comes until the peer closes
   sockeye chat connect 9001 --udp --turns client
+  sockeye chat connect server:9001 --net lab            in a lab, with one who says everything back
 
 Q (either case) or exit is sent and ends the conversation on both sides.
 
@@ -84,6 +86,9 @@ pub struct ConnectArgs {
     /// How it is held.
     #[command(flatten)]
     pub talk: TalkArgs,
+    /// What the network of a lab is like.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 /// What both sides take.
@@ -125,7 +130,7 @@ impl From<Turns> for First {
 }
 
 impl TalkArgs {
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             charset: self.encoding.into(),
             turns: self.turns.map(First::from),
@@ -194,7 +199,7 @@ async fn listen(args: &ListenArgs, net: &Net) -> Outcome {
     Ok(code(ending))
 }
 
-async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
+pub(crate) async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
     let connecting = console::within(args.timeout, chat::connect(net, &args.address));
     let stream = tokio::select! {
@@ -217,10 +222,10 @@ async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
 
 fn show(event: &Event, as_json: bool, prompt: Prompt) {
     if as_json {
-        if let Some(value) = as_value(event) {
-            say_json(&value);
-        }
-        return;
+        return match as_value(event) {
+            Some(value) => say_json(&value),
+            None => prompt.asked(),
+        };
     }
     if let Event::Ask = event {
         return prompt.ask();
@@ -310,7 +315,7 @@ async fn listen_udp(args: &ListenArgs, net: &Net) -> Outcome {
     crate::udp::hold(&socket, None, &settings, console::lines(), args.talk.json, &doing).await
 }
 
-async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
+pub(crate) async fn connect_udp(args: &ConnectArgs, net: &Net) -> Outcome {
     let settings = udp::Settings {
         goodbye: !args.no_goodbye,
         ..args.talk.datagrams(First::Client)?

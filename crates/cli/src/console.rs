@@ -13,6 +13,7 @@ use sockeye_net::Net;
 use tokio::sync::mpsc;
 
 use crate::exit::{self, Code, Failure};
+use crate::lab::desk;
 use crate::place;
 pub use crate::signals::stop_on_interrupt;
 use crate::{Outcome, t, words};
@@ -56,6 +57,14 @@ pub fn run(net: &Net, program: impl Future<Output = Outcome>) -> Outcome {
     let outcome = runtime.block_on(program);
     runtime.shutdown_background();
     place::finish(net);
+    finished(outcome)
+}
+
+/// What a program ends with, of which some of the input may have been unusable.
+///
+/// # Errors
+/// The program's.
+pub fn finished(outcome: Outcome) -> Outcome {
     match outcome {
         Ok(Code::Well) if BAD_INPUT.load(Ordering::Relaxed) => Ok(Code::Input),
         outcome => outcome,
@@ -67,33 +76,58 @@ static BAD_INPUT: AtomicBool = AtomicBool::new(false);
 
 /// The lines of standard input. They are read in a thread of their own, a few ahead.
 pub fn lines() -> Input {
+    if let Some(input) = desk::lines() {
+        return input;
+    }
     let (to, input) = mpsc::channel(16);
     std::thread::spawn(move || {
-        let mut stdin = io::stdin().lock();
-        let mut line = Vec::new();
-        for number in 1_u64.. {
-            line.clear();
-            match stdin.read_until(b'\n', &mut line) {
-                Ok(0) => return,
+        let mut reader = Reader::new(io::stdin().lock());
+        while let Some(line) = reader.next_line()
+            && to.blocking_send(line).is_ok()
+        {}
+    });
+    input
+}
+
+/// Lines of text from a stream.
+#[derive(Debug)]
+pub struct Reader<R> {
+    from: R,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// From the first line on.
+    pub fn new(from: R) -> Reader<R> {
+        Reader {
+            from,
+            line: Vec::new(),
+            number: 0,
+        }
+    }
+    /// The next line without its newline; none, when there are no more. It blocks. What is no text is told and left out.
+    pub fn next_line(&mut self) -> Option<String> {
+        loop {
+            self.line.clear();
+            self.number += 1;
+            match self.from.read_until(b'\n', &mut self.line) {
+                Ok(0) => return None,
                 Ok(_) => {}
                 Err(error) => {
                     BAD_INPUT.store(true, Ordering::Relaxed);
                     let error = words::current().error(&error);
-                    return note(&t!("console-no-input", error = error));
+                    note(&t!("console-no-input", error = error));
+                    return None;
                 }
             }
-            let Ok(text) = str::from_utf8(&line) else {
-                BAD_INPUT.store(true, Ordering::Relaxed);
-                note(&t!("console-not-utf8", number = number));
-                continue;
-            };
-            let text = text.trim_end_matches(['\n', '\r']);
-            if to.blocking_send(text.into()).is_err() {
-                return;
+            if let Ok(text) = str::from_utf8(&self.line) {
+                return Some(text.trim_end_matches(['\n', '\r']).into());
             }
+            BAD_INPUT.store(true, Ordering::Relaxed);
+            note(&t!("console-not-utf8", number = self.number));
         }
-    });
-    input
+    }
 }
 
 /// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
@@ -147,10 +181,15 @@ impl Prompt {
     }
     /// Asks in these words.
     pub fn ask_with(self, words: &str) {
+        self.asked();
         if self.0 {
             let mut err = io::stderr();
             let _ = write!(err, "{words}").and_then(|()| err.flush()); // a prompt that cannot be shown is none
         }
+    }
+    /// Shows nothing, where events are told to a machine.
+    pub fn asked(self) {
+        desk::asked();
     }
     /// Leaves the line of the prompt before something else is shown.
     pub fn leave(self) {

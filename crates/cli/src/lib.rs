@@ -11,6 +11,7 @@ pub mod control;
 pub mod drill;
 pub mod exit;
 pub mod lab;
+pub mod manual;
 pub mod output;
 pub mod place;
 pub mod signals;
@@ -48,18 +49,24 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         }
     };
     let place = &args.net;
-    match &args.command {
-        Command::Upper { command } => on_net(place, |net| ended(upper::command(command, net))),
-        Command::Chat { command } => on_net(place, |net| ended(chat::command(command, net))),
-        Command::Udp { command } => on_net(place, |net| ended(udp::command(command, net))),
-        Command::Tftp(options) if options.needs_net() => on_net(place, |net| tftp::run(options, net)),
-        Command::Tftp(options) => tftp::run(options, &Net::os()),
-        Command::Drill(options) => ended(drill::command(options)),
-        Command::Sockets(options) => ended(sockets::command(options)),
+    match args.command {
+        Command::Upper { command } if *place == Place::Lab => ended(lab::alone::upper(&command)),
+        Command::Chat { command } if *place == Place::Lab => ended(lab::alone::chat(&command)),
+        Command::Udp { command } if *place == Place::Lab => ended(lab::alone::udp(&command)),
+        Command::Tftp(options) if *place == Place::Lab && options.needs_net() => lab::alone::tftp(options),
+        Command::Upper { command } => on_net(place, |net| ended(upper::command(&command, net))),
+        Command::Chat { command } => on_net(place, |net| ended(chat::command(&command, net))),
+        Command::Udp { command } => on_net(place, |net| ended(udp::command(&command, net))),
+        Command::Tftp(options) if options.needs_net() => on_net(place, |net| tftp::run(&options, net)),
+        Command::Tftp(options) => tftp::run(&options, &Net::os()),
+        Command::Drill(options) => ended(drill::command(&options)),
+        Command::Sockets(options) => ended(sockets::command(&options)),
+        Command::Completions(options) => ended(manual::completions(&options)),
+        Command::Man(options) => ended(manual::pages(&options)),
         Command::Lab { command } => ended(match command {
-            LabCommand::Upper(options) => lab::upper::command(options),
+            LabCommand::Upper(options) => lab::upper::command(&options),
             LabCommand::List => lab::scenario::list(),
-            LabCommand::Run(options) => lab::scenario::command(options),
+            LabCommand::Run(options) => lab::scenario::command(&options),
         }),
     }
 }
@@ -76,7 +83,7 @@ fn on_net(place: &Place, program: impl FnOnce(&Net) -> ExitCode) -> ExitCode {
 }
 
 /// Says what went wrong; the exit code.
-fn ended(outcome: Outcome) -> ExitCode {
+pub(crate) fn ended(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
         Err(failure) => {

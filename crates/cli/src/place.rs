@@ -21,6 +21,8 @@ pub enum Place {
     /// The operating system's sockets.
     #[default]
     Os,
+    /// A virtual network in this process, on which the program's counterpart runs as well.
+    Lab,
     /// A Sockeye stack in this process, on a TUN device.
     #[cfg(target_os = "linux")]
     Tun(TunConfig),
@@ -31,6 +33,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Place, String> {
         match text.split_once(':') {
             None if text == "os" => Ok(Place::Os),
+            None if text == "lab" => Ok(Place::Lab),
             #[cfg(target_os = "linux")]
             Some(("tun", config)) => config
                 .parse()
@@ -53,6 +56,8 @@ impl Place {
     pub fn open(&self) -> Result<Net, Failure> {
         match self {
             Place::Os => Ok(Net::os()),
+            // Only a program that brings its counterpart along can be there.
+            Place::Lab => Err(Failure::new(Code::Usage, t!("lab-nobody-comes"))),
             #[cfg(target_os = "linux")]
             Place::Tun(config) => Net::tun(config).map_err(|error| {
                 let error = worded(&error);
@@ -107,6 +112,7 @@ mod tests {
     #[test]
     fn places() {
         assert_eq!("os".parse(), Ok(Place::Os));
+        assert_eq!("lab".parse(), Ok(Place::Lab));
         for wrong in ["", "OS", "kernel", "tap:x", "os:"] {
             assert_eq!(wrong.parse::<Place>(), Err(t!("place-accepted")), "{wrong}");
         }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::console::note;
 use crate::exit::{self, Code};
+use crate::lab::desk;
 use crate::t;
 
 /// The first Ctrl-C or SIGTERM stops in good order, the second aborts with exit code 130.
@@ -20,6 +21,10 @@ pub fn stop_on_interrupt() -> Stop {
 
 /// As [`stop_on_interrupt`], with other words.
 pub fn stop_saying(words: String) -> Stop {
+    if desk::is_here() {
+        // Nobody is to be told goodbye: a signal ends the program as the system does.
+        return Stop::never();
+    }
     let (stopper, stop) = Stopper::new();
     let (installed, wait) = mpsc::channel();
     let thread = std::thread::Builder::new().name("signals".into());

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 use sockeye_apps::tftp::client::{self, Content, Done, Progress, Target, Url};
@@ -18,8 +17,10 @@ use sockeye_apps::tftp::server::{Options, Server};
 use sockeye_apps::tftp::transfer::Rollover;
 use sockeye_net::Net;
 use sockeye_stack::time::Duration;
+use tokio::time::Instant;
 
 use crate::console::note;
+use crate::lab::alone::{self, LabArgs};
 use crate::place;
 use crate::signals::{stop_on_interrupt, stop_saying};
 use crate::{t, words};
@@ -79,22 +80,36 @@ Examples:
   sockeye tftp serve . --single-port                        behind NAT, in containers
   sockeye tftp serve . --json --metrics 127.0.0.1:9169      for machines
 
-The first Ctrl-C lets running transfers end, the second stops at once.";
+The first Ctrl-C lets running transfers end, the second stops at once.
+
+Exit codes: 0 stopped in good order, 2 wrong command line, 3 the directory cannot be read, 7 the address cannot
+be had, or another error of the network, 130 stopped at once.";
 const GET_HELP: &str = "\
 Examples:
   sockeye tftp get tftp://192.0.2.1/pxelinux.0
   sockeye tftp get tftp://[::1]:6969/big.img copy.img --blksize 8192 --windowsize 8
   sockeye tftp get 'tftp://192.0.2.1/motd;mode=netascii' -      to standard output
+  sockeye tftp get tftp://server/big.img copy.img --net lab --serve images --loss 5%
 
-Nothing of a file that did not come whole is left behind.";
+Nothing of a file that did not come whole is left behind.
+
+Exit codes: 0 all is well, 2 wrong command line, 3 our file cannot be written, 4 refused, 5 no answer,
+7 unknown name or another error of the network, 8 no such file, 9 no access or it exists, 10 a disk is full,
+11 another error of the server, 130 interrupted.";
 const PUT_HELP: &str = "\
 Examples:
   sockeye tftp put config.txt tftp://192.0.2.1/switch-1.txt
-  dmesg | sockeye tftp put - tftp://192.0.2.1/dmesg";
+  dmesg | sockeye tftp put - tftp://192.0.2.1/dmesg
+
+Exit codes: 0 all is well, 2 wrong command line, 3 our file cannot be read, 4 refused, 5 no answer,
+7 unknown name or another error of the network, 9 no access or it exists, 10 a disk is full,
+11 another error of the server, 130 interrupted.";
 const EXPLAIN_HELP: &str = "\
 Examples:
   sockeye tftp explain boot.pcapng
-  echo 0001 66696c65 00 6f63746574 00 | sockeye tftp explain";
+  echo 0001 66696c65 00 6f63746574 00 | sockeye tftp explain
+
+Exit codes: 0 explained, 2 wrong command line, 3 the input cannot be read, or has no TFTP in it.";
 
 /// `sockeye tftp serve`.
 #[derive(Args, Debug)]
@@ -134,6 +149,9 @@ pub struct ServeArgs {
     /// The largest window that is granted.
     #[arg(long, value_name = "BLOCKS", default_value_t = 65535, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_windowsize: u16,
+    /// How many threads the transfers are spread over; as many as there are cores, up to four, by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: Option<u8>,
     /// What follows block 65535: 0, 1 or none.
     #[arg(long, value_name = "BLOCK", default_value = "0")]
     pub rollover: Rollover,
@@ -193,6 +211,12 @@ pub struct AskArgs {
     /// No progress bar.
     #[arg(long, short)]
     pub quiet: bool,
+    /// The directory that the lab's server serves. New files may be written there.
+    #[arg(long, value_name = "DIR", help_heading = alone::HEADING)]
+    pub serve: Option<PathBuf>,
+    /// What the network of a lab is like.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 /// `sockeye tftp get`.
@@ -251,7 +275,7 @@ fn port_range(text: &str) -> Result<(u16, u16), String> {
 }
 
 /// How the command fails: an exit code of the table above, and a sentence.
-struct Failure(u8, String);
+pub(crate) struct Failure(u8, String);
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Failure {
         Failure(error.exit_code(), error.text(words::current()))
@@ -281,6 +305,11 @@ pub fn run(args: &TftpArgs, net: &Net) -> ExitCode {
             place::finish(net);
             result
         });
+    ended(result)
+}
+
+/// Says what went wrong; the exit code.
+pub(crate) fn ended(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(code, text)) => {
@@ -292,7 +321,7 @@ pub fn run(args: &TftpArgs, net: &Net) -> ExitCode {
     }
 }
 
-async fn command(args: &TftpArgs, net: &Net) -> Result<(), Failure> {
+pub(crate) async fn command(args: &TftpArgs, net: &Net) -> Result<(), Failure> {
     match &args.command {
         TftpCommand::Serve(args) => serve(args, net).await,
         TftpCommand::Get(args) => until_interrupted(get(args, net)).await,
@@ -327,6 +356,10 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
     options.max_blksize = args.max_blksize;
     options.max_window = args.max_windowsize;
     options.rollover = args.rollover;
+    options.threads = match args.threads {
+        Some(threads) => threads.into(),
+        None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+    };
     options.timing.floor = Duration::from_millis(args.min_timeout_ms);
     options.timing.give_up = Duration::from_secs(args.give_up);
     options.duplicates = args.duplicates;
@@ -482,6 +515,7 @@ struct Bar {
 impl Bar {
     fn new(wanted: bool) -> Bar {
         Bar {
+            // In a lab it is the network's time.
             began: Instant::now(),
             shown: None,
             on: wanted && io::stderr().is_terminal(),

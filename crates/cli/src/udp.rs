@@ -10,6 +10,7 @@ use sockeye_net::{Net, UdpSocket, lookup_host};
 
 use crate::console::{self, Encoding, Prompt, failure, note, say, say_json};
 use crate::exit::Code;
+use crate::lab::alone::LabArgs;
 use crate::{Outcome, t, words};
 
 /// What can be done with datagrams.
@@ -32,6 +33,7 @@ Examples:
   sockeye udp send 10.141.98.172:8080 --bind 0.0.0.0:7890
   sockeye udp send 255.255.255.255:9000 --broadcast
   echo hello | sockeye udp send 239.1.2.3:9000
+  sockeye udp send server:9000 --net lab --loss 30%    in a lab, where some arrive
 
 A datagram carries at most 65507 octets over IPv4, 65527 over IPv6. Whether one arrives, nobody says.
 Exit codes: 0 ended in good order, 2 wrong command line, 3 some input could not be read, 7 an error of the
@@ -71,6 +73,9 @@ pub struct SendArgs {
     /// How it is held.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// What the network of a lab is like.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 /// What `udp recv` takes.
@@ -110,7 +115,7 @@ pub fn command(command: &UdpCommand, net: &Net) -> Outcome {
     }
 }
 
-async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome {
+pub(crate) async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome {
     let doing = t!("udp-cannot-send", address = args.address);
     let to = first(net, &args.address, &doing).await?;
     let bind = match &args.bind {
@@ -187,10 +192,10 @@ pub(crate) async fn hold(
 
 fn show(event: &Event, as_json: bool, prompt: Prompt) {
     if as_json {
-        if let Some(value) = as_value(event) {
-            say_json(&value);
-        }
-        return;
+        return match as_value(event) {
+            Some(value) => say_json(&value),
+            None => prompt.asked(),
+        };
     }
     let Some(text) = event.text(words::current()) else {
         return;

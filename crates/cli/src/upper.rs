@@ -8,6 +8,7 @@ use sockeye_stack::Duration;
 
 use crate::console::{self, Prompt, failure, note, remark, say, say_json};
 use crate::exit::Code;
+use crate::lab::alone::LabArgs;
 use crate::{Outcome, t, values, words};
 
 /// What can be done with capitals.
@@ -32,6 +33,7 @@ const CONNECT_HELP: &str = "\
 Examples:
   sockeye upper connect 127.0.0.1:8000         type lines; Q or the end of input closes
   echo python | sockeye upper connect 8000
+  sockeye upper connect server:8000 --net lab --loss 20%   in a lab, with a server of its own
 
 Exit codes: 0 closed in good order, 2 wrong command line, 3 some input could not be read, 4 refused,
 5 timed out, 6 reset, 7 another error of the network, 130 interrupted.";
@@ -59,6 +61,9 @@ pub struct ConnectArgs {
     /// Give up connecting after this time: 3s, 500ms. Without it the operating system decides.
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub timeout: Option<Duration>,
+    /// What the network of a lab is like.
+    #[command(flatten)]
+    pub lab: LabArgs,
 }
 
 /// Runs it on sockets of `net`.
@@ -113,7 +118,7 @@ fn as_value(event: &Event) -> serde_json::Value {
     }
 }
 
-async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
+pub(crate) async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
     let connecting = console::within(args.timeout, Client::connect(net, &args.address));
     let client = tokio::select! {

@@ -49,7 +49,7 @@ udp-receiving = receiving at { $at }; Ctrl-C ends
 
 ## --net
 
-place-accepted = accepted are os and tun:NAME,addr=10.77.0.2/24
+place-accepted = accepted are os, lab and tun:NAME,addr=10.77.0.2/24
 place-linux-only = TUN devices are there on Linux only; use os
 place-needs-name = a TUN device needs a name and an address: tun:NAME,addr=10.77.0.2/24
 place-cannot = cannot have sockets on TUN device { $name }: { $error }
@@ -103,3 +103,13 @@ sockets-nothing = no program with sockets of its own is running: start one with 
 sockets-not-that = process { $pid } has no socket table to show: start one with --net tun:, as the same user; those of --net os are shown by ss
 control-no-directory = there is no directory for a control socket (XDG_RUNTIME_DIR): sockeye sockets will not show this program
 control-cannot-offer = cannot offer the socket table at { $path }: { $error }
+
+## --net lab
+
+lab-only-server = there is no { $host } in the lab: the other host is called server
+lab-nobody-comes = nobody else can reach a lab: ask for the client (upper connect, chat connect, udp send or chat, tftp get or put), which has its server there
+lab-no-directory = say which directory the lab's server serves: --serve DIR
+lab-needs-net = --loss, --delay, --rate, --seed and --serve say what the network of --net lab is like: add --net lab
+lab-greeting = hello
+lab-arrived = at the server, from { $from }: { $text }
+lab-was = the lab: { $frames } frames, { $lost } of them lost, in { $time } of its time

@@ -48,7 +48,7 @@ udp-receiving = 在 { $at } 接收；按 Ctrl-C 结束
 
 ## --net
 
-place-accepted = 可以写 os 或 tun:名字,addr=10.77.0.2/24
+place-accepted = 可以写 os、lab 或 tun:名字,addr=10.77.0.2/24
 place-linux-only = TUN 设备只有 Linux 才有；请用 os
 place-needs-name = TUN 设备需要名字和地址：tun:NAME,addr=10.77.0.2/24
 place-cannot = 无法使用 TUN 设备 { $name }：{ $error }
@@ -102,3 +102,13 @@ sockets-nothing = 没有自带套接字的程序在运行：请以同一用户�
 sockets-not-that = 进程 { $pid } 没有可以显示的套接字表：请以同一用户用 --net tun: 启动一个；--net os 的套接字由 ss 显示
 control-no-directory = 没有放控制套接字的目录 (XDG_RUNTIME_DIR)：sockeye sockets 不会显示这个程序
 control-cannot-offer = 无法在 { $path } 提供套接字表：{ $error }
+
+## --net lab
+
+lab-only-server = 实验网络里没有 { $host }：另一台主机名叫 server
+lab-nobody-comes = 没有别人能连到实验网络：请运行客户端（upper connect、chat connect、udp send 或 chat、tftp get 或 put），服务端会在那里一起运行
+lab-no-directory = 请指明实验网络的服务端提供哪个目录：--serve DIR
+lab-needs-net = --loss、--delay、--rate、--seed 和 --serve 描述 --net lab 的网络：请加上 --net lab
+lab-greeting = 你好
+lab-arrived = 到达服务端，来自 { $from }：{ $text }
+lab-was = 实验网络：{ $frames } 帧，其中丢失 { $lost } 帧，网络时间 { $time }

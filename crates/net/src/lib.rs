@@ -41,6 +41,7 @@ pub mod std_net;
 pub mod tcp;
 mod udp;
 mod udp_batch;
+mod udp_options;
 
 /// What [`sleep`] stands on.
 #[cfg(target_os = "linux")]
@@ -55,3 +56,4 @@ pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
+pub use udp_options::UdpBind;

@@ -238,6 +238,10 @@ impl Host {
         let place = inner.interfaces.iter().position(|own| own.contains(&address))?;
         Some(InterfaceId(place as u16))
     }
+    /// Whether there is such an interface.
+    pub(crate) fn has_interface(&self, id: InterfaceId) -> bool {
+        id == InterfaceId::LOOPBACK || usize::from(id.0) < self.inner().interfaces.len()
+    }
     /// Whether an interface, loopback aside, has an address of this family.
     pub(crate) fn has_family(&self, v6: bool) -> bool {
         let inner = self.inner();

@@ -53,7 +53,7 @@ impl Sock {
     fn options(&self) -> io::Result<UdpOptions> {
         options::udp(&self.host, self.id)
     }
-    fn set(&self, change: impl FnOnce(&mut UdpOptions)) -> io::Result<()> {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut UdpOptions)) -> io::Result<()> {
         options::set_udp(&self.host, self.id, change)
     }
 }
@@ -101,7 +101,7 @@ impl UdpSocket {
             Place::Stack(host) => {
                 let mut last = io::Error::from(io::ErrorKind::InvalidInput);
                 for local in addresses {
-                    match UdpSocket::bind_stack(host, local) {
+                    match UdpSocket::bind_stack(host, local, UdpOptions::default()) {
                         Ok(socket) => return Ok(socket),
                         Err(error) => last = error,
                     }
@@ -110,8 +110,8 @@ impl UdpSocket {
             }
         }
     }
-    pub(crate) fn bind_stack(host: &Host, local: SocketAddr) -> io::Result<UdpSocket> {
-        let id = host.look(|stack, _| stack.udp_socket(UdpOptions::default()));
+    pub(crate) fn bind_stack(host: &Host, local: SocketAddr, options: UdpOptions) -> io::Result<UdpSocket> {
+        let id = host.look(|stack, _| stack.udp_socket(options));
         let sock = Sock {
             host: host.clone(),
             id,
@@ -521,8 +521,12 @@ impl UdpSocket {
 }
 
 impl Sock {
+    /// Whether there is such an interface.
+    pub(crate) fn knows(&self, interface: InterfaceId) -> bool {
+        self.host.has_interface(interface)
+    }
     /// The interface that a program names by its address; `None` for the unspecified one.
-    fn interface_v4(&self, address: Ipv4Addr) -> io::Result<Option<InterfaceId>> {
+    pub(crate) fn interface_v4(&self, address: Ipv4Addr) -> io::Result<Option<InterfaceId>> {
         if address.is_unspecified() {
             return Ok(None);
         }
@@ -532,7 +536,7 @@ impl Sock {
 }
 
 /// The interface that a program names by its index, counted from 1; `None` for 0.
-fn interface_v6(index: u32) -> io::Result<Option<InterfaceId>> {
+pub(crate) fn interface_v6(index: u32) -> io::Result<Option<InterfaceId>> {
     let Some(place) = index.checked_sub(1) else {
         return Ok(None);
     };

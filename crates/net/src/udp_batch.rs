@@ -97,7 +97,11 @@ impl BatchSocket {
     pub fn bind(net: &Net, addr: SocketAddr) -> io::Result<BatchSocket> {
         Ok(BatchSocket(match &net.0 {
             Place::Os => Kind::Os(os::bind(addr)?),
-            Place::Stack(host) => Kind::Net(UdpSocket::bind_stack(host, addr)?),
+            Place::Stack(host) => Kind::Net(UdpSocket::bind_stack(
+                host,
+                addr,
+                sockeye_stack::udp::UdpOptions::default(),
+            )?),
         }))
     }
     /// The local address.
@@ -180,6 +184,28 @@ impl BatchSocket {
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &self.0 {
             Kind::Os(os) => os::async_read(os, |socket| socket.recv_from(buf)).await,
+            Kind::Net(socket) => socket.recv_from(buf).await,
+        }
+    }
+    /// As [`BatchSocket::recv_from`], but the datagram is taken to be the only one that is there, which saves a call that
+    /// finds nothing. If another one came with it, the next wait does not see it until one more comes: look for it with
+    /// [`BatchSocket::try_recv_from`] first. For protocols in lockstep, where each side waits for the other.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn recv_one_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match &self.0 {
+            Kind::Os(os) => loop {
+                let mut guard = os.ready(os::READ).await?;
+                match guard.try_io(|socket| socket.get_ref().recv_from(buf)) {
+                    Ok(Ok(came)) => {
+                        guard.clear_ready();
+                        return Ok(came);
+                    }
+                    Ok(error) => return error,
+                    Err(_) => {} // nothing there after all: it waits again
+                }
+            },
             Kind::Net(socket) => socket.recv_from(buf).await,
         }
     }
@@ -277,7 +303,7 @@ mod os {
     pub(super) type Socket = AsyncFd<UdpSocket>;
 
     /// A datagram, or an error that came for an earlier one.
-    const READ: Interest = Interest::READABLE.add(Interest::ERROR);
+    pub(super) const READ: Interest = Interest::READABLE.add(Interest::ERROR);
 
     // The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
     #[expect(
@@ -416,7 +442,7 @@ mod os {
     pub(super) type Socket = AsyncFd<UdpSocket>;
 
     /// A datagram, or an error that came for an earlier one.
-    const READ: Interest = Interest::READABLE.add(Interest::ERROR);
+    pub(super) const READ: Interest = Interest::READABLE.add(Interest::ERROR);
 
     // The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
     #[expect(
@@ -489,6 +515,28 @@ mod tests {
                     read += 1;
                 }
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_with_another_is_found_by_looking() {
+        let net = Net::os();
+        let to = BatchSocket::bind(&net, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let from = BatchSocket::bind(&net, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let target = to.local_addr().unwrap();
+        let mut buf = [0; 16];
+        for _ in 0..3 {
+            from.send_to(b"one", target).await.unwrap();
+            from.send_to(b"three", target).await.unwrap();
+            assert_eq!(to.recv_one_from(&mut buf).await.unwrap().0, 3);
+            assert_eq!(to.try_recv_from(&mut buf).unwrap().0, 5);
+            // What comes later is announced.
+            let later = async {
+                tokio::task::yield_now().await;
+                from.send_to(b"later", target).await.unwrap();
+            };
+            let (came, ()) = tokio::join!(to.recv_one_from(&mut buf), later);
+            assert_eq!(came.unwrap().0, 5);
         }
     }
 

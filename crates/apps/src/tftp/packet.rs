@@ -243,6 +243,34 @@ impl<'a> Packet<'a> {
             other => Err(Malformed::Opcode(other)),
         }
     }
+    /// Writes it: reading it again gives the same packet.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match *self {
+            Packet::Request(request) => {
+                out.extend_from_slice(&[0, if request.kind == Kind::Read { 1 } else { 2 }]);
+                for text in [request.name, request.mode] {
+                    out.extend_from_slice(text);
+                    out.push(0);
+                }
+                out.extend_from_slice(request.options.0);
+            }
+            Packet::Data { block, data } => {
+                out.extend_from_slice(&data_header(block));
+                out.extend_from_slice(data);
+            }
+            Packet::Ack { block } => out.extend_from_slice(&ack(block)),
+            Packet::Error { code, message } => {
+                out.extend_from_slice(&[0, 5]);
+                out.extend_from_slice(&code.0.to_be_bytes());
+                out.extend_from_slice(message);
+                out.push(0);
+            }
+            Packet::OptionAck(list) => {
+                out.extend_from_slice(&[0, 6]);
+                out.extend_from_slice(list.0);
+            }
+        }
+    }
 }
 
 impl<'a> Request<'a> {
@@ -479,6 +507,11 @@ mod tests {
         fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), op in 0u8..9) {
             let _ = Packet::parse(&bytes);
             let bytes = [&[0, op][..], &bytes].concat();
+            if let Ok(packet) = Packet::parse(&bytes) {
+                let mut again = Vec::new();
+                packet.write(&mut again);
+                prop_assert_eq!(Packet::parse(&again), Ok(packet));
+            }
             if let Ok(Packet::Request(Request { options, .. }) | Packet::OptionAck(options)) = Packet::parse(&bytes) {
                 let _ = Options::read(options);
             }

@@ -57,6 +57,8 @@ pub(super) struct Port {
     peer: SocketAddr,
     batch: Batch,
     copies: u8,
+    /// Whether a datagram may be there already. Then the socket is asked before it is waited for.
+    look: bool,
 }
 
 impl Port {
@@ -66,6 +68,7 @@ impl Port {
             peer,
             batch: Batch::default(),
             copies: duplicates.min(3) + 1,
+            look: true,
         }
     }
     pub(super) fn peer(&self) -> SocketAddr {
@@ -97,6 +100,7 @@ impl Port {
             batch,
             peer,
             copies,
+            ..
         } = self;
         let socket = match &*line {
             Line::Own(socket) => socket,
@@ -131,9 +135,15 @@ impl Port {
         );
     }
 
+    /// What came last was all that was awaited: the next datagram will be the answer to what is sent now. A stray one that
+    /// is there already is only found with it, or at the deadline.
+    pub(super) fn expect_an_answer(&mut self) {
+        self.look = false;
+    }
+
     async fn recv(&mut self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &mut self.line {
-            Line::Own(socket) => socket.recv_from(buf).await,
+            Line::Own(socket) => socket.recv_one_from(buf).await,
             Line::Shared { inbox, .. } => match inbox.recv().await {
                 Some(datagram) => {
                     let n = datagram.len().min(buf.len());
@@ -153,12 +163,11 @@ impl Port {
         mut sleeper: Pin<&mut Sleep>,
         deadline: Option<Instant>,
     ) -> io::Result<Woken> {
-        if let Line::Own(socket) = &self.line {
-            match socket.try_recv_from(buf) {
-                Ok((n, from)) => return Ok(Woken::Datagram(n, from)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+        if self.look {
+            if let Some((n, from)) = self.look(buf)? {
+                return Ok(Woken::Datagram(n, from));
             }
+            self.look = false;
         }
         if let Some(deadline) = deadline {
             let deadline = clock.at(deadline);
@@ -166,10 +175,26 @@ impl Port {
                 sleeper.as_mut().reset(deadline);
             }
         }
-        tokio::select! {
+        let woken = tokio::select! {
             biased;
-            received = self.recv(buf) => received.map(|(n, from)| Woken::Datagram(n, from)),
-            () = sleeper, if deadline.is_some() => Ok(Woken::Time),
+            received = self.recv(buf) => received.map(|(n, from)| Woken::Datagram(n, from))?,
+            () = sleeper, if deadline.is_some() => match self.look(buf)? {
+                Some((n, from)) => Woken::Datagram(n, from),
+                None => Woken::Time,
+            },
+        };
+        self.look = true;
+        Ok(woken)
+    }
+    /// What is there already.
+    fn look(&self, buf: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+        let Line::Own(socket) = &self.line else {
+            return Ok(None); // an inbox is waited for as it is
+        };
+        match socket.try_recv_from(buf) {
+            Ok(came) => Ok(Some(came)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -196,12 +196,15 @@ impl Root {
     }
 }
 
-/// A file that is being written under another name in the same directory. Dropped before [`Upload::commit`], it is removed.
+/// A file that is being written without a name, in the directory where it will have one: whatever ends the program before
+/// [`Upload::commit`], nothing is left. Where the file system has no nameless files (Linux: O_TMPFILE), it has another name,
+/// which is removed when it is dropped.
 #[derive(Debug)]
 pub struct Upload {
     dir: OwnedFd,
     target: Box<OsStr>,
-    temporary: String,
+    /// Its other name, if it has one.
+    temporary: Option<String>,
     file: Arc<File>,
     replace: bool,
     committed: bool,
@@ -225,21 +228,22 @@ impl Upload {
                 _ => return Err(Refused::Access("not a regular file")),
             },
         }
+        let begun = |dir, fd, temporary| Upload {
+            dir,
+            target: target.into(),
+            temporary,
+            file: Arc::new(File::from(fd)),
+            replace,
+            committed: false,
+        };
+        if let Some(fd) = nameless(&dir) {
+            return Ok(begun(dir, fd, None));
+        }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666); // what the umask leaves
         loop {
-            let temporary = format!(".sockeye-{:016x}.part", RandomState::new().hash_one(target));
-            match rustix::fs::openat(&dir, &*temporary, flags, mode) {
-                Ok(fd) => {
-                    return Ok(Upload {
-                        dir,
-                        target: target.into(),
-                        temporary,
-                        file: Arc::new(File::from(fd)),
-                        replace,
-                        committed: false,
-                    });
-                }
+            let temporary = other_name(target);
+            match rustix::fs::openat(&dir, &*temporary, flags, WHAT_THE_UMASK_LEAVES) {
+                Ok(fd) => return Ok(begun(dir, fd, Some(temporary))),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -268,31 +272,43 @@ impl Upload {
     /// # Errors
     /// [`Refused::Exists`] if the name was taken meanwhile and must not be replaced.
     pub fn commit(mut self) -> Result<(), Refused> {
+        if self.temporary.is_none() {
+            if !self.replace {
+                return match self.give_name(&self.target) {
+                    Err(Errno::EXIST) => Err(Refused::Exists),
+                    result => Ok(result?),
+                };
+            }
+            // Only a rename replaces what is there.
+            let temporary = other_name(&self.target);
+            self.give_name(OsStr::new(&temporary))?;
+            self.temporary = Some(temporary);
+        }
+        let temporary = self.temporary.as_deref().unwrap_or_default();
         if self.replace {
-            rustix::fs::renameat(&self.dir, &*self.temporary, &self.dir, &*self.target)?;
+            rustix::fs::renameat(&self.dir, temporary, &self.dir, &*self.target)?;
         } else {
             // A link fails if the name is taken, on every file system that has links.
-            match rustix::fs::linkat(
-                &self.dir,
-                &*self.temporary,
-                &self.dir,
-                &*self.target,
-                AtFlags::empty(),
-            ) {
+            match rustix::fs::linkat(&self.dir, temporary, &self.dir, &*self.target, AtFlags::empty()) {
                 Ok(()) => return Ok(()), // the drop removes the other name
                 Err(Errno::EXIST) => return Err(Refused::Exists),
-                Err(_) => self.rename_if_free()?,
+                Err(_) => self.rename_if_free(temporary)?,
             }
         }
         self.committed = true;
         Ok(())
     }
+    /// Gives a nameless file its first name.
+    fn give_name(&self, name: &OsStr) -> Result<(), Errno> {
+        let path = descriptor_path(&*self.file);
+        rustix::fs::linkat(rustix::fs::CWD, path, &self.dir, name, AtFlags::SYMLINK_FOLLOW)
+    }
     /// For file systems without links.
-    fn rename_if_free(&self) -> Result<(), Refused> {
+    fn rename_if_free(&self, temporary: &str) -> Result<(), Refused> {
         #[cfg(target_os = "linux")]
         {
             let how = rustix::fs::RenameFlags::NOREPLACE;
-            match rustix::fs::renameat_with(&self.dir, &*self.temporary, &self.dir, &*self.target, how) {
+            match rustix::fs::renameat_with(&self.dir, temporary, &self.dir, &*self.target, how) {
                 Err(Errno::INVAL | Errno::NOSYS) => {}
                 result => return Ok(result?),
             }
@@ -301,7 +317,7 @@ impl Upload {
             Ok(_) => Err(Refused::Exists),
             Err(_) => Ok(rustix::fs::renameat(
                 &self.dir,
-                &*self.temporary,
+                temporary,
                 &self.dir,
                 &*self.target,
             )?),
@@ -310,11 +326,36 @@ impl Upload {
 }
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.committed {
+        if let (false, Some(temporary)) = (self.committed, &self.temporary) {
             // Nothing more can be done if it cannot be removed.
-            let _ = rustix::fs::unlinkat(&self.dir, &*self.temporary, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&self.dir, temporary, AtFlags::empty());
         }
     }
+}
+
+/// The mode of new files.
+const WHAT_THE_UMASK_LEAVES: Mode = Mode::from_raw_mode(0o666);
+
+/// A name that nobody else uses, beside this one.
+fn other_name(target: &OsStr) -> String {
+    format!(".sockeye-{:016x}.part", RandomState::new().hash_one(target))
+}
+
+/// Opens a file without a name in this directory, if it can be given one later.
+#[cfg(target_os = "linux")]
+fn nameless(dir: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, ".", flags, WHAT_THE_UMASK_LEAVES).ok()?;
+    // Without /proc it could not.
+    rustix::fs::stat(descriptor_path(&fd)).is_ok().then_some(fd)
+}
+#[cfg(not(target_os = "linux"))]
+fn nameless(_: &OwnedFd) -> Option<OwnedFd> {
+    None
+}
+/// Where an open file is found without its name.
+fn descriptor_path(file: &impl std::os::fd::AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 #[cfg(test)]
@@ -432,7 +473,17 @@ mod tests {
             upload.commit().unwrap();
             assert_eq!(fs::read(sub.join("new")).unwrap(), b"whole");
             assert_eq!(names(&sub), ["inner.txt", "new"]);
-            drop(root.create(b"sub/aborted", Uploads::Create).unwrap());
+            let mut upload = root.create(b"sub/aborted", Uploads::Create).unwrap();
+            if cfg!(target_os = "linux") && upload.temporary.is_none() {
+                // Nothing to see, and so nothing to leave.
+                assert_eq!(names(&sub), ["inner.txt", "new"]);
+            }
+            // As where there are no nameless files.
+            let other = other_name(OsStr::new("aborted"));
+            upload.give_name(OsStr::new(&other)).unwrap();
+            upload.temporary = Some(other);
+            assert_eq!(names(&sub).len(), 3);
+            drop(upload);
             assert_eq!(names(&sub), ["inner.txt", "new"]);
 
             let exists = root.create(b"sub/new", Uploads::Create).unwrap_err();

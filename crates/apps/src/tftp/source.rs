@@ -46,6 +46,8 @@ struct Input {
     start: u64,
     /// Octets of `window` that are filled.
     filled: usize,
+    /// The file lies in memory: to read it never waits.
+    resident: bool,
 }
 
 impl Source {
@@ -72,6 +74,7 @@ impl Source {
         };
         let filled = window.len();
         let input = Input {
+            resident: file.as_ref().is_some_and(|file| is_resident(file)),
             file,
             size,
             window,
@@ -179,8 +182,11 @@ impl Input {
             self.window.resize(wanted, 0);
         }
         self.start = from;
-        self.filled = read_cached(&file, &mut self.window[..wanted], from);
-        if self.filled < needed {
+        self.filled = match self.resident {
+            true => fill(&file, &mut self.window[..wanted], from)?,
+            false => read_cached(&file, &mut self.window[..wanted], from),
+        };
+        if self.filled < needed && !self.resident {
             let mut window = std::mem::take(&mut self.window);
             let filled = self.filled;
             let reader = Arc::clone(&file);
@@ -223,6 +229,18 @@ fn read_cached(file: &File, buf: &mut [u8], at: u64) -> usize {
 #[cfg(not(target_os = "linux"))]
 fn read_cached(_: &File, _: &mut [u8], _: u64) -> usize {
     0
+}
+
+/// Whether a file's file system is memory. Those do not know reads that need not wait.
+#[cfg(target_os = "linux")]
+fn is_resident(file: &File) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| [TMPFS, RAMFS].contains(&(stat.f_type as u64 & 0xffff_ffff)))
+}
+#[cfg(not(target_os = "linux"))]
+fn is_resident(_: &File) -> bool {
+    false
 }
 
 /// Reads until the buffer is full or the file ends.

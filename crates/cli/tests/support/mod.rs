@@ -73,6 +73,7 @@ pub(crate) fn sockeye(arguments: &[&str]) -> Program {
     Program::start(
         command
             .args(arguments)
+            .env("LC_ALL", "C")
             .env_remove("NO_COLOR")
             .env_remove("SOCKEYE_NET"),
     )
@@ -146,6 +147,10 @@ impl Program {
     pub(crate) fn say(&mut self, text: &str) {
         self.input.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
+    /// As [`Program::say`], to one that may have ended already.
+    pub(crate) fn say_if_there(&mut self, text: &str) {
+        let _ = self.input.as_mut().unwrap().write_all(text.as_bytes());
+    }
     /// Ends standard input.
     pub(crate) fn end_input(&mut self) {
         self.input = None;
@@ -164,6 +169,10 @@ impl Program {
     /// Waits for its end. Standard input ends, too.
     pub(crate) fn end(&mut self) -> ExitStatus {
         self.input = None;
+        self.child.wait().unwrap()
+    }
+    /// As [`Program::end`], for one that ends by itself: its input does not.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
     /// The rest of standard output, after the end.

@@ -2,7 +2,6 @@
 //! 3.10.7.4), up to the connection that comes of it.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use super::burst::Reply;
 use super::conn::{AckOwed, Fact, FinOut};
@@ -132,10 +131,10 @@ impl Tcp {
         slot: u32,
         irs: SeqNumber,
         seg: &Segment,
-        kept: Option<Box<Vec<u8>>>,
+        kept: Option<Box<[u8]>>,
     ) {
         let Some(kept) = kept else { return };
-        let mut frame = Frame::from(*kept);
+        let mut frame = Frame::from(kept.into_vec());
         let text = frame.text(0);
         let segment = Segment {
             seq: irs + 1,
@@ -350,7 +349,7 @@ pub(super) struct Finished {
     pub(super) peer: PeerOffer,
     pub(super) told: Told,
     /// Text that came with the SYN.
-    pub(super) text: Option<Box<Vec<u8>>>,
+    pub(super) text: Option<Box<[u8]>>,
     pub(super) round_trip: Option<Duration>,
     pub(super) syn_lost: bool,
 }

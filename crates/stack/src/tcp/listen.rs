@@ -8,7 +8,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use super::conn::AckOwed;
 use super::open::{PeerOffer, Told};
@@ -60,7 +59,7 @@ pub(crate) struct HalfOpen {
     /// An ACK is to be sent, and why: one answers all that came since (MUST-58).
     pub(crate) ack_owed: AckOwed,
     /// Text that came with the SYN, and waits for ESTABLISHED.
-    pub(crate) text: Option<Box<Vec<u8>>>,
+    pub(crate) text: Option<Box<[u8]>>,
     pub(crate) sent_at: Instant,
     pub(crate) retry_at: Instant,
     pub(crate) wheel: WheelEntry,

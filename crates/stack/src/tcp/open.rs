@@ -145,7 +145,7 @@ pub(crate) struct SynSent {
     /// An ACK is to be sent, and why: one answers all that came since.
     pub(crate) ack_owed: AckOwed,
     /// Text that came with the peer's SYN, and waits for ESTABLISHED.
-    pub(crate) text: Option<Box<Vec<u8>>>,
+    pub(crate) text: Option<Box<[u8]>>,
     /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
     pub(crate) closing: bool,
 }
@@ -367,7 +367,7 @@ const SYN_TEXT_MAX: usize = 1460;
 
 /// Text on a SYN "may be queued until the connection is fully established" (RFC 9293 sections 3.10.7.2 and 3.10.7.3): a
 /// segment's worth, within the window that the SYN,ACK will tell.
-pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<Vec<u8>>> {
+pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<[u8]>> {
     let most = SYN_TEXT_MAX.min(usize::from(window));
     if text.is_empty() || most == 0 {
         return None;
@@ -377,7 +377,7 @@ pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<Vec<u8>>> {
         let room = most - kept.len();
         kept.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    Some(Box::new(kept))
+    Some(kept.into_boxed_slice())
 }
 
 /// The receive buffer at the start, and its limit, as options and settings have it.

@@ -255,6 +255,9 @@ async fn download(
                 if !matches!(outcome, DataOutcome::Next | DataOutcome::Last) {
                     continue;
                 }
+                if receiver.owes_reply() {
+                    session.expect_an_answer();
+                }
                 let Some(file) = &mut sink else { continue };
                 let mut kept = file.push(data).await;
                 done.octets = file.octets();
@@ -372,6 +375,9 @@ async fn upload(
             sender.set_last(last);
         }
         let outcome = sender.handle_ack(now, wire);
+        if outcome == AckOutcome::Advanced {
+            session.expect_an_answer();
+        }
         let blksize = u64::from(held.blksize.unwrap_or(BLKSIZE_DEFAULT));
         progress(Progress {
             octets: (sender.base().saturating_sub(1) * blksize).min(size),

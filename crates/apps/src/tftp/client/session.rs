@@ -8,7 +8,7 @@ use sockeye_net::{BatchSocket, Net};
 use sockeye_stack::time::Instant;
 use tokio::time::Sleep;
 
-use super::super::packet::{self, BLKSIZE_DEFAULT, ErrorCode, HEADER, Kind, OptionList};
+use super::super::packet::{self, BLKSIZE_DEFAULT, ErrorCode, HEADER, Kind, Mode, OptionList};
 use super::super::port::{Clock, Line, Port, Woken};
 use super::super::source::Source;
 use super::super::transfer::{Sender, Timing};
@@ -66,7 +66,8 @@ impl Session {
         let asked = packet::Options {
             blksize,
             timeout: options.timeout.filter(|&n| n > 0),
-            tsize: options.tsize.then(|| size.unwrap_or(0)),
+            // How many octets text has on the wire nobody knows beforehand, and tftpd-hpa refuses who asks.
+            tsize: (options.tsize && url.mode == Mode::Octet).then(|| size.unwrap_or(0)),
             windowsize: options.windowsize.map(|n| n.clamp(1, fits)).filter(|&n| n > 1),
         };
         Ok(Session {
@@ -97,6 +98,10 @@ impl Session {
         if !self.bound {
             self.port.set_peer(self.server);
         }
+    }
+    /// The server's next datagram will be the answer to what is sent now.
+    pub(super) fn expect_an_answer(&mut self) {
+        self.port.expect_an_answer();
     }
     /// It is over: nothing more is to be told.
     pub(super) fn end(&mut self) {

@@ -192,7 +192,8 @@ impl Conversation {
                 one.title = format!("ACK of block {block}");
                 one.fields
                     .push((2..4, format!("block {block}: all up to it have come")));
-                *self.acks.entry(*block).or_default() += 1;
+                let acks = self.acks.entry(*block).or_default();
+                *acks = acks.saturating_add(1);
                 self.ports(datagram, one);
             }
             Packet::Error { code, message } => {
@@ -270,7 +271,7 @@ impl Conversation {
         }
         // Two copies of this block after two copies of the ACK before it.
         let copies = self.copies.entry(block).or_default();
-        *copies += 1;
+        *copies = copies.saturating_add(1);
         if *copies == 2 && self.acks.get(&block.wrapping_sub(1)).is_some_and(|&n| n >= 2) {
             one.faults.push(Fault::Doubled(block));
         }
@@ -383,6 +384,16 @@ mod tests {
             payload: payload.into(),
         }
     }
+    #[test]
+    fn the_same_packet_a_thousand_times() {
+        let mut datagrams = vec![on(CLIENT, SERVER, rrq())];
+        for _ in 0..1000 {
+            datagrams.push(on(CLIENT, TID, packet::ack(1)));
+            datagrams.push(on(TID, CLIENT, packet::data_header(1)));
+        }
+        assert_eq!(explain(&datagrams).len(), 2001);
+    }
+
     fn rrq() -> Vec<u8> {
         packet::request(Kind::Read, b"file.txt", Mode::Octet, &Options::default())
     }

@@ -114,6 +114,16 @@ impl Download {
                 return Ok(Some(Outcome::Refused(ErrorCode::UNDEFINED, text)));
             }
         };
+        if count == 1 {
+            let head = packet::data_header(self.sender.wire(burst.first));
+            let block = self.source.block(burst.first);
+            if burst.again == 0 {
+                self.ticket.record.octets += block.len() as u64;
+            }
+            self.allowance.spend(block.len() as u64);
+            let sent = self.port.send(&[(&head, block)]).await;
+            return Ok(sent.err().map(|error| Outcome::Network(error.to_string())));
+        }
         let mut heads = [[0; HEADER]; BURST as usize];
         let mut parts = [(&[][..], &[][..]); BURST as usize];
         let mut octets = 0;
@@ -141,6 +151,7 @@ impl Download {
                 AckOutcome::Finished => return Some(Outcome::Done),
                 AckOutcome::Advanced => {
                     self.ticket.set_under_way();
+                    self.port.expect_an_answer();
                     return None;
                 }
                 AckOutcome::Duplicate => return None,

@@ -1,13 +1,14 @@
 //! A TFTP server.
 //!
 //! One task listens; each transfer is a small task of its own (about two kilobytes until data flow), so that one thread
-//! serves them all. What a peer sends is bounded everywhere: requests above the limit on transfers are dropped, single-port
+//! serves them all, or a few: see [`Options::threads`]. What a peer sends is bounded everywhere: requests above the limit on transfers are dropped, single-port
 //! queues hold a window, blocks beyond the window are dropped.
 
 mod download;
 mod options;
 mod ticket;
 mod upload;
+mod workers;
 
 use std::future::Future;
 use std::io;
@@ -16,7 +17,8 @@ use std::sync::{Arc, Mutex};
 
 use sockeye_net::{BatchSocket, Net, Received, lookup_host};
 use sockeye_stack::time::Duration;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use options::{Options, window_that_fits};
@@ -26,6 +28,7 @@ use self::download::Download;
 use self::options::{Granted, grant};
 use self::ticket::{Shared, Standing, Table, Ticket};
 use self::upload::Upload;
+use self::workers::Workers;
 use super::metrics::{Drop, Metrics};
 use super::packet::{self, BadOption, ErrorCode, HEADER, Kind, Mode, Packet, Request};
 use super::port::{Clock, Line, Port};
@@ -39,12 +42,16 @@ use super::transfer::{Receiver, Sender};
 /// A datagram on the listening port is at most this long; longer requests lose their end and are malformed.
 const LONGEST: usize = HEADER + packet::BLKSIZE_MAX as usize + 1;
 
+/// How long a finished upload is remembered at most: a client may ask for a timeout of 255 seconds.
+const LONGEST_DALLY: Duration = Duration::from_secs(12);
+
 /// A server that has its port.
 pub struct Server {
     net: Net,
     socket: Arc<BatchSocket>,
     local: SocketAddr,
     shared: Arc<Shared>,
+    workers: Workers,
 }
 
 impl Server {
@@ -69,9 +76,11 @@ impl Server {
             metrics: Arc::default(),
             log,
             table: Mutex::new(Table::default()),
+            over: Notify::new(),
             options,
         };
         Ok(Server {
+            workers: Workers::new(shared.options.threads)?,
             net: net.clone(),
             socket: Arc::new(socket),
             local,
@@ -88,7 +97,7 @@ impl Server {
     }
 
     /// Serves until `stop` is there; then no request is taken any more, and it returns when the running transfers are
-    /// over. To stop at once drop the future: what was half written is removed.
+    /// over: of an upload, when the file is there and acknowledged. To stop at once drop the future: what was half written is removed.
     ///
     /// # Errors
     /// The listening socket fails.
@@ -101,6 +110,7 @@ impl Server {
             tokio::select! {
                 () = &mut stop, if !stopping => stopping = true,
                 _ = tasks.join_next(), if !tasks.is_empty() => {}
+                () = self.shared.over.notified(), if stopping => {}
                 received = self.socket.recv_msg(&mut buf) => {
                     // An error is an ICMP message about something sent before.
                     if let Ok(received) = received {
@@ -108,7 +118,8 @@ impl Server {
                     }
                 }
             }
-            if stopping && tasks.is_empty() {
+            // An upload that waits in case its last ACK was lost is not waited for.
+            if stopping && self.shared.metrics.active() == 0 {
                 return Ok(());
             }
         }
@@ -231,7 +242,8 @@ impl Server {
             let text = "more than 65535 blocks: ask for a larger blksize";
             return Err(Refused::Io(io::Error::new(io::ErrorKind::FileTooLarge, text)));
         }
-        let (port, inbox) = self.line(peer, asked, 16, None)?;
+        let worker = self.workers.next();
+        let (port, inbox) = self.line(worker, peer, asked, 16, None)?;
         let mut record = Record::new(peer, Kind::Read, request.name, mode);
         record.options = granted.answer;
         let handshake = (!granted.answer.is_empty()).then(|| packet::option_ack(&granted.answer));
@@ -252,7 +264,7 @@ impl Server {
             blksize,
         };
         let number = download.ticket.number;
-        let task = tasks.spawn(download.run());
+        let task = tasks.spawn_on(download.run(), worker);
         shared.table().set_task(peer, number, task);
         Ok(())
     }
@@ -279,7 +291,8 @@ impl Server {
         // Linux doubles what is asked for and counts with that.
         let room = wanted.windowsize.map(|_| options.receive_buffer / 2);
         let inbox_of = wanted.windowsize.map_or(16, |w| usize::from(w).min(256) + 16);
-        let (port, inbox) = self.line(peer, asked, inbox_of, room)?;
+        let worker = self.workers.next();
+        let (port, inbox) = self.line(worker, peer, asked, inbox_of, room)?;
         let buffer = match &options.single_port {
             // All share the listening port's buffer and the inbox.
             true => options.peer_buffer,
@@ -290,8 +303,8 @@ impl Server {
         let mut record = Record::new(peer, Kind::Write, request.name, mode);
         record.options = granted.answer;
         let now = shared.clock.now();
-        // The peer repeats its last block if our ACK was lost: that long the transfer is remembered.
-        let dally = granted.timing.ceiling.max(Duration::from_secs(1)) * 2;
+        // The peer repeats its last block if our ACK was lost: that long the transfer is remembered, but not for minutes.
+        let dally = (granted.timing.ceiling.max(Duration::from_secs(1)) * 2).min(LONGEST_DALLY);
         let numbers = match options.rollover {
             super::transfer::Rollover::None => Some(options.rollover),
             _ => None,
@@ -312,7 +325,7 @@ impl Server {
             blksize: granted.blksize,
         };
         let number = upload.ticket.number;
-        let task = tasks.spawn(upload.run());
+        let task = tasks.spawn_on(upload.run(), worker);
         shared.table().set_task(peer, number, task);
         Ok(())
     }
@@ -321,6 +334,7 @@ impl Server {
     #[expect(clippy::type_complexity, reason = "two halves of one thing")]
     fn line(
         &self,
+        worker: &Handle,
         peer: SocketAddr,
         asked: Option<IpAddr>,
         queue: usize,
@@ -337,6 +351,8 @@ impl Server {
             };
             return Ok((Port::new(line, peer, options.duplicates), Some(sender)));
         }
+        // Its readiness is told to the thread that runs the transfer.
+        let _there = worker.enter();
         // An IPv4 client of a dual-stack socket gets an IPv4 socket.
         let ip = asked.unwrap_or(self.local.ip()).to_canonical();
         let peer = match peer.ip().to_canonical() {

@@ -43,6 +43,8 @@ pub struct Options {
     pub rollover: Rollover,
     /// The bounds of the retransmission timer.
     pub timing: Timing,
+    /// How many threads the transfers are spread over, each on one of them; 1, the server's own, by default.
+    pub threads: usize,
     /// Further copies of each packet, 0 to 3, for boot loaders that lose what comes too early. 0 by default.
     pub duplicates: u8,
 }
@@ -66,6 +68,7 @@ impl Options {
             receive_buffer: 4 << 20,
             rollover: Rollover::ToZero,
             timing: Timing::default(),
+            threads: 1,
             duplicates: 0,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sockeye_stack::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use super::super::metrics::{Drop, Metrics};
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Log,
     pub(super) table: Mutex<Table>,
+    /// Told whenever a transfer is over.
+    pub(super) over: Notify,
 }
 impl Shared {
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
@@ -98,7 +100,8 @@ impl Table {
     }
 }
 
-/// A transfer's place in the table. Dropping it ends the transfer for the rest of the server: it is counted and logged.
+/// A transfer's place in the table. Dropping it ends the transfer for the rest of the server. It is counted and logged then,
+/// unless it was closed before.
 pub(super) struct Ticket {
     pub(super) shared: Arc<Shared>,
     pub(super) record: Record,
@@ -108,6 +111,7 @@ pub(super) struct Ticket {
     began: Instant,
     under_way: Arc<AtomicBool>,
     superseded: Arc<AtomicBool>,
+    closed: bool,
 }
 impl Ticket {
     pub(super) fn new(
@@ -125,6 +129,7 @@ impl Ticket {
             began: shared.clock.now(),
             under_way: Arc::default(),
             superseded: Arc::default(),
+            closed: false,
             peer,
             record,
         };
@@ -141,6 +146,18 @@ impl Ticket {
         shared.metrics.active.fetch_add(1, Relaxed);
         ticket
     }
+    /// The transfer is over, whatever may still come of it: it is counted and logged, once.
+    pub(super) fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let shared = &self.shared;
+        self.record.milliseconds = shared.clock.now().since(self.began).as_millis();
+        shared.metrics.active.fetch_sub(1, Relaxed);
+        shared.metrics.ended(&self.record);
+        (shared.log)(&self.record);
+        shared.over.notify_one();
+    }
     /// The client has answered: the same request again would be another one.
     pub(super) fn set_under_way(&self) {
         self.under_way.store(true, Relaxed);
@@ -148,10 +165,9 @@ impl Ticket {
 }
 impl std::ops::Drop for Ticket {
     fn drop(&mut self) {
-        let shared = &self.shared;
         let peer = self.peer;
         {
-            let mut table = shared.table();
+            let mut table = self.shared.table();
             if table.entries.get(&peer).is_some_and(|e| e.number == self.number) {
                 table.entries.remove(&peer);
             }
@@ -165,9 +181,6 @@ impl std::ops::Drop for Ticket {
         if self.superseded.load(Relaxed) && self.record.outcome == Outcome::Stopped {
             self.record.outcome = Outcome::Superseded;
         }
-        self.record.milliseconds = shared.clock.now().since(self.began).as_millis();
-        shared.metrics.active.fetch_sub(1, Relaxed);
-        shared.metrics.ended(&self.record);
-        (shared.log)(&self.record);
+        self.close();
     }
 }

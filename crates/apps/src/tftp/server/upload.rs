@@ -52,6 +52,12 @@ impl Upload {
                             Reply::Handshake => self.port.send_one(&self.handshake).await?,
                             Reply::Ack(block) => self.port.send_one(&packet::ack(block)).await?,
                         }
+                        if self.receiver.is_complete() {
+                            // What follows is only in case that the ACK was lost.
+                            self.ticket.record.count(self.receiver.counts());
+                            self.ticket.record.outcome = Outcome::Done;
+                            self.ticket.close();
+                        }
                     }
                     self.receiver.deadline()
                 }
@@ -87,6 +93,9 @@ impl Upload {
             Ok(Packet::Data { block, data }) => match self.receiver.handle_data(now, block, data.len()) {
                 outcome @ (DataOutcome::Next | DataOutcome::Last) => {
                     self.ticket.set_under_way();
+                    if self.receiver.owes_reply() {
+                        self.port.expect_an_answer();
+                    }
                     self.allowance.spend(data.len() as u64);
                     self.ticket.record.octets += data.len() as u64;
                     return match self.keep(data, outcome == DataOutcome::Last).await {

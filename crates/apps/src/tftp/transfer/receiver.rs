@@ -187,6 +187,10 @@ impl Receiver {
         }
     }
 
+    /// Whether a reply is owed: to all that has come, since in lockstep and at the end of a window the sender waits for it.
+    pub fn owes_reply(&self) -> bool {
+        self.owed
+    }
     /// The reply to send, if one is owed.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Reply> {
         if !std::mem::take(&mut self.owed) {

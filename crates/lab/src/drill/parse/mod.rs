@@ -32,7 +32,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Script, Fault> {
     Ok(Script {
         name: name.into(),
         text: Arc::from(text),
-        notes: notes(&lexed.comments),
+        notes: notes(&lexed.comments)?,
         options,
         events,
     })
@@ -265,11 +265,15 @@ fn check_times(events: &[Event]) -> Result<(), Fault> {
 }
 
 /// What the comments say of the script.
-fn notes(comments: &[(String, Span)]) -> Notes {
+fn notes(comments: &[(String, Span)]) -> Result<Notes, Fault> {
+    /// What `Only:` may name.
+    const MODES: [&str; 5] = ["rfc", "linux", "ipv4", "ipv6", "mapped"];
     let mut notes = Notes::default();
-    let lines = comments.iter().flat_map(|(text, _)| text.lines());
+    let lines = comments
+        .iter()
+        .flat_map(|(text, span)| text.lines().map(move |line| (line, *span)));
     let mut described = false;
-    for line in lines {
+    for (line, span) in lines {
         let line = line.trim().trim_start_matches('*').trim();
         let list = |rest: &str| {
             rest.split(',')
@@ -282,12 +286,16 @@ fn notes(comments: &[(String, Span)]) -> Notes {
             notes.cells.push(rest.trim().to_string());
         } else if let Some(rest) = line.strip_prefix("Only:") {
             notes.only.extend(list(rest));
+            if let Some(other) = notes.only.iter().find(|word| !MODES.contains(&word.as_str())) {
+                let message = format!("`{other}` is none of the modes that a script can be written for");
+                return Err(Fault::script(span, message, "in this comment").help(MODES.join(", ")));
+            }
         } else if !described && !line.is_empty() {
             notes.about = line.to_string();
             described = true;
         }
     }
-    notes
+    Ok(notes)
 }
 
 #[cfg(test)]
@@ -408,6 +416,7 @@ mod tests {
             ("1~0 > . 1:1(0)", Kind::Script, 1, 1),
             ("0 %{ assert }%", Kind::Script, 1, 13),
             ("99999999999999 close(1) = 0", Kind::Script, 1, 1),
+            ("// Only: lunix\n0 close(1) = 0", Kind::Script, 1, 1),
         ] {
             let fault = parse("test", text).unwrap_err();
             assert_eq!(fault.kind, kind, "{text}: {fault}");
