@@ -136,6 +136,7 @@ impl<R: BufRead> Reader<R> {
 /// The person's lines: edited, where a person sits at a terminal, with those of former times from `history`; otherwise
 /// [as they come](lines). Signals have to be [heard](stop_on_interrupt) before.
 pub fn person(prompt: Option<String>, history: Option<PathBuf>) -> (Prompt, Input) {
+    // In a lab time stands still while somebody types, and the lines are the lab's.
     if !desk::is_here() && terminal::can_edit() {
         let (to, input) = mpsc::channel(256);
         let prompt = prompt.unwrap_or_else(|| "> ".into());

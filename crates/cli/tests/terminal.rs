@@ -252,20 +252,6 @@ fn ctrl_c_closes_and_a_second_one_aborts() {
     assert!(terminal.is_as_before());
 }
 
-/// While the history is searched, messages wait; the end of the conversation does not.
-#[test]
-fn a_search_does_not_hold_up_the_end() {
-    let state = State::new();
-    let (mut terminal, mut peer) = connected(80, &state.0, &[]);
-    terminal.types("\x12");
-    terminal.shows(&["(reverse-i-search)`':"]);
-    peer.write_all(b"one\ntwo\nthree\n").unwrap();
-    drop(peer);
-    assert_eq!(terminal.end(), Some(0));
-    terminal.shows(&["< three"]);
-    assert!(terminal.is_as_before());
-}
-
 #[test]
 fn lines_of_former_times() {
     let state = State::new();

@@ -372,6 +372,16 @@ mod tests {
             ece_received: 4,
             unsent: 12,
             held: Some(Held::Nagle),
+            outstanding: 1,
+            sacked: 0,
+            repair: Repair::None,
+            probes: 0,
+            timestamps: true,
+            sack: true,
+            window_scale: Some((7, 7)),
+            path_mtu: 1500,
+            last_sent: Instant::ZERO,
+            last_heard: Instant::ZERO,
         }
     }
 

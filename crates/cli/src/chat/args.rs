@@ -194,7 +194,7 @@ impl TalkArgs {
         }
     }
     /// How datagrams are exchanged.
-    pub(super) fn datagrams(&self, side: First) -> Result<udp::Settings, Failure> {
+    pub(crate) fn datagrams(&self, side: First) -> Result<udp::Settings, Failure> {
         if self.turns == Some(Turns::Server) {
             return Err(Failure::new(Code::Usage, t!("chat-udp-server-first")));
         }
