@@ -327,6 +327,8 @@ fn address(address: Option<SocketAddr>, like: Option<SocketAddr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sockeye_stack::Instant;
+    use sockeye_stack::tcp::Repair;
     use sockeye_stack::trace::Held;
 
     fn row(state: Option<State>, local: &str, remote: Option<&str>, queues: (usize, usize)) -> SocketRow {
