@@ -104,3 +104,21 @@ tftp-input-empty = the file is empty
 tftp-input-no-hex = line { $line } is no hex dump
 tftp-input-broken = the capture is broken
 tftp-input-link = captures of link type { $kind } are not read
+
+## Rooms. What the server says to its clients begins with an asterisk.
+
+rooms-joined = * { $name } joined { $room }
+rooms-left = * { $name } left
+rooms-left-for = * { $name } left for { $room }
+rooms-renamed = * { $old } is now { $name }
+rooms-commands = /nick NAME, /join ROOM, /who, /quit; everything else goes to all in your room
+rooms-welcome = * you are { $name } in { $room }; { $commands }
+rooms-help = * { $commands }
+rooms-there = * you are in { $room }
+rooms-nick = * /nick NAME: up to { $most } letters, digits, - and _
+rooms-join = * /join ROOM: up to { $most } letters, digits, - and _
+rooms-taken = * { $name } is taken: choose another name
+rooms-empty = * an empty message is not sent: type something
+rooms-goodbye = * goodbye
+rooms-closes = * the server closes
+rooms-no-place = * no place: come again later

@@ -103,3 +103,21 @@ tftp-input-empty = 文件是空的
 tftp-input-no-hex = 第 { $line } 行不是十六进制数据
 tftp-input-broken = 抓包文件已损坏
 tftp-input-link = 不支持链路类型为 { $kind } 的抓包文件
+
+## 房间。服务端对客户端说的话以星号开头。
+
+rooms-joined = * { $name } 进入了 { $room }
+rooms-left = * { $name } 离开了
+rooms-left-for = * { $name } 去了 { $room }
+rooms-renamed = * { $old } 改名为 { $name }
+rooms-commands = /nick 名字、/join 房间、/who、/quit；其他内容发给同一房间的所有人
+rooms-welcome = * 您是 { $name }，在 { $room }；{ $commands }
+rooms-help = * { $commands }
+rooms-there = * 您就在 { $room }
+rooms-nick = * /nick 名字：最多 { $most } 个字母、数字、- 和 _
+rooms-join = * /join 房间：最多 { $most } 个字母、数字、- 和 _
+rooms-taken = * { $name } 已被使用：请换一个名字
+rooms-empty = * 不能发送空消息
+rooms-goodbye = * 再见
+rooms-closes = * 服务端关闭
+rooms-no-place = * 没有位置了：请稍后再来

@@ -9,7 +9,6 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::thread;
 
@@ -21,6 +20,7 @@ use crate::device::Device;
 use crate::names::Names;
 use crate::net::Net;
 use crate::shared::{Clock, Host, WeakHost};
+use crate::sleep::Doze;
 
 /// Frames taken from a device under one lock, with one time stamp.
 const RECEIVE_BATCH: usize = 64;
@@ -102,38 +102,25 @@ impl Driver {
 /// Wakes the driver. A call while it works costs two writes to memory; only a call while it sleeps costs a system call.
 #[derive(Debug)]
 struct Kick {
-    /// There is something to do.
-    due: AtomicBool,
-    /// The driver sleeps, or is about to.
-    sleeping: AtomicBool,
+    doze: Doze,
     event: OwnedFd,
 }
 
 impl Kick {
     fn new() -> io::Result<Kick> {
         Ok(Kick {
-            due: AtomicBool::new(false),
-            sleeping: AtomicBool::new(false),
+            doze: Doze::new(),
             event: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         })
     }
-    // The two sides write one flag and then read the other (sequentially consistent): at least one of them sees the
-    // other's, so that no kick is slept through.
     fn kick(&self) {
-        self.due.store(true, Ordering::SeqCst);
-        if self.sleeping.swap(false, Ordering::SeqCst) {
+        if self.doze.kick() {
             // It cannot fail but by overflow, and then the driver is awake.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
     }
-    /// The driver is about to sleep; whether it may.
-    fn may_sleep(&self) -> bool {
-        self.sleeping.store(true, Ordering::SeqCst);
-        !self.due.load(Ordering::SeqCst)
-    }
     fn awake(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
-        self.due.store(false, Ordering::SeqCst);
+        self.doze.awake();
         let _ = rustix::io::read(&self.event, &mut [0; 8]);
     }
 }
@@ -257,7 +244,7 @@ impl Runner {
         }
     }
     fn sleep(&mut self, now: Instant, until: Option<Instant>) {
-        if self.kick.may_sleep() {
+        if self.kick.doze.may_sleep() {
             let timeout = until.map(|at| at.since(now).as_nanos()).map(|nanos| Timespec {
                 tv_sec: (nanos / 1_000_000_000) as i64,
                 tv_nsec: (nanos % 1_000_000_000) as _,

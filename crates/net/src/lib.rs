@@ -34,6 +34,8 @@ mod net;
 mod options;
 mod shared;
 #[cfg(target_os = "linux")]
+mod sleep;
+#[cfg(target_os = "linux")]
 pub mod socket;
 #[cfg(target_os = "linux")]
 pub mod std_net;
@@ -41,6 +43,13 @@ pub mod tcp;
 mod udp;
 mod udp_batch;
 mod udp_options;
+
+/// What [`sleep`] stands on.
+#[cfg(target_os = "linux")]
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(crate) use std::sync::{Condvar, Mutex, PoisonError};
+}
 #[cfg(target_os = "linux")]
 pub mod unix;
 

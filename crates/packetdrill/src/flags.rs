@@ -289,6 +289,7 @@ settings!(
     rto_min,
     rto_max,
     syn_retries,
+    syn_linear_timeouts,
     syn_ack_retries,
     r1,
     r2,

@@ -327,6 +327,8 @@ fn address(address: Option<SocketAddr>, like: Option<SocketAddr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sockeye_stack::Instant;
+    use sockeye_stack::tcp::Repair;
     use sockeye_stack::trace::Held;
 
     fn row(state: Option<State>, local: &str, remote: Option<&str>, queues: (usize, usize)) -> SocketRow {
@@ -372,6 +374,16 @@ mod tests {
             ece_received: 4,
             unsent: 12,
             held: Some(Held::Nagle),
+            outstanding: 1,
+            sacked: 0,
+            repair: Repair::None,
+            probes: 0,
+            timestamps: true,
+            sack: true,
+            window_scale: Some((7, 7)),
+            path_mtu: 1500,
+            last_sent: Instant::ZERO,
+            last_heard: Instant::ZERO,
         }
     }
 

@@ -19,6 +19,8 @@ use super::LocalName;
 use super::wire::{Listener, with_halves};
 use super::{Input, Messages, Place, Stream, is_quit};
 use crate::line::{Charset, Stop, shown};
+use crate::text;
+use crate::words::{self, Language, Words};
 
 /// The room in which everybody begins.
 const HALL: &str = "hall";
@@ -28,13 +30,14 @@ const NAME: usize = 32;
 const HOST: u64 = 0;
 /// How long a line may take on its way to a client that does not read, and how long a client may take to close.
 const PATIENCE: Duration = Duration::from_secs(30);
-const COMMANDS: &str = "* /nick NAME, /join ROOM, /who, /quit; everything else goes to all in your room";
 
 /// The settings of a server with rooms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RoomSettings {
     /// How text becomes octets. What the encoding lacks goes out as `?`.
     pub charset: Charset,
+    /// What language the server speaks to its clients.
+    pub language: Language,
     /// Clients at once. One more is told so and closed.
     pub clients: usize,
     /// Lines that may wait for a client that reads slowly. One more and it is let go, so that it neither
@@ -49,10 +52,11 @@ pub struct RoomSettings {
 }
 
 impl Default for RoomSettings {
-    /// UTF-8, 256 clients, 256 lines, 4 KiB a line, 300 ms of grace, a backlog of 128.
+    /// UTF-8, English, 256 clients, 256 lines, 4 KiB a line, 300 ms of grace, a backlog of 128.
     fn default() -> Self {
         RoomSettings {
             charset: Charset::Utf8,
+            language: Language::English,
             clients: 256,
             waiting: 256,
             limit: 4096,
@@ -124,7 +128,7 @@ impl Rooms {
         let (to_host, mut for_host) = mpsc::channel(self.settings.waiting.max(1));
         // Each client tells its coming and its leaving, and waits until it is heard.
         let (teller, mut told) = mpsc::channel(16);
-        let hub = Hub::new(to_host);
+        let hub = Hub::new(to_host, words::of(self.settings.language));
         let mut tasks = JoinSet::new();
         let mut open = true;
         let result = loop {
@@ -181,6 +185,7 @@ struct Member {
 struct Hub {
     members: BTreeMap<u64, Member>,
     next: u64,
+    words: &'static Words,
 }
 
 fn lock(hub: &Mutex<Hub>) -> MutexGuard<'_, Hub> {
@@ -188,7 +193,7 @@ fn lock(hub: &Mutex<Hub>) -> MutexGuard<'_, Hub> {
 }
 
 impl Hub {
-    fn new(host: mpsc::Sender<Arc<str>>) -> Arc<Mutex<Hub>> {
+    fn new(host: mpsc::Sender<Arc<str>>, words: &'static Words) -> Arc<Mutex<Hub>> {
         let host = Member {
             name: "host".into(),
             room: HALL.into(),
@@ -197,6 +202,7 @@ impl Hub {
         Arc::new(Mutex::new(Hub {
             members: BTreeMap::from([(HOST, host)]),
             next: HOST + 1,
+            words,
         }))
     }
     /// Somebody came: its number and name. Nothing, if there is no place.
@@ -210,8 +216,16 @@ impl Hub {
         while self.is_taken(&name) {
             name.push('_');
         }
-        self.tell_room(HALL, &format!("* {name} joined {HALL}"), None);
-        let welcome = format!("* you are {name} in {HALL}; {}", &COMMANDS[2..]);
+        let joined = text!(self.words, "rooms-joined", name = name, room = HALL);
+        self.tell_room(HALL, &joined, None);
+        let commands = text!(self.words, "rooms-commands");
+        let welcome = text!(
+            self.words,
+            "rooms-welcome",
+            name = name,
+            room = HALL,
+            commands = commands
+        );
         let _ = lines.try_send(welcome.into()); // its first line: there is room
         self.members.insert(
             id,
@@ -228,13 +242,14 @@ impl Hub {
         let Some(member) = self.members.remove(&id) else {
             return String::new();
         };
-        self.tell_room(&member.room, &format!("* {} left", member.name), None);
+        let left = text!(self.words, "rooms-left", name = member.name);
+        self.tell_room(&member.room, &left, None);
         member.name
     }
     /// All are told, and their lines end.
     fn close(&mut self) {
         for id in self.members.keys().copied().collect::<Vec<_>>() {
-            self.tell_one(id, "* the server closes");
+            self.tell_one(id, &text!(self.words, "rooms-closes"));
         }
         for member in self.members.values_mut() {
             member.lines = None;
@@ -271,7 +286,7 @@ impl Hub {
         }
         let Some(command) = line.strip_prefix('/') else {
             if line.is_empty() {
-                self.tell_one(id, "* an empty message is not sent: type something");
+                self.tell_one(id, &text!(self.words, "rooms-empty"));
             } else {
                 let (room, line) = (member.room.clone(), format!("{}: {line}", member.name));
                 self.tell_room(&room, &line, Some(id));
@@ -284,38 +299,44 @@ impl Hub {
             "nick" => self.rename(id, argument.trim()),
             "join" => self.change_room(id, argument.trim()),
             "who" => self.who(id),
-            _ => self.tell_one(id, COMMANDS),
+            _ => {
+                let commands = text!(self.words, "rooms-commands");
+                self.tell_one(id, &text!(self.words, "rooms-help", commands = commands));
+            }
         }
         Flow::Stay
     }
     fn rename(&mut self, id: u64, name: &str) {
         if !is_name(name) {
-            return self.tell_one(id, "* /nick NAME: up to 32 letters, digits, - and _");
+            return self.tell_one(id, &text!(self.words, "rooms-nick", most = NAME));
         }
         if self.is_taken(name) {
-            return self.tell_one(id, &format!("* {name} is taken: choose another name"));
+            return self.tell_one(id, &text!(self.words, "rooms-taken", name = name));
         }
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
         let old = std::mem::replace(&mut member.name, name.into());
         let room = member.room.clone();
-        self.tell_room(&room, &format!("* {old} is now {name}"), None);
+        let renamed = text!(self.words, "rooms-renamed", old = old, name = name);
+        self.tell_room(&room, &renamed, None);
     }
     fn change_room(&mut self, id: u64, room: &str) {
         if !is_name(room) {
-            return self.tell_one(id, "* /join ROOM: up to 32 letters, digits, - and _");
+            return self.tell_one(id, &text!(self.words, "rooms-join", most = NAME));
         }
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
         if member.room == room {
-            return self.tell_one(id, &format!("* you are in {room}"));
+            return self.tell_one(id, &text!(self.words, "rooms-there", room = room));
         }
         let name = member.name.clone();
         let old = std::mem::replace(&mut member.room, room.into());
-        self.tell_room(&old, &format!("* {name} left for {room}"), None);
-        self.tell_room(room, &format!("* {name} joined {room}"), None);
+        let left = text!(self.words, "rooms-left-for", name = name, room = room);
+        let joined = text!(self.words, "rooms-joined", name = name, room = room);
+        self.tell_room(&old, &left, None);
+        self.tell_room(room, &joined, None);
     }
     fn who(&mut self, id: u64) {
         let mut rooms: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -369,7 +390,7 @@ impl Client {
         let joined = lock(&self.hub).join(self.settings.clients, to);
         let Some((id, name)) = joined else {
             with_halves!(stream, |_read, write| {
-                let _ = turn_away(write).await; // it was not let in: how it takes that changes nothing
+                let _ = turn_away(write, &self.settings).await; // it was not let in: how it takes that changes nothing
             });
             let _ = tell.send(RoomEvent::LetGo(peer, "no place".into())).await;
             return;
@@ -397,6 +418,7 @@ impl Client {
     ) -> io::Result<Stay> {
         let RoomSettings {
             charset,
+            language,
             grace,
             limit,
             ..
@@ -422,7 +444,7 @@ impl Client {
                 },
                 message = messages.next() => match message? {
                     Some(text) => if lock(&self.hub).say(id, &text) == Flow::Leave {
-                        put("* goodbye", charset, &mut unsent);
+                        put(&text!(words::of(language), "rooms-goodbye"), charset, &mut unsent);
                         break;
                     },
                     None => break,
@@ -463,9 +485,15 @@ fn put(line: &str, charset: Charset, out: &mut Vec<u8>) {
 }
 
 /// No place: said in a line, which fits into any send buffer.
-async fn turn_away(mut write: impl AsyncWrite + Unpin) -> io::Result<()> {
+async fn turn_away(mut write: impl AsyncWrite + Unpin, settings: &RoomSettings) -> io::Result<()> {
+    let mut line = Vec::new();
+    put(
+        &text!(words::of(settings.language), "rooms-no-place"),
+        settings.charset,
+        &mut line,
+    );
     let said = async {
-        write.write_all(b"* no place: come again later\n").await?;
+        write.write_all(&line).await?;
         write.shutdown().await
     };
     timeout(Duration::from_secs(5), said).await?

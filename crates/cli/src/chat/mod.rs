@@ -103,6 +103,7 @@ async fn keep_open(args: &ListenArgs, net: &Net) -> Outcome {
     let mut stop = console::stop_on_interrupt();
     let settings = RoomSettings {
         charset: args.talk.encoding.into(),
+        language: words::current().language(),
         ..RoomSettings::default()
     };
     let rooms = bind!(Rooms, args, net, settings);

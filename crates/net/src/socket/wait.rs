@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use sockeye_stack::Instant;
+
+use crate::sleep::Parker;
 
 /// How threads wait on a host whose time is not the machine's: whoever moves that time puts them to sleep and wakes
 /// them. See [`Clock::with_waiter`](crate::Clock::with_waiter).
@@ -84,42 +86,12 @@ impl Wait {
     }
 }
 
-/// What a thread sleeps on. Its own, not the thread's park token, which belongs to the program.
-#[derive(Default)]
-struct Parker {
-    woken: Mutex<bool>,
-    changed: Condvar,
-}
-
 impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.unpark();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-}
-
-impl Parker {
-    /// Sleeps until woken; false if the time is up before.
-    fn park(&self, deadline: Option<Instant>) -> bool {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*woken {
-            woken = match deadline {
-                None => self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner),
-                Some(at) => {
-                    let left = at.since(Pace::Machine.now()).as_nanos();
-                    if left == 0 {
-                        return false;
-                    }
-                    let result = self.changed.wait_timeout(woken, Duration::from_nanos(left));
-                    result.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        *woken = false;
-        true
+        self.unpark();
     }
 }
 
@@ -143,12 +115,17 @@ pub(crate) fn block<R>(
     }
     let (parker, waker) = PARKER.with_borrow_mut(|slot| {
         slot.get_or_insert_with(|| {
-            let parker = Arc::new(Parker::default());
+            let parker = Arc::new(Parker::new());
             (parker.clone(), Waker::from(parker))
         })
         .clone()
     });
-    repeat(wait, || step(Some(&waker)), |until| Ok(parker.park(until)))
+    let left = |until: Instant| Duration::from_nanos(until.since(pace.now()).as_nanos());
+    repeat(
+        wait,
+        || step(Some(&waker)),
+        |until| Ok(parker.park(|| until.map(left))),
+    )
 }
 
 fn repeat<R>(

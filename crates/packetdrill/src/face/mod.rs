@@ -325,3 +325,48 @@ pub extern "C" fn sockeye_plugin_sockets() -> *mut c_char {
         Ok(to.cast())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fault of ours ends a call, not the program; and the machine goes on.
+    #[test]
+    fn what_panics_becomes_an_error() {
+        let handle = registry::add(Some(machine("").unwrap()));
+        Errno::set_raw(0);
+        assert_eq!(call(handle, -1, |_| panic!("as it should")), -1);
+        assert_eq!(Errno::last_raw(), libc::EFAULT);
+        let panics_in_the_machine = |machine: &Machine| -> io::Result<c_int> {
+            let _lock = machine.host().lock();
+            panic!("as it should, with a lock held")
+        };
+        assert_eq!(call(handle, -1, panics_in_the_machine), -1);
+        assert!(
+            call(handle, -1, |machine| machine.socket(
+                libc::AF_INET,
+                libc::SOCK_STREAM,
+                0
+            )) >= 0
+        );
+        // SAFETY: it takes any handle.
+        unsafe { free(handle) };
+        assert_eq!(call(handle, -1, |machine| machine.listen(0, 0).map(|()| 0)), -1);
+        assert_eq!(Errno::last_raw(), libc::EFAULT);
+    }
+
+    #[test]
+    fn what_succeeds_leaves_errno_alone() {
+        Errno::set_raw(42);
+        assert_eq!(
+            guarded(-1, || {
+                Errno::set_raw(7);
+                Ok(3)
+            }),
+            3
+        );
+        assert_eq!(Errno::last_raw(), 42);
+        assert_eq!(number(&io::ErrorKind::WouldBlock.into()), libc::EAGAIN);
+        assert_eq!(number(&io::ErrorKind::TimedOut.into()), libc::ETIMEDOUT);
+    }
+}

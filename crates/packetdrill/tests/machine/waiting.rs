@@ -131,7 +131,7 @@ fn a_wait_that_only_time_can_end() {
 
 #[test]
 fn a_connection_attempt_ends_by_itself() {
-    let machine = Arc::new(machine("profile=linux"));
+    let machine = Arc::new(machine("profile=linux,set.syn_linear_timeouts=0"));
     let fd = machine.socket(libc::AF_INET, libc::SOCK_STREAM, 0).unwrap();
     let began = machine.gettimeofday().unwrap();
     let (result, at) = alone(&machine, move |machine| {

@@ -133,7 +133,12 @@ impl IpLayer {
     /// For a packet between the addresses of the one before, on a link without link addresses: whether checksums are not
     /// looked at there. `None` for any other packet.
     #[inline(always)]
-    pub(crate) fn trusts_pair(&self, on: InterfaceId, source: Ipv4Addr, destination: Ipv4Addr) -> Option<bool> {
+    pub(crate) fn trusts_pair(
+        &self,
+        on: InterfaceId,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> Option<bool> {
         if self.recent_v4 != Some((source, destination, on)) {
             return None;
         }
