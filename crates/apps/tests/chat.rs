@@ -1,17 +1,19 @@
 //! Chat, on the operating system's sockets and in the lab, with and without loss: the same tests.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sockeye_apps::chat::{
-    Ending, Event, First, Input, Messages, RoomEvent, RoomSettings, Rooms, Server, Settings, connect,
-    converse,
+    Ending, Event, First, Input, LocalName, Messages, RoomEvent, RoomSettings, Rooms, Server, Settings,
+    connect, connect_local, converse,
 };
 use sockeye_apps::line::{Charset, Stop, Stopper};
 use sockeye_apps::udp::{self, Manner};
 use sockeye_lab::{World, mbit, ms, run};
-use sockeye_net::{Net, TcpStream, UdpSocket};
+use sockeye_net::{Net, TcpListener, TcpStream, UdpSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -36,6 +38,13 @@ impl Place {
 
 /// Runs a test in all places: loopback, and the lab with 0 % and 5 % of loss.
 fn everywhere<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Place) -> F + Clone + Send + 'static) {
+    on_the_system(test.clone());
+    for loss in [0.0, 0.05] {
+        in_lab(loss, test.clone());
+    }
+}
+
+fn on_the_system<F: Future<Output = ()>>(test: impl Fn(Place) -> F) {
     let os = Place {
         server: Net::os(),
         client: Net::os(),
@@ -47,9 +56,6 @@ fn everywhere<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Place) -> F
         .build()
         .unwrap()
         .block_on(test(os));
-    for loss in [0.0, 0.05] {
-        in_lab(loss, test.clone());
-    }
 }
 
 fn in_lab<F: Future<Output = ()> + Send + 'static>(
@@ -119,7 +125,7 @@ impl Listening {
 
 async fn listen(place: &Place, settings: Settings, says: &[&str]) -> Listening {
     let server = Server::bind(&place.server, place.bind, settings).await.unwrap();
-    let address = place.to(server.local_addr().unwrap());
+    let address = place.to(server.place().unwrap().inet().unwrap());
     let (keep, mut input) = lines(says);
     let told = Told::default();
     let tell = into(&told);
@@ -293,7 +299,7 @@ fn half_close() {
         // The other way round: the server's input ends, the client goes on to the end of its own.
         drop(listening.input);
         let settings = Settings {
-            after_end: true,
+            after_end: Some(Duration::from_secs(60)),
             ..Settings::default()
         };
         let (to, mut input) = lines(&[]);
@@ -321,6 +327,162 @@ fn half_close() {
         assert_eq!(listening.task.await.unwrap().unwrap(), Ending::EndOfInput);
         assert!(listening.told.lock().unwrap().contains(&"< I go on".to_string()));
     });
+}
+
+/// A peer that has ended its side does not keep a pipe that says nothing; nor does one that says nothing itself keep us
+/// when our input has ended, if we do not want to wait for it.
+#[test]
+fn silence_ends() {
+    everywhere(|place| async move {
+        let listening = listen(&place, Settings::default(), &[]).await;
+        drop(listening.input);
+        let settings = Settings {
+            after_end: Some(Duration::from_millis(100)),
+            ..Settings::default()
+        };
+        let (ending, told) = client(&place, listening.address, settings, &["still", "heard"]).await;
+        assert_eq!(ending.unwrap(), Ending::PeerClosed);
+        assert!(told.contains(&"> heard".to_string()), "{told:?}");
+        let told = listening.told.lock().unwrap().clone();
+        assert!(told.contains(&"< heard".to_string()), "{told:?}");
+        assert_eq!(listening.task.await.unwrap().unwrap(), Ending::EndOfInput);
+
+        let listening = listen(&place, Settings::default(), &[]).await;
+        let settings = Settings {
+            silence: Some(Duration::from_millis(100)),
+            ..Settings::default()
+        };
+        let (keep, mut input) = lines(&["last"]);
+        drop(keep);
+        let stream = connect(&place.client, listening.address).await.unwrap();
+        let mut stop = Stop::never();
+        let ending = converse(stream, First::Client, &settings, &mut input, &mut stop, |_| {}).await;
+        assert_eq!(ending.unwrap(), Ending::EndOfInput);
+    });
+}
+
+/// What a peer said before it went is told, however it went. (On the operating system: RFC 9293 has a reset flush what
+/// was not read, section 3.10.7.4, and our stack does.)
+#[test]
+fn last_words() {
+    on_the_system(|place| async move {
+        let listener = TcpListener::bind(&place.server, place.bind).await.unwrap();
+        let address = place.to(listener.local_addr().unwrap());
+        let (keep, mut input) = lines(&["never read"]);
+        let told = Told::default();
+        let tell = into(&told);
+        let client = async {
+            let stream = connect(&place.client, address).await.unwrap();
+            let (settings, mut stop) = (Settings::default(), Stop::never());
+            converse(stream, First::Client, &settings, &mut input, &mut stop, tell).await
+        };
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+            stream.write_all(b"goodbye then\n").await.unwrap();
+            stream.shutdown().await.unwrap();
+            // With what the client says unread, this is a reset.
+            drop(stream);
+            keep.send("nor this".into()).await.unwrap();
+        };
+        let (ending, ()) = tokio::join!(client, server);
+        let told = told.lock().unwrap().clone();
+        assert!(
+            told.contains(&"< goodbye then".to_string()),
+            "{ending:?} {told:?}"
+        );
+    });
+}
+
+/// The same conversation through a name of AF_UNIX, of the machine and of a host in the lab.
+#[test]
+fn through_a_local_name() {
+    let test = |net: Net| async move {
+        let directory = directory();
+        let path = directory.join("talk.sock");
+        let hidden = format!("@{}", path.display());
+        for text in [path.to_str().unwrap(), &hidden] {
+            let name: LocalName = text.parse().unwrap();
+            let server = Server::bind_local(&net, &name, Settings::default())
+                .await
+                .unwrap();
+            assert_eq!(server.place().unwrap().to_string(), text);
+            let taken = Server::bind_local(&net, &name, Settings::default())
+                .await
+                .unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+            let (keep, mut input) = lines(&["你好"]);
+            let (told, mut stop) = (Told::default(), Stop::never());
+            let tell = into(&told);
+            let serve = server.run(&mut input, &mut stop, tell);
+            let talk = async {
+                let (_keep, mut input) = lines(&["hello", "Q"]);
+                let stream = connect_local(&net, &name).await.unwrap();
+                let (settings, mut stop) = (Settings::default(), Stop::never());
+                let ending = converse(stream, First::Client, &settings, &mut input, &mut stop, |_| {}).await;
+                drop(keep);
+                let mut probe = connect_local(&net, &name).await;
+                if let Ok(sockeye_apps::chat::Stream::Local(stream)) = &mut probe {
+                    stream.shutdown().await.unwrap();
+                }
+                ending
+            };
+            let (served, talked) = tokio::join!(serve, talk);
+            assert_eq!(talked.unwrap(), Ending::Quit);
+            assert_eq!(served.unwrap(), Ending::EndOfInput);
+            let told = told.lock().unwrap().clone();
+            assert_eq!(told[0], "connected");
+            assert!(told.contains(&"< hello".to_string()) && told.contains(&"> 你好".to_string()));
+            assert!(!path.exists(), "the file goes with the server");
+            let nobody = connect_local(&net, &name).await.unwrap_err();
+            assert!([ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&nobody.kind()));
+        }
+        std::fs::remove_dir(&directory).unwrap();
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(test(Net::os()));
+    let mut world = World::new(5);
+    world.host("alone").ip("10.0.0.1/24").id();
+    run(world, move |lab| async move { test(lab.net("alone")).await });
+}
+
+/// What stands at the path already: a dead socket is replaced, a live one and a file are not; what was put there
+/// meanwhile is not removed.
+#[tokio::test]
+async fn files_of_sockets() {
+    let net = Net::os();
+    let directory = directory();
+    let path = directory.join("talk.sock");
+    let name: LocalName = path.to_str().unwrap().parse().unwrap();
+    let bind = || Server::bind_local(&net, &name, Settings::default());
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let server = bind().await.unwrap();
+    assert_eq!(bind().await.unwrap_err().kind(), ErrorKind::AddrInUse);
+    connect_local(&net, &name).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    drop(server);
+    assert!(path.exists(), "it is another's");
+    assert_eq!(bind().await.unwrap_err().kind(), ErrorKind::AddrInUse);
+    drop(other);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "precious").unwrap();
+    assert_eq!(bind().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(bind().await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+fn directory() -> std::path::PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sockeye-chat-{}-{n}", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    path
 }
 
 /// A program of the tutorials: no newlines, GBK, characters cut in two.
@@ -408,7 +570,7 @@ fn rooms_and_names() {
             ..RoomSettings::default()
         };
         let rooms = Rooms::bind(&place.server, place.bind, settings).await.unwrap();
-        let address = place.to(rooms.local_addr().unwrap());
+        let address = place.to(rooms.place().unwrap().inet().unwrap());
         let (host, mut input) = lines(&[]);
         let told = Told::default();
         let into = told.clone();
@@ -565,16 +727,6 @@ fn the_largest_datagram() {
         assert_eq!(ending.unwrap(), udp::Ending::Stopped);
         assert_eq!(octets, [0, 65_507]);
     };
-    let os = Place {
-        server: Net::os(),
-        client: Net::os(),
-        bind: "127.0.0.1:0",
-        host: None,
-    };
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(test(os));
+    on_the_system(test);
     in_lab(0.0, test);
 }

@@ -70,6 +70,7 @@ chat-ending-peer-quit = the peer said goodbye
 chat-ending-peer-closed = the peer closed
 chat-ending-input = the input ended
 chat-ending-stopped = stopped
+chat-local-program = a program of this machine
 
 ## TFTP
 

@@ -69,6 +69,7 @@ chat-ending-peer-quit = 对方说了再见
 chat-ending-peer-closed = 对方关闭了连接
 chat-ending-input = 输入已经结束
 chat-ending-stopped = 被停止
+chat-local-program = 本机的程序
 
 ## TFTP
 

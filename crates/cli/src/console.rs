@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::exit::{self, Code, Failure};
 use crate::lab::desk;
 use crate::place;
 pub use crate::signals::stop_on_interrupt;
+use crate::terminal;
 use crate::{Outcome, t, words};
 
 /// How text is encoded on the network.
@@ -56,6 +58,7 @@ pub fn run(net: &Net, program: impl Future<Output = Outcome>) -> Outcome {
         })?;
     let outcome = runtime.block_on(program);
     runtime.shutdown_background();
+    terminal::close();
     place::finish(net);
     finished(outcome)
 }
@@ -130,6 +133,36 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
+/// The person's lines: edited, where a person sits at a terminal, with those of former times from `history`; otherwise
+/// [as they come](lines). Signals have to be [heard](stop_on_interrupt) before.
+pub fn person(prompt: Option<String>, history: Option<PathBuf>) -> (Prompt, Input) {
+    // In a lab time stands still while somebody types, and the lines are the lab's.
+    if !desk::is_here() && terminal::can_edit() {
+        let (to, input) = mpsc::channel(256);
+        let prompt = prompt.unwrap_or_else(|| "> ".into());
+        if terminal::open(prompt, history, move |line| to.blocking_send(line).is_ok()).is_ok() {
+            return (Prompt::Editing, input);
+        }
+    }
+    (Prompt::new(), lines())
+}
+
+/// Where lines of former times are kept: `sockeye/NAME` in XDG_STATE_HOME, or in ~/.local/state. None, if that cannot be
+/// had.
+pub fn history_file(name: &str) -> Option<PathBuf> {
+    let absolute = |variable| {
+        let path = std::env::var_os(variable).map(PathBuf::from)?;
+        path.is_absolute().then_some(path)
+    };
+    let state =
+        absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    let directory = state.join("sockeye");
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700); // what was said is nobody else's
+    builder.recursive(true).create(&directory).ok()?;
+    Some(directory.join(name))
+}
+
 /// No lines, for a program that only listens. The sender is to be kept: without it the input has ended.
 pub fn no_lines() -> (mpsc::Sender<String>, Input) {
     mpsc::channel(1)
@@ -137,6 +170,9 @@ pub fn no_lines() -> (mpsc::Sender<String>, Input) {
 
 /// A line on standard output. If nobody reads it any more, or it cannot be written, the program ends here.
 pub fn say(line: &str) {
+    if terminal::print(line) {
+        return;
+    }
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
         let failure = Failure::output(&error);
@@ -154,26 +190,42 @@ pub fn say_json(event: &Value) {
 
 /// A line on standard error. Where nobody reads it, nothing is lost.
 pub fn note(line: &str) {
+    if io::stderr().is_terminal() && terminal::print(&format!("sockeye: {line}")) {
+        return;
+    }
     let _ = writeln!(io::stderr(), "sockeye: {line}");
 }
 
 /// A line on standard error that belongs to a conversation, and is not about the command.
 pub fn remark(line: &str) {
+    if io::stderr().is_terminal() && terminal::print(line) {
+        return;
+    }
     let _ = writeln!(io::stderr(), "{line}"); // as above
 }
 
 /// What asks a person for a line, if there is one.
-#[derive(Clone, Copy, Debug)]
-pub struct Prompt(bool);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prompt {
+    /// Nobody is there to be asked.
+    None,
+    /// Somebody sits at a terminal, who is asked each time.
+    Plain,
+    /// A line is being edited at the bottom of a terminal, which asks by itself.
+    Editing,
+}
 
 impl Prompt {
-    /// A prompt, if a person sits at a terminal.
+    /// A plain prompt, if a person sits at a terminal.
     pub fn new() -> Prompt {
-        Prompt(io::stdin().is_terminal() && io::stderr().is_terminal())
+        match io::stdin().is_terminal() && io::stderr().is_terminal() {
+            true => Prompt::Plain,
+            false => Prompt::None,
+        }
     }
     /// Whether a person sits there.
     pub fn is_shown(self) -> bool {
-        self.0
+        self != Prompt::None
     }
     /// Asks.
     pub fn ask(self) {
@@ -182,7 +234,7 @@ impl Prompt {
     /// Asks in these words.
     pub fn ask_with(self, words: &str) {
         self.asked();
-        if self.0 {
+        if self == Prompt::Plain {
             let mut err = io::stderr();
             let _ = write!(err, "{words}").and_then(|()| err.flush()); // a prompt that cannot be shown is none
         }
@@ -193,7 +245,7 @@ impl Prompt {
     }
     /// Leaves the line of the prompt before something else is shown.
     pub fn leave(self) {
-        if self.0 {
+        if self == Prompt::Plain {
             let _ = write!(io::stderr(), "\r\x1b[K"); // as above
         }
     }
@@ -241,7 +293,19 @@ pub fn peer_address(text: &str) -> Result<String, String> {
     address(text, "127.0.0.1")
 }
 
-fn address(text: &str, host: &str) -> Result<String, String> {
+/// Whether it is an address to listen at or to talk to, which is left as it was written.
+///
+/// # Errors
+/// What is accepted.
+pub fn spelled(text: &str) -> Result<String, String> {
+    address(text, "localhost").map(|_| text.into())
+}
+
+/// As [`listen_address`], with the host that is meant where none is written.
+///
+/// # Errors
+/// What is accepted.
+pub fn address(text: &str, host: &str) -> Result<String, String> {
     if text.parse::<SocketAddr>().is_ok() {
         return Ok(text.into());
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{self, ExitCode};
 
 use crate::control;
+use crate::terminal;
 
 use crate::{t, words};
 
@@ -66,6 +67,7 @@ impl From<Code> for ExitCode {
 /// Ends the program at once, from whatever thread.
 pub fn at_once(code: Code) -> ! {
     control::withdraw();
+    terminal::abandon();
     process::exit(i32::from(code as u8))
 }
 

@@ -16,6 +16,7 @@ pub mod output;
 pub mod place;
 pub mod signals;
 pub mod sockets;
+pub mod terminal;
 pub mod tftp;
 pub mod udp;
 pub mod upper;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::console::note;
 use crate::exit::{self, Code};
 use crate::lab::desk;
-use crate::t;
+use crate::{t, terminal};
 
 /// The first Ctrl-C or SIGTERM stops in good order, the second aborts with exit code 130.
 pub fn stop_on_interrupt() -> Stop {
@@ -63,8 +63,13 @@ impl Signals {
     }
     async fn next(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
+            _ = interrupt(&mut self.interrupt) => {}
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// A SIGINT that somebody wanted.
+async fn interrupt(signal: &mut Signal) {
+    while signal.recv().await.is_some() && terminal::take_our_interrupt() {}
 }

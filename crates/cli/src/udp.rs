@@ -138,8 +138,8 @@ pub(crate) async fn send(args: &SendArgs, net: &Net, manner: Manner) -> Outcome 
         charset: args.common.encoding.into(),
         ..Settings::new(manner)
     };
-    let input = console::lines();
-    hold(&socket, Some(to), &settings, input, args.common.json, &doing).await
+    let person = || console::person(Event::Ask.text(words::current()), None);
+    hold(&socket, Some(to), &settings, person, args.common.json, &doing).await
 }
 
 async fn recv(args: &RecvArgs, net: &Net) -> Outcome {
@@ -161,7 +161,8 @@ async fn recv(args: &RecvArgs, net: &Net) -> Outcome {
         ..Settings::new(Manner::Receive)
     };
     let (_keep, input) = console::no_lines();
-    hold(&socket, None, &settings, input, args.common.json, &doing).await
+    let nobody = || (Prompt::None, input);
+    hold(&socket, None, &settings, nobody, args.common.json, &doing).await
 }
 
 async fn first(net: &Net, address: &str, doing: &str) -> Result<SocketAddr, crate::exit::Failure> {
@@ -172,16 +173,17 @@ async fn first(net: &Net, address: &str, doing: &str) -> Result<SocketAddr, crat
         .ok_or_else(|| failure(doing, &std::io::ErrorKind::NotFound.into()))
 }
 
-/// Holds an exchange, and shows it.
+/// Holds an exchange, and shows it. `person` opens the person's lines, once signals are heard.
 pub(crate) async fn hold(
     socket: &UdpSocket,
     to: Option<SocketAddr>,
     settings: &Settings,
-    mut input: Input,
+    person: impl FnOnce() -> (Prompt, Input),
     as_json: bool,
     doing: &str,
 ) -> Outcome {
-    let (prompt, mut stop) = (Prompt::new(), console::stop_on_interrupt());
+    let mut stop = console::stop_on_interrupt();
+    let (prompt, mut input) = person();
     let tell = |event: Event| show(&event, as_json, prompt);
     match exchange(socket, to, settings, &mut input, &mut stop, tell).await {
         Ok(Ending::Stopped) => Ok(Code::Interrupted),

@@ -38,6 +38,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A span of time as [`duration`] takes it, or a number of seconds as netcat does: `3`.
+///
+/// # Errors
+/// What is accepted.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    match text.trim().parse::<f64>() {
+        Ok(_) => duration(&format!("{}s", text.trim())),
+        Err(_) => duration(text),
+    }
+}
+
 /// A rate in bits a second: `10mbit`, `64kbit`, `1gbit`, `9600bit`.
 ///
 /// # Errors

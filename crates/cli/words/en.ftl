@@ -47,6 +47,24 @@ udp-cannot-use-any = cannot use any port
 udp-cannot-receive = cannot receive at { $address }
 udp-receiving = receiving at { $at }; Ctrl-C ends
 
+## sockeye chat
+
+chat-listening = listening at { $at }; Ctrl-C ends
+chat-ends = connected from { $from } to { $to } in { $time }
+chat-sum = { $heard } messages heard, { $said } said, in { $time }
+chat-joined = { $name } ({ $peer }) joined
+chat-left = { $name } ({ $peer }) left
+chat-let-go = { $name } ({ $peer }) was let go
+chat-room-broke-off = { $name } ({ $peer }) broke off: { $error }
+chat-udp-server-first = over UDP the server cannot speak first: it knows nobody before a datagram came; use --turns client
+chat-unix-of-the-system = names of AF_UNIX are of the operating system: leave --net out
+chat-wrong-family = { $doing }: it has no address of that family; leave -4, -6 or -s out, or write another address
+advice-unix-nobody = nobody listens there: start the server first
+advice-unix-in-use = another program listens there: end it, or choose another name
+advice-unix-file = the file there is not touched: choose another path, or remove it
+advice-unix-not-permitted = the file's owner or its directory does not allow it: look at ls -l
+advice-unix-full = too many wait there already: try again
+
 ## --net
 
 place-accepted = accepted are os, lab and tun:NAME,addr=10.77.0.2/24

@@ -46,6 +46,24 @@ udp-cannot-use-any = 没有可用的端口
 udp-cannot-receive = 无法在 { $address } 接收
 udp-receiving = 在 { $at } 接收；按 Ctrl-C 结束
 
+## sockeye chat
+
+chat-listening = 正在 { $at } 监听；按 Ctrl-C 结束
+chat-ends = 已从 { $from } 连接到 { $to }，用时 { $time }
+chat-sum = 收到 { $heard } 条消息，发送 { $said } 条，用时 { $time }
+chat-joined = { $name }（{ $peer }）加入
+chat-left = { $name }（{ $peer }）离开
+chat-let-go = { $name }（{ $peer }）被断开
+chat-room-broke-off = { $name }（{ $peer }）断开了连接：{ $error }
+chat-udp-server-first = 用 UDP 时服务端不能先说：收到数据报之前不知道对方是谁；请使用 --turns client
+chat-unix-of-the-system = AF_UNIX 的名字属于操作系统：请去掉 --net
+chat-wrong-family = { $doing }：没有这一类的地址；请去掉 -4、-6 或 -s，或者换一个地址
+advice-unix-nobody = 那里没有程序在监听：请先运行服务端
+advice-unix-in-use = 另一个程序在那里监听：请结束它，或者换一个名字
+advice-unix-file = 那里的文件不会被改动：请换一个路径，或者删除它
+advice-unix-not-permitted = 文件的主人或者它的目录不允许：用 ls -l 查看
+advice-unix-full = 那里等待的程序太多：请再试一次
+
 ## --net
 
 place-accepted = 可以写 os、lab 或 tun:名字,addr=10.77.0.2/24

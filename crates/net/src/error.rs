@@ -9,6 +9,8 @@ use sockeye_stack::{
 
 /// Linux's errno values (asm-generic/errno-base.h, asm-generic/errno.h).
 pub mod errno {
+    /// Operation not permitted.
+    pub const EPERM: i32 = 1;
     /// No such file or directory.
     pub const ENOENT: i32 = 2;
     /// Bad file descriptor.

@@ -1,7 +1,8 @@
 //! Sockets for programs: the same program on the operating system's sockets or on a Sockeye stack.
 //!
 //! [`Net`] says where sockets live. [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`UdpSocket`] have tokio's
-//! methods, signatures and errors; only their constructors take a `&Net` more.
+//! methods, signatures and errors; only their constructors take a `&Net` more. On Linux there are `UnixListener`,
+//! `UnixStream` and `UnixDatagram` too.
 //!
 //! ```no_run
 //! # async fn upper() -> std::io::Result<()> {
@@ -42,6 +43,8 @@ pub mod tcp;
 mod udp;
 mod udp_batch;
 mod udp_options;
+#[cfg(target_os = "linux")]
+pub mod unix;
 
 /// What [`sleep`] stands on.
 #[cfg(target_os = "linux")]
@@ -57,3 +60,5 @@ pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use udp_batch::{Batch, BatchSocket, Parts, Received};
 pub use udp_options::UdpBind;
+#[cfg(target_os = "linux")]
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

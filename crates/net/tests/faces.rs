@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sockeye_net::Net;
@@ -39,6 +40,40 @@ mod originals {
         };
         (@ for_std $call:expr) => { $call };
         (@ for_tokio $call:expr) => { $call.await };
+    }
+    /// Tokio's AF_UNIX, in the same way.
+    pub(crate) mod unix_of_tokio {
+        use sockeye_net::Net;
+        use std::io;
+        use std::path::Path;
+        use tokio::net::{UnixDatagram as Datagram, UnixListener as Listener, UnixStream as Stream};
+        pub(crate) struct UnixListener;
+        pub(crate) struct UnixStream;
+        pub(crate) struct UnixDatagram;
+        impl UnixListener {
+            pub(crate) fn bind(_: &Net, path: impl AsRef<Path>) -> io::Result<Listener> {
+                Listener::bind(path)
+            }
+        }
+        impl UnixStream {
+            pub(crate) async fn connect(_: &Net, path: impl AsRef<Path>) -> io::Result<Stream> {
+                Stream::connect(path).await
+            }
+            pub(crate) fn pair(_: &Net) -> io::Result<(Stream, Stream)> {
+                Stream::pair()
+            }
+        }
+        impl UnixDatagram {
+            pub(crate) fn bind(_: &Net, path: impl AsRef<Path>) -> io::Result<Datagram> {
+                Datagram::bind(path)
+            }
+            pub(crate) fn unbound(_: &Net) -> io::Result<Datagram> {
+                Datagram::unbound()
+            }
+            pub(crate) fn pair(_: &Net) -> io::Result<(Datagram, Datagram)> {
+                Datagram::pair()
+            }
+        }
     }
     constructors!(for_std, std,);
     constructors!(for_tokio, tokio, async);
@@ -162,6 +197,140 @@ macro_rules! with_tasks {
     }};
 }
 
+/// The program for tasks on AF_UNIX, in a directory of its own.
+macro_rules! with_unix {
+    ($path:path, $net:expr) => {{
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use $path as face;
+        let net: &Net = $net;
+        let directory = directory();
+        let path = directory.join("stream");
+        let hidden = format!("\0{}", directory.display());
+        for name in [path.as_path(), hidden.as_ref()] {
+            let nobody = face::UnixStream::connect(net, name).await.unwrap_err();
+            let expected = match name == path {
+                true => (ErrorKind::NotFound, Some(2)),
+                false => (ErrorKind::ConnectionRefused, Some(111)),
+            };
+            assert_eq!((nobody.kind(), nobody.raw_os_error()), expected);
+            let listener = face::UnixListener::bind(net, name).unwrap();
+            let address = listener.local_addr().unwrap();
+            assert_eq!(address.as_pathname(), (name == path).then_some(name));
+            assert_eq!(address.as_abstract_name().is_some(), name != path);
+            let twice = face::UnixListener::bind(net, name).unwrap_err();
+            assert_eq!(
+                (twice.kind(), twice.raw_os_error()),
+                (ErrorKind::AddrInUse, Some(98))
+            );
+            let server = async {
+                let (stream, peer) = listener.accept().await.unwrap();
+                assert!(peer.is_unnamed());
+                let (mut read, mut write) = stream.into_split();
+                let mut text = Vec::new();
+                read.read_to_end(&mut text).await.unwrap();
+                write.write_all(&text.to_ascii_uppercase()).await.unwrap();
+            };
+            // More than all buffers hold: both wait for each other in turn.
+            let long = vec![b'a'; 1 << 20];
+            let client = async {
+                let mut stream = face::UnixStream::connect(net, name).await.unwrap();
+                assert_eq!(stream.peer_addr().unwrap().as_pathname(), address.as_pathname());
+                assert!(stream.local_addr().unwrap().is_unnamed());
+                let (mut read, mut write) = stream.split();
+                write.writable().await.unwrap();
+                write.write_all(&long).await.unwrap();
+                write.shutdown().await.unwrap();
+                read.readable().await.unwrap();
+                let mut text = Vec::new();
+                read.read_to_end(&mut text).await.unwrap();
+                assert!(text == long.to_ascii_uppercase());
+            };
+            tokio::join!(server, client);
+        }
+        let (mut one, other) = face::UnixStream::pair(net).unwrap();
+        let mut buf = [0; 9];
+        assert_eq!(one.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let full = loop {
+            if let Err(error) = one.try_write(&[0; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let (read, write) = other.into_split();
+        let other = read.reunite(write).unwrap();
+        drop(other);
+        let gone = one.write_all(b"x").await.unwrap_err();
+        assert_eq!(
+            (gone.kind(), gone.raw_os_error()),
+            (ErrorKind::BrokenPipe, Some(32))
+        );
+
+        let (here, there) = (directory.join("here"), directory.join("there"));
+        let one = face::UnixDatagram::bind(net, &here).unwrap();
+        let other = face::UnixDatagram::bind(net, &there).unwrap();
+        assert_eq!(one.send(b"x").await.unwrap_err().kind(), ErrorKind::NotConnected);
+        let (absent, stream) = (one.connect(directory.join("absent")), one.connect(&path));
+        assert_eq!(absent.unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(stream.is_err());
+        one.connect(&there).unwrap();
+        assert_eq!(one.send(b"ping").await.unwrap(), 4);
+        assert_eq!(one.send(b"").await.unwrap(), 0);
+        other.readable().await.unwrap();
+        let (n, from) = other.recv_from(&mut buf).await.unwrap();
+        assert_eq!((n, from.as_pathname()), (4, Some(here.as_path())));
+        assert_eq!(other.recv(&mut buf).await.unwrap(), 0);
+        assert_eq!(
+            other.try_recv(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        assert_eq!(other.send_to(b"pong", &here).await.unwrap(), 4);
+        assert_eq!(one.recv(&mut buf).await.unwrap(), 4);
+        let nobody = face::UnixDatagram::unbound(net).unwrap();
+        nobody.send_to(b"who", &there).await.unwrap();
+        assert!(other.recv_from(&mut buf).await.unwrap().1.is_unnamed());
+        // A connected one hears its peer only.
+        let refused = nobody.send_to(b"x", &here).await.unwrap_err();
+        assert_eq!(
+            (refused.kind(), refused.raw_os_error()),
+            (ErrorKind::PermissionDenied, Some(1))
+        );
+        // Who sends to a full one waits until it is read.
+        let mut sent = 0;
+        while one.try_send(b"x").is_ok() {
+            sent += 1;
+        }
+        assert!(sent > 0);
+        let read = async {
+            for _ in 0..=sent {
+                other.recv(&mut buf).await.unwrap();
+            }
+        };
+        let (last, ()) = tokio::join!(one.send(b"last"), read);
+        assert_eq!(last.unwrap(), 4);
+        drop(other);
+        let gone = one.send(b"x").await.unwrap_err();
+        assert_eq!(
+            (gone.kind(), gone.raw_os_error()),
+            (ErrorKind::ConnectionRefused, Some(111))
+        );
+        let (a, b) = face::UnixDatagram::pair(net).unwrap();
+        a.send(b"pair").await.unwrap();
+        assert_eq!(b.recv(&mut [0; 9]).await.unwrap(), 4);
+        let long = face::UnixListener::bind(net, "x".repeat(200)).unwrap_err();
+        assert_eq!(long.kind(), ErrorKind::InvalidInput);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }};
+}
+
+/// A new directory.
+fn directory() -> std::path::PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sockeye-faces-{}-{n}", std::process::id()));
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
 fn stack() -> Net {
     Driver::new("alone", Config::default()).start().unwrap()
 }
@@ -184,6 +353,17 @@ async fn tasks_on_tokio() {
 async fn tasks_on_ours() {
     for net in [Net::os(), stack()] {
         with_tasks!(sockeye_net, &net);
+    }
+}
+
+#[tokio::test]
+async fn unix_on_tokio() {
+    with_unix!(originals::unix_of_tokio, &Net::os());
+}
+#[tokio::test]
+async fn unix_on_ours() {
+    for net in [Net::os(), stack()] {
+        with_unix!(sockeye_net, &net);
     }
 }
 

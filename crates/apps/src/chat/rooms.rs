@@ -5,18 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sockeye_net::{Net, TcpListener, TcpStream, ToSocketAddrs};
-use tokio::io::AsyncWriteExt;
+use sockeye_net::{Net, ToSocketAddrs};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::talk::listen;
-use super::{Input, Messages, is_quit};
+#[cfg(target_os = "linux")]
+use super::LocalName;
+use super::wire::{Listener, with_halves};
+use super::{Input, Messages, Place, Stream, is_quit};
 use crate::line::{Charset, Stop, shown};
 
 /// The room in which everybody begins.
@@ -65,21 +66,21 @@ impl Default for RoomSettings {
 #[derive(Debug)]
 pub enum RoomEvent {
     /// A client came, under this name.
-    Joined(SocketAddr, String),
+    Joined(Place, String),
     /// A line for the person at the server: what is said in that person's room, and answers to commands.
     Line(String),
     /// A client left in good order.
-    Left(SocketAddr, String),
+    Left(Place, String),
     /// A client's connection broke off.
-    Broken(SocketAddr, String, io::Error),
+    Broken(Place, String, io::Error),
     /// A client was let go: it did not read, or there was no place.
-    LetGo(SocketAddr, String),
+    LetGo(Place, String),
 }
 
 /// A server with rooms.
 #[derive(Debug)]
 pub struct Rooms {
-    listener: TcpListener,
+    listener: Listener,
     settings: RoomSettings,
 }
 
@@ -89,15 +90,24 @@ impl Rooms {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, or that the name is unknown.
     pub async fn bind(net: &Net, address: impl ToSocketAddrs, settings: RoomSettings) -> io::Result<Rooms> {
-        let listener = listen(net, address, settings.backlog).await?;
+        let listener = Listener::tcp(net, address, settings.backlog).await?;
+        Ok(Rooms { listener, settings })
+    }
+    /// Listens at a name of AF_UNIX, as [`Server::bind_local`](super::Server::bind_local).
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub async fn bind_local(net: &Net, name: &LocalName, settings: RoomSettings) -> io::Result<Rooms> {
+        let listener = Listener::local(net, name).await?;
         Ok(Rooms { listener, settings })
     }
     /// Where it listens.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn place(&self) -> io::Result<Place> {
+        self.listener.place()
     }
     /// Serves until it is stopped, or the person at the server says `/quit`: then all clients are told and
     /// closed in good order. The person at the server is in the hall like everybody, named `host`; the end of
@@ -134,7 +144,6 @@ impl Rooms {
                         let client = Client { peer, settings: self.settings, hub: hub.clone() };
                         tasks.spawn(client.serve(stream, teller.clone()));
                     }
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => break Err(error),
                 },
             }
@@ -348,23 +357,28 @@ enum Stay {
 }
 
 struct Client {
-    peer: SocketAddr,
+    peer: Place,
     settings: RoomSettings,
     hub: Arc<Mutex<Hub>>,
 }
 
 impl Client {
-    async fn serve(self, stream: TcpStream, tell: mpsc::Sender<RoomEvent>) {
-        let peer = self.peer;
+    async fn serve(self, stream: Stream, tell: mpsc::Sender<RoomEvent>) {
+        let peer = self.peer.clone();
         let (to, lines) = mpsc::channel(self.settings.waiting.max(16));
         let joined = lock(&self.hub).join(self.settings.clients, to);
         let Some((id, name)) = joined else {
-            let _ = turn_away(stream).await; // it was not let in: how it takes that changes nothing
+            with_halves!(stream, |_read, write| {
+                let _ = turn_away(write).await; // it was not let in: how it takes that changes nothing
+            });
             let _ = tell.send(RoomEvent::LetGo(peer, "no place".into())).await;
             return;
         };
-        let _ = tell.send(RoomEvent::Joined(peer, name)).await;
-        let result = self.stay(stream, id, lines).await;
+        let _ = tell.send(RoomEvent::Joined(peer.clone(), name)).await;
+        let result = match stream.set_nodelay() {
+            Ok(()) => with_halves!(stream, |read, write| self.stay(read, write, id, lines).await),
+            Err(error) => Err(error),
+        };
         let name = lock(&self.hub).leave(id);
         let event = match result {
             Ok(Stay::Left) => RoomEvent::Left(peer, name),
@@ -376,18 +390,17 @@ impl Client {
     /// Reads while it writes. Who ends its side leaves.
     async fn stay(
         &self,
-        stream: TcpStream,
+        read: impl AsyncRead + Unpin,
+        mut write: impl AsyncWrite + Unpin,
         id: u64,
         mut lines: mpsc::Receiver<Arc<str>>,
     ) -> io::Result<Stay> {
-        stream.set_nodelay(true)?;
         let RoomSettings {
             charset,
             grace,
             limit,
             ..
         } = self.settings;
-        let (read, mut write) = stream.into_split();
         let mut messages = Messages::new(read, charset, grace, limit);
         let mut unsent: Vec<u8> = Vec::new();
         let mut stay = Stay::Left;
@@ -450,10 +463,10 @@ fn put(line: &str, charset: Charset, out: &mut Vec<u8>) {
 }
 
 /// No place: said in a line, which fits into any send buffer.
-async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+async fn turn_away(mut write: impl AsyncWrite + Unpin) -> io::Result<()> {
     let said = async {
-        stream.write_all(b"* no place: come again later\n").await?;
-        stream.shutdown().await
+        write.write_all(b"* no place: come again later\n").await?;
+        write.shutdown().await
     };
     timeout(Duration::from_secs(5), said).await?
 }

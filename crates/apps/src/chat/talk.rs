@@ -5,13 +5,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sockeye_net::tcp::{OwnedReadHalf, OwnedWriteHalf, TcpSocket};
-use sockeye_net::{Net, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
-use tokio::io::AsyncWriteExt;
+use sockeye_net::tcp::TcpSocket;
+use sockeye_net::{Net, TcpStream, ToSocketAddrs};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::{Messages, is_quit};
+#[cfg(target_os = "linux")]
+use super::LocalName;
+use super::wire::{Listener, with_halves};
+use super::{Messages, Place, Stream, is_quit};
 use crate::line::{CannotEncode, Charset, Stop};
 
 /// The person's lines, without their newlines. When the sender is dropped, the input has ended.
@@ -41,9 +45,11 @@ pub struct Settings {
     pub linger: Duration,
     /// The largest message in octets; a longer one comes in parts.
     pub limit: usize,
-    /// Whether we go on sending when the peer has ended its side, until our input ends as well: right for a
-    /// pipe, where nobody waits for us to notice.
-    pub after_end: bool,
+    /// When the peer has ended its side, we go on sending until our input ends as well or says nothing for this
+    /// time: right for a pipe, whose lines are not to be lost. Without it only what has been typed is sent.
+    pub after_end: Option<Duration>,
+    /// At the end of our input, how long the peer may say nothing before we go. Without it we wait for its end.
+    pub silence: Option<Duration>,
     /// Whether an empty line of a client's ends the conversation, instead of being refused.
     pub empty_ends: bool,
     /// Complete connections that may wait for a server: the argument of `listen`.
@@ -61,7 +67,8 @@ impl Default for Settings {
             grace: Duration::from_millis(300),
             linger: Duration::from_secs(5),
             limit: 64 * 1024,
-            after_end: false,
+            after_end: None,
+            silence: None,
             empty_ends: false,
             backlog: 5,
         }
@@ -99,23 +106,23 @@ impl fmt::Display for Ending {
 #[derive(Debug)]
 pub enum Event {
     /// A conversation begins.
-    Connected(SocketAddr),
+    Connected(Place),
     /// It is the person's turn, or the line before could not be sent: ask for one.
     Ask,
     /// A message came. It is as the peer sent it: see [`shown`](crate::line::shown).
-    Message(SocketAddr, String),
+    Message(Place, String),
     /// A line was sent.
-    Sent(SocketAddr, String),
+    Sent(Place, String),
     /// An empty line was not sent: there would be nothing to send over TCP, and both sides would wait.
     Empty,
     /// A line was not sent: its encoding lacks a character.
     CannotEncode(CannotEncode),
     /// The peer has ended its side; ours goes on.
-    PeerEnded(SocketAddr),
+    PeerEnded(Place),
     /// The conversation ended in good order.
-    Closed(SocketAddr, Ending),
+    Closed(Place, Ending),
     /// The connection broke off.
-    Broken(SocketAddr, io::Error),
+    Broken(Place, io::Error),
 }
 
 /// Connects to one who listens, or who talks at the same place.
@@ -126,44 +133,71 @@ pub async fn connect(net: &Net, server: impl ToSocketAddrs) -> io::Result<TcpStr
     TcpStream::connect(net, server).await
 }
 
+/// As [`connect`], to the first of several addresses that answers, and from an address of ours of the same family. In
+/// it, an unspecified address and port 0 are chosen.
+///
+/// # Errors
+/// As [`connect`]; `AddrInUse` and `AddrNotAvailable` for our own; `InvalidInput` without an address.
+pub async fn connect_from(net: &Net, to: &[SocketAddr], from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else {
+        return TcpStream::connect(net, to).await;
+    };
+    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
+    for &to in to {
+        let socket = match from {
+            SocketAddr::V4(_) => TcpSocket::new_v4(net)?,
+            SocketAddr::V6(_) => TcpSocket::new_v6(net)?,
+        };
+        // A port that was used a moment ago is in TIME-WAIT with another peer.
+        socket.set_reuseaddr(true)?;
+        socket.bind(from)?;
+        match socket.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// A conversation over a connection, from its beginning to its end. `side` says which side we are.
 ///
 /// # Errors
 /// What broke the connection off.
 pub async fn converse(
-    stream: TcpStream,
+    stream: impl Into<Stream>,
     side: First,
     settings: &Settings,
     input: &mut Input,
     stop: &mut Stop,
     mut tell: impl FnMut(Event),
 ) -> io::Result<Ending> {
-    // A message goes as it is said: Nagle's rule would only make it wait.
-    stream.set_nodelay(true)?;
-    let peer = stream.peer_addr()?;
-    tell(Event::Connected(peer));
-    let (read, write) = stream.into_split();
-    let talk = Talk {
-        settings,
-        peer,
-        messages: Messages::new(read, settings.charset, settings.grace, settings.limit),
-        write,
-        unsent: Vec::new(),
-        our_turn: settings.turns.is_none_or(|first| first == side),
-        empty_ends: settings.empty_ends && side == First::Client,
-        peer_ended: false,
-        ending: None,
-    };
-    let ending = talk.run(input, stop, &mut tell).await?;
+    let stream = stream.into();
+    stream.set_nodelay()?;
+    let peer = stream.peer()?;
+    tell(Event::Connected(peer.clone()));
+    let ending = with_halves!(stream, |read, write| {
+        let talk = Talk {
+            settings,
+            peer: peer.clone(),
+            messages: Messages::new(read, settings.charset, settings.grace, settings.limit),
+            write,
+            unsent: Vec::new(),
+            our_turn: settings.turns.is_none_or(|first| first == side),
+            empty_ends: settings.empty_ends && side == First::Client,
+            peer_ended: false,
+            ending: None,
+        };
+        talk.run(input, stop, &mut tell).await?
+    });
     tell(Event::Closed(peer, ending));
     Ok(ending)
 }
 
-struct Talk<'a> {
+struct Talk<'a, R, W> {
     settings: &'a Settings,
-    peer: SocketAddr,
-    messages: Messages<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    peer: Place,
+    messages: Messages<R>,
+    write: W,
     /// Octets of our message that the socket has not taken yet: one message at most.
     unsent: Vec<u8>,
     our_turn: bool,
@@ -173,7 +207,7 @@ struct Talk<'a> {
     ending: Option<Ending>,
 }
 
-impl Talk<'_> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<'_, R, W> {
     /// Reads while it writes, so that two who talk at once cannot block each other.
     async fn run(
         mut self,
@@ -190,7 +224,7 @@ impl Talk<'_> {
             {
                 return self.close(ending, stop, tell).await;
             }
-            let may_ask = self.unsent.is_empty() && self.our_turn;
+            let (may_ask, quiet) = (self.unsent.is_empty() && self.our_turn, self.quiet());
             tokio::select! {
                 biased;
                 () = stop.stopped() => {
@@ -199,23 +233,45 @@ impl Talk<'_> {
                     self.unsent.clear();
                     self.ending = Some(Ending::Stopped);
                 }
-                sent = self.write.write(&self.unsent), if !self.unsent.is_empty() => {
-                    self.unsent.drain(..sent?);
-                }
+                sent = self.write.write(&self.unsent), if !self.unsent.is_empty() => match sent {
+                    Ok(n) => drop(self.unsent.drain(..n)),
+                    Err(error) => return self.broken(error, tell).await,
+                },
                 message = self.messages.next(), if !self.peer_ended => match message? {
                     Some(text) => self.handle_message(text, tell),
                     None => self.handle_end(input, tell),
                 },
-                line = input.recv(), if may_ask => match line {
-                    Some(line) => self.handle_line(&line, tell),
-                    None => self.ending = Some(Ending::EndOfInput),
+                line = within(quiet, input.recv()), if may_ask => match line {
+                    Ok(Some(line)) => self.handle_line(&line, tell),
+                    Ok(None) => self.ending = Some(Ending::EndOfInput),
+                    Err(_) => self.ending = Some(Ending::PeerClosed),
                 },
             }
         }
     }
+    /// How long our input may say nothing.
+    fn quiet(&self) -> Option<Duration> {
+        self.settings.after_end.filter(|_| self.peer_ended)
+    }
+    /// What we say reaches nobody any more. What came before is still told.
+    async fn broken(mut self, error: io::Error, tell: &mut impl FnMut(Event)) -> io::Result<Ending> {
+        while !self.peer_ended
+            && let Ok(Ok(message)) = timeout(self.settings.linger, self.messages.next()).await
+        {
+            match message {
+                Some(text) => tell(Event::Message(self.peer.clone(), text)),
+                None => self.peer_ended = true,
+            }
+        }
+        // One that had ended its side and is gone now has closed, as most do.
+        match self.peer_ended {
+            true => Ok(Ending::PeerClosed),
+            false => Err(error),
+        }
+    }
     fn handle_message(&mut self, text: String, tell: &mut impl FnMut(Event)) {
         let quit = is_quit(&text);
-        tell(Event::Message(self.peer, text));
+        tell(Event::Message(self.peer.clone(), text));
         if quit {
             self.ending = Some(Ending::PeerQuit);
         } else {
@@ -226,9 +282,9 @@ impl Talk<'_> {
     /// The peer's FIN. What the person has already typed is still sent.
     fn handle_end(&mut self, input: &mut Input, tell: &mut impl FnMut(Event)) {
         self.peer_ended = true;
-        if self.settings.after_end {
+        if self.settings.after_end.is_some() {
             self.our_turn = true;
-            tell(Event::PeerEnded(self.peer));
+            tell(Event::PeerEnded(self.peer.clone()));
             return;
         }
         while self.settings.turns.is_none()
@@ -259,7 +315,7 @@ impl Talk<'_> {
         if !self.settings.bare {
             self.unsent.push(b'\n');
         }
-        tell(Event::Sent(self.peer, line.into()));
+        tell(Event::Sent(self.peer.clone(), line.into()));
         if is_quit(line) {
             self.ending = Some(Ending::Quit);
         } else if self.settings.turns.is_some() && !self.peer_ended {
@@ -278,7 +334,11 @@ impl Talk<'_> {
         stop: &mut Stop,
         tell: &mut impl FnMut(Event),
     ) -> io::Result<Ending> {
-        self.write.shutdown().await?;
+        if let Err(error) = self.write.shutdown().await
+            && !self.peer_ended
+        {
+            return Err(error);
+        }
         if ending != Ending::EndOfInput {
             // The peer's end is good manners, not more: one that stays away or breaks off now ends nothing
             // that was not at its end.
@@ -289,12 +349,15 @@ impl Talk<'_> {
             let message = tokio::select! {
                 biased;
                 () = stop.stopped() => return Ok(Ending::Stopped),
-                message = self.messages.next() => message?,
+                message = within(self.settings.silence, self.messages.next()) => match message {
+                    Ok(message) => message?,
+                    Err(_) => return Ok(ending),
+                },
             };
             match message {
                 Some(text) => {
                     let quit = is_quit(&text);
-                    tell(Event::Message(self.peer, text));
+                    tell(Event::Message(self.peer.clone(), text));
                     if quit {
                         let _ = timeout(self.settings.linger, self.messages.drain()).await;
                         return Ok(Ending::PeerQuit);
@@ -307,10 +370,18 @@ impl Talk<'_> {
     }
 }
 
+/// Within a time, if there is one.
+async fn within<F: Future>(limit: Option<Duration>, operation: F) -> Result<F::Output, Elapsed> {
+    match limit {
+        Some(limit) => timeout(limit, operation).await,
+        None => Ok(operation.await),
+    }
+}
+
 /// One who listens, and talks to one after the other.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     settings: Settings,
 }
 
@@ -321,15 +392,26 @@ impl Server {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, or that the name is unknown.
     pub async fn bind(net: &Net, address: impl ToSocketAddrs, settings: Settings) -> io::Result<Server> {
-        let listener = listen(net, address, settings.backlog).await?;
+        let listener = Listener::tcp(net, address, settings.backlog).await?;
+        Ok(Server { listener, settings })
+    }
+    /// Listens at a name of AF_UNIX. A socket that nobody listens at any more is replaced; the file is removed with
+    /// the server.
+    ///
+    /// # Errors
+    /// `AddrInUse` if somebody listens there, `AlreadyExists` if there is a file that is no socket, and those of its
+    /// directory.
+    #[cfg(target_os = "linux")]
+    pub async fn bind_local(net: &Net, name: &LocalName, settings: Settings) -> io::Result<Server> {
+        let listener = Listener::local(net, name).await?;
         Ok(Server { listener, settings })
     }
     /// Where it listens.
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn place(&self) -> io::Result<Place> {
+        self.listener.place()
     }
     /// Talks to one client after the other, whatever way the last one left: goodbye, close or reset. It ends
     /// when the input has ended and the conversation of that moment with it, or when it is stopped.
@@ -343,16 +425,10 @@ impl Server {
         mut tell: impl FnMut(Event),
     ) -> io::Result<Ending> {
         loop {
-            let accepted = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 biased;
                 () = stop.stopped() => return Ok(Ending::Stopped),
-                accepted = self.listener.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                // The client was gone before its turn came.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(error) => return Err(error),
+                accepted = self.listener.accept() => accepted?,
             };
             match converse(stream, First::Server, &self.settings, input, stop, &mut tell).await {
                 Ok(ending @ (Ending::EndOfInput | Ending::Stopped)) => return Ok(ending),
@@ -362,27 +438,4 @@ impl Server {
             }
         }
     }
-}
-
-/// Listens at the first address that can be bound. A client that is gone without a word is noticed by keepalive: its
-/// connection would otherwise stay for ever, and with it, where one is served after the other, all who wait.
-pub(super) async fn listen(net: &Net, address: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
-    let attempt = |address: SocketAddr| {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(net)?,
-            SocketAddr::V6(_) => TcpSocket::new_v6(net)?,
-        };
-        socket.set_reuseaddr(true)?;
-        socket.set_keepalive(true)?;
-        socket.bind(address)?;
-        socket.listen(backlog)
-    };
-    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
-    for address in lookup_host(net, address).await? {
-        match attempt(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -31,7 +31,7 @@ async fn serve(
     person: Person,
 ) -> Running<std::io::Result<Ending>> {
     let server = Server::bind(&place.server, bind, settings).await.unwrap();
-    let at = place.to(server.local_addr().unwrap());
+    let at = place.to(server.place().unwrap().inet().unwrap());
     Running::new(at, |printed, mut stop| async move {
         let (keys, mut input) = mpsc::channel(8);
         let tell = |event: Event| {

@@ -167,7 +167,7 @@ pub fn chat(command: &ChatCommand) -> Outcome {
     let ChatCommand::Connect(args) = command else {
         return Err(nobody_comes());
     };
-    let (args, port) = (args.clone(), port_of(&args.address)?);
+    let (args, port) = (args.clone(), port_of(&args.address())?);
     let outcome = alone(&args.lab.clone(), move |nets| async move {
         if args.talk.udp {
             echo_datagrams(&nets.server, port).await?;

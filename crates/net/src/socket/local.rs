@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use super::local_entry::{BUFFER, Entry, Packet};
-use super::message::{Ancillary, Flags, Message};
 use super::option::{SockOpt, Value};
 use super::pollable::{Level, Pollable};
 use super::wait::{Pace, Wait, block};
@@ -21,11 +20,11 @@ use crate::error::{errno, from_errno};
 pub(crate) struct Space(Arc<Mutex<Sockets>>, Pace);
 
 #[derive(Default, Debug)]
-struct Sockets {
+pub(super) struct Sockets {
     next: u64,
     /// By name and, for abstract ones, by kind: streams and datagrams share only the file system.
     names: BTreeMap<(UnixAddress, bool), u64>,
-    sockets: BTreeMap<u64, Entry>,
+    pub(super) sockets: BTreeMap<u64, Entry>,
 }
 
 /// Where a name stands in the table.
@@ -35,7 +34,7 @@ fn key(name: &UnixAddress, kind: Kind) -> (UnixAddress, bool) {
 }
 
 /// Who is to be woken, after the lock is dropped.
-type Woken = Vec<Waker>;
+pub(super) type Woken = Vec<Waker>;
 
 impl Sockets {
     fn add(&mut self, entry: Entry) -> u64 {
@@ -43,11 +42,11 @@ impl Sockets {
         self.sockets.insert(self.next, entry);
         self.next
     }
-    fn entry(&mut self, id: u64) -> io::Result<&mut Entry> {
+    pub(super) fn entry(&mut self, id: u64) -> io::Result<&mut Entry> {
         self.sockets.get_mut(&id).ok_or_else(|| from_errno(errno::EBADF))
     }
     /// Something changed at `id`: its waiters look again, and its descriptor is brought in step.
-    fn touch(&mut self, id: u64, woken: &mut Woken) {
+    pub(super) fn touch(&mut self, id: u64, woken: &mut Woken) {
         if let Some(entry) = self.sockets.get_mut(&id) {
             woken.append(&mut entry.readers);
             woken.append(&mut entry.writers);
@@ -74,7 +73,7 @@ impl Sockets {
             peer.blocked.push(id);
         }
     }
-    fn is_writable(&self, id: u64) -> bool {
+    pub(super) fn is_writable(&self, id: u64) -> bool {
         let Some(entry) = self.sockets.get(&id) else {
             return true;
         };
@@ -94,7 +93,7 @@ impl Sockets {
         (a, b)
     }
     /// Who has the name, with the refusals of Linux.
-    fn find(&self, name: &UnixAddress, kind: Kind) -> io::Result<u64> {
+    pub(super) fn find(&self, name: &UnixAddress, kind: Kind) -> io::Result<u64> {
         let missing = match name {
             UnixAddress::Unnamed => errno::EINVAL,
             UnixAddress::Path(_) => errno::ENOENT,
@@ -149,7 +148,7 @@ impl Sockets {
 
 /// One socket of a name space, owned.
 #[derive(Debug)]
-pub(super) struct LocalSocket {
+pub(crate) struct LocalSocket {
     space: Space,
     id: u64,
     pub(super) kind: Kind,
@@ -157,11 +156,11 @@ pub(super) struct LocalSocket {
 }
 
 impl LocalSocket {
-    pub(super) fn new(space: &Space, kind: Kind) -> LocalSocket {
+    pub(crate) fn new(space: &Space, kind: Kind) -> LocalSocket {
         let id = space.lock().add(Entry::new(kind));
         LocalSocket::from_id(space, id, kind)
     }
-    pub(super) fn pair(space: &Space, kind: Kind) -> (LocalSocket, LocalSocket) {
+    pub(crate) fn pair(space: &Space, kind: Kind) -> (LocalSocket, LocalSocket) {
         let (a, b) = space.lock().pair(kind);
         (
             LocalSocket::from_id(space, a, kind),
@@ -176,9 +175,13 @@ impl LocalSocket {
             watch: OnceLock::new(),
         }
     }
+    /// By which time its calls wait.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.space.1
+    }
     /// Runs `op` under the lock and wakes afterwards. Where it says "would block" and there is a waker, that waits in
     /// our list for reading or writing; who makes room or brings data touches us.
-    fn attempt<R>(
+    pub(super) fn attempt<R>(
         &self,
         waker: Option<&Waker>,
         write: bool,
@@ -206,7 +209,7 @@ impl LocalSocket {
         result
     }
 
-    pub(super) fn bind(&self, address: &Address) -> io::Result<()> {
+    pub(crate) fn bind(&self, address: &Address) -> io::Result<()> {
         let name = address.unix()?.clone();
         self.attempt(None, false, |sockets, id, _| {
             if name == UnixAddress::Unnamed || sockets.entry(id)?.name != UnixAddress::Unnamed {
@@ -221,7 +224,7 @@ impl LocalSocket {
             Ok(())
         })
     }
-    pub(super) fn listen(&self, backlog: u32) -> io::Result<()> {
+    pub(crate) fn listen(&self, backlog: u32) -> io::Result<()> {
         self.attempt(None, false, |sockets, id, _| {
             let entry = sockets.entry(id)?;
             if entry.kind != Kind::Stream {
@@ -236,78 +239,88 @@ impl LocalSocket {
         })
     }
     pub(super) fn accept(&self, wait: Wait) -> io::Result<(LocalSocket, Address)> {
-        block(&self.space.1, wait, |waker| {
-            self.attempt(waker, false, |sockets, id, woken| {
-                let entry = sockets.entry(id)?;
-                if entry.kind != Kind::Stream {
-                    return Err(from_errno(errno::EOPNOTSUPP));
-                }
-                let (queue, _) = entry
-                    .accepting
-                    .as_mut()
-                    .ok_or_else(|| from_errno(errno::EINVAL))?;
-                let accepted = queue.pop_front().ok_or_else(|| from_errno(errno::EAGAIN))?;
-                // Those who wait to connect.
-                sockets.touch(id, woken);
-                let peer = sockets.entry(accepted)?.peer_name.clone();
-                let socket = LocalSocket::from_id(&self.space, accepted, Kind::Stream);
-                Ok((socket, peer.into()))
-            })
+        block(self.pace(), wait, |waker| {
+            let (socket, peer) = self.try_accept(waker)?;
+            Ok((socket, peer.into()))
+        })
+    }
+    /// One attempt; `waker` waits for the next connection.
+    pub(crate) fn try_accept(&self, waker: Option<&Waker>) -> io::Result<(LocalSocket, UnixAddress)> {
+        self.attempt(waker, false, |sockets, id, woken| {
+            let entry = sockets.entry(id)?;
+            if entry.kind != Kind::Stream {
+                return Err(from_errno(errno::EOPNOTSUPP));
+            }
+            let (queue, _) = entry
+                .accepting
+                .as_mut()
+                .ok_or_else(|| from_errno(errno::EINVAL))?;
+            let accepted = queue.pop_front().ok_or_else(|| from_errno(errno::EAGAIN))?;
+            // Those who wait to connect.
+            sockets.touch(id, woken);
+            let peer = sockets.entry(accepted)?.peer_name.clone();
+            let socket = LocalSocket::from_id(&self.space, accepted, Kind::Stream);
+            Ok((socket, peer))
         })
     }
     pub(super) fn connect(&self, address: &Address, wait: Wait) -> io::Result<()> {
         let name = address.unix()?;
+        block(self.pace(), wait, |waker| self.try_connect(name, waker))
+    }
+    /// One attempt; `waker` waits for room in the listener's queue.
+    pub(crate) fn try_connect(&self, name: &UnixAddress, waker: Option<&Waker>) -> io::Result<()> {
         if self.kind == Kind::Datagram {
             return self.attempt(None, false, |sockets, id, _| {
                 let target = sockets.find(name, Kind::Datagram)?;
+                if !sockets.entry(target)?.hears(id) {
+                    return Err(from_errno(errno::EPERM));
+                }
                 let entry = sockets.entry(id)?;
                 (entry.peer, entry.connected) = (Some(target), true);
                 entry.peer_name = name.clone();
                 Ok(())
             });
         }
-        block(&self.space.1, wait, |waker| {
-            self.attempt(None, true, |sockets, id, woken| {
-                let own = sockets.entry(id)?;
-                if own.connected {
-                    return Err(from_errno(errno::EISCONN));
+        self.attempt(None, true, |sockets, id, woken| {
+            let own = sockets.entry(id)?;
+            if own.connected {
+                return Err(from_errno(errno::EISCONN));
+            }
+            if own.accepting.is_some() {
+                return Err(from_errno(errno::EINVAL));
+            }
+            let own_name = own.name.clone();
+            let target = sockets.find(name, Kind::Stream)?;
+            let entry = sockets.entry(target)?;
+            let Some((queue, backlog)) = &entry.accepting else {
+                return Err(from_errno(errno::ECONNREFUSED));
+            };
+            if queue.len() > *backlog {
+                if let Some(waker) = waker
+                    && !entry.writers.iter().any(|w| w.will_wake(waker))
+                {
+                    entry.writers.push(waker.clone());
                 }
-                if own.accepting.is_some() {
-                    return Err(from_errno(errno::EINVAL));
-                }
-                let own_name = own.name.clone();
-                let target = sockets.find(name, Kind::Stream)?;
-                let entry = sockets.entry(target)?;
-                let Some((queue, backlog)) = &entry.accepting else {
-                    return Err(from_errno(errno::ECONNREFUSED));
-                };
-                if queue.len() > *backlog {
-                    if let Some(waker) = waker
-                        && !entry.writers.iter().any(|w| w.will_wake(waker))
-                    {
-                        entry.writers.push(waker.clone());
-                    }
-                    return Err(from_errno(errno::EAGAIN));
-                }
-                let listener_name = entry.name.clone();
-                let accepted = sockets.add(Entry {
-                    name: listener_name.clone(),
-                    peer: Some(id),
-                    peer_name: own_name,
-                    connected: true,
-                    ..Entry::new(Kind::Stream)
-                });
-                let own = sockets.entry(id)?;
-                own.peer = Some(accepted);
-                own.peer_name = listener_name;
-                own.connected = true;
-                if let Some((queue, _)) = &mut sockets.entry(target)?.accepting {
-                    queue.push_back(accepted);
-                }
-                sockets.touch(target, woken);
-                sockets.touch(id, woken);
-                Ok(())
-            })
+                return Err(from_errno(errno::EAGAIN));
+            }
+            let listener_name = entry.name.clone();
+            let accepted = sockets.add(Entry {
+                name: listener_name.clone(),
+                peer: Some(id),
+                peer_name: own_name,
+                connected: true,
+                ..Entry::new(Kind::Stream)
+            });
+            let own = sockets.entry(id)?;
+            own.peer = Some(accepted);
+            own.peer_name = listener_name;
+            own.connected = true;
+            if let Some((queue, _)) = &mut sockets.entry(target)?.accepting {
+                queue.push_back(accepted);
+            }
+            sockets.touch(target, woken);
+            sockets.touch(id, woken);
+            Ok(())
         })
     }
     pub(super) fn disconnect(&self) -> io::Result<()> {
@@ -321,118 +334,7 @@ impl LocalSocket {
         })
     }
 
-    pub(super) fn receive(&self, buf: &mut [u8], flags: Flags, wait: Wait) -> io::Result<Message> {
-        if flags.contains(Flags::OOB) {
-            return Err(from_errno(errno::EOPNOTSUPP));
-        }
-        let stream = self.kind == Kind::Stream;
-        let all =
-            stream && flags.contains(Flags::WAITALL) && matches!(wait, Wait::Forever | Wait::OptionUntil(_));
-        let mut message = Message {
-            len: 0,
-            flags: Flags::empty(),
-            address: None,
-            ancillary: Vec::new(),
-        };
-        let result = block(&self.space.1, wait, |waker| {
-            self.attempt(waker, false, |sockets, id, woken| {
-                let entry = sockets.entry(id)?;
-                if stream && !entry.connected {
-                    return Err(from_errno(errno::EINVAL));
-                }
-                if entry.inbox.is_empty() && entry.reset {
-                    entry.reset = false;
-                    return Err(from_errno(errno::ECONNRESET));
-                }
-                let result = if stream {
-                    entry.read_stream(buf, flags, &mut message, all)
-                } else {
-                    entry.read_datagram(buf, flags, &mut message)
-                };
-                if !flags.contains(Flags::PEEK) {
-                    // Whoever sends to us may go on.
-                    for sender in std::mem::take(&mut entry.blocked) {
-                        sockets.touch(sender, woken);
-                    }
-                }
-                result
-            })
-        });
-        match result {
-            Err(error) if message.len == 0 => Err(error),
-            _ => Ok(message),
-        }
-    }
-
-    /// Sends; descriptors go with the first octet.
-    pub(super) fn send(
-        &self,
-        data: &[u8],
-        mut ancillary: Vec<Ancillary>,
-        to: Option<&Address>,
-        wait: Wait,
-    ) -> io::Result<usize> {
-        let mut rights = Vec::new();
-        for item in &mut ancillary {
-            match item {
-                Ancillary::Rights(given) => rights.append(given),
-                _ => return Err(from_errno(errno::EINVAL)),
-            }
-        }
-        let to = to.map(Address::unix).transpose()?;
-        let all = matches!(wait, Wait::Forever | Wait::OptionUntil(_));
-        let mut done = 0;
-        let result = block(&self.space.1, wait, |waker| {
-            self.attempt(waker, true, |sockets, id, woken| {
-                let entry = sockets.entry(id)?;
-                let (kind, from) = (entry.kind, entry.name.clone());
-                if entry.shut_write {
-                    return Err(from_errno(errno::EPIPE));
-                }
-                let target = match (kind, to) {
-                    (Kind::Datagram, Some(to)) => sockets.find(to, Kind::Datagram)?,
-                    (Kind::Stream, Some(_)) if !entry.connected => return Err(from_errno(errno::EOPNOTSUPP)),
-                    (_, _) if entry.connected => entry.peer.unwrap_or(0),
-                    (_, _) => return Err(from_errno(errno::ENOTCONN)),
-                };
-                let Some(receiver) = sockets.sockets.get_mut(&target) else {
-                    let gone = if kind == Kind::Stream {
-                        errno::EPIPE
-                    } else {
-                        errno::ECONNREFUSED
-                    };
-                    return Err(from_errno(gone));
-                };
-                if kind == Kind::Datagram && data.len() > BUFFER {
-                    return Err(from_errno(errno::EMSGSIZE));
-                }
-                if receiver.reads_no_more(kind) {
-                    return Err(from_errno(errno::EPIPE));
-                }
-                if kind == Kind::Stream && data.is_empty() {
-                    return Ok(());
-                }
-                if receiver.has_room(data.len()) {
-                    done += receiver.take_in(&data[done..], from, std::mem::take(&mut rights));
-                    if done == data.len() || !all {
-                        sockets.touch(target, woken);
-                        return Ok(());
-                    }
-                }
-                if !receiver.blocked.contains(&id) {
-                    receiver.blocked.push(id);
-                }
-                sockets.touch(target, woken);
-                Err(from_errno(errno::EAGAIN))
-            })
-        });
-        match result {
-            Err(error) if done == 0 => Err(error),
-            _ => Ok(done),
-        }
-    }
-
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.attempt(None, false, |sockets, id, woken| {
             let entry = sockets.entry(id)?;
             if !entry.connected {
@@ -456,16 +358,16 @@ impl LocalSocket {
             Ok(())
         })
     }
-    pub(super) fn local_addr(&self) -> io::Result<Address> {
-        Ok(self.space.lock().entry(self.id)?.name.clone().into())
+    pub(crate) fn name(&self) -> io::Result<UnixAddress> {
+        Ok(self.space.lock().entry(self.id)?.name.clone())
     }
-    pub(super) fn peer_addr(&self) -> io::Result<Address> {
+    pub(crate) fn peer_name(&self) -> io::Result<UnixAddress> {
         let mut sockets = self.space.lock();
         let entry = sockets.entry(self.id)?;
         if !entry.connected {
             return Err(from_errno(errno::ENOTCONN));
         }
-        Ok(entry.peer_name.clone().into())
+        Ok(entry.peer_name.clone())
     }
     pub(super) fn set_option(&self, option: SockOpt, value: &Value) -> io::Result<()> {
         match option {

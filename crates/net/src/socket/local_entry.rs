@@ -88,6 +88,10 @@ impl Entry {
 }
 
 impl Entry {
+    /// Whether it takes datagrams from `sender`: a connected one takes those of its peer only.
+    pub(super) fn hears(&self, sender: u64) -> bool {
+        !self.connected || self.peer == Some(sender)
+    }
     /// Whether what is sent here can never be read.
     pub(super) fn reads_no_more(&self, kind: Kind) -> bool {
         // A stream whose reader has shut its side; `ended` alone may come from its peer's FIN, that is from us.

@@ -60,3 +60,15 @@ pub struct Message {
     /// What was asked for by options.
     pub ancillary: Vec<Ancillary>,
 }
+
+impl Message {
+    /// Before anything was received.
+    pub(crate) fn nothing() -> Message {
+        Message {
+            len: 0,
+            flags: Flags::empty(),
+            address: None,
+            ancillary: Vec::new(),
+        }
+    }
+}

@@ -42,8 +42,9 @@ mod address;
 mod file;
 pub(crate) mod local;
 mod local_entry;
+pub(crate) mod local_io;
 mod lookup;
-mod message;
+pub(crate) mod message;
 mod option;
 mod os;
 mod os_option;
@@ -462,7 +463,7 @@ impl Socket {
         match &self.0.back {
             Back::Os(s) => s.local_addr(),
             Back::Stack(s) => s.local_addr(),
-            Back::Local(s) => s.local_addr(),
+            Back::Local(s) => s.name().map(Address::from),
         }
     }
     /// The peer's address.
@@ -473,7 +474,7 @@ impl Socket {
         match &self.0.back {
             Back::Os(s) => s.peer_addr(),
             Back::Stack(s) => s.peer_addr(),
-            Back::Local(s) => s.peer_addr(),
+            Back::Local(s) => s.peer_name().map(Address::from),
         }
     }
 

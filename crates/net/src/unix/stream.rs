@@ -1,0 +1,240 @@
+//! Connections.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, SocketAddr, WriteHalf, address, name, parse};
+use crate::net::{Net, Place};
+use crate::socket::local::LocalSocket;
+use crate::socket::local_io::Outgoing;
+use crate::socket::message::{Flags, Message};
+use crate::socket::{Kind, Shutdown};
+
+/// A connection. Dropping it closes it: the peer still reads what was written, then the end.
+pub struct UnixStream(Inner);
+
+enum Inner {
+    Os(tokio::net::UnixStream),
+    Local(LocalSocket),
+}
+
+impl UnixStream {
+    /// Connects to who listens at `path`; one that begins with NUL is an abstract name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such path, `ConnectionRefused` if nobody listens there, `WouldBlock` if the
+    /// listener's queue is full, `InvalidInput` for a path that is too long, and on the operating system
+    /// `PermissionDenied`.
+    pub async fn connect(net: &Net, path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        UnixStream::connect_addr(net, &parse(path.as_ref())?).await
+    }
+    /// As [`UnixStream::connect`], to an address.
+    ///
+    /// # Errors
+    /// As [`UnixStream::connect`].
+    pub async fn connect_addr(net: &Net, addr: &SocketAddr) -> io::Result<UnixStream> {
+        match &net.0 {
+            Place::Os => tokio::net::UnixStream::connect_addr(addr)
+                .await
+                .map(UnixStream::from_os),
+            Place::Stack(host) => {
+                let socket = LocalSocket::new(host.local(), Kind::Stream);
+                socket.try_connect(&name(addr), None)?;
+                Ok(UnixStream::from_local(socket))
+            }
+        }
+    }
+    /// Two ends, joined to each other.
+    ///
+    /// # Errors
+    /// Those of the operating system; none on a stack.
+    pub fn pair(net: &Net) -> io::Result<(UnixStream, UnixStream)> {
+        Ok(match &net.0 {
+            Place::Os => {
+                let (a, b) = tokio::net::UnixStream::pair()?;
+                (UnixStream::from_os(a), UnixStream::from_os(b))
+            }
+            Place::Stack(host) => {
+                let (a, b) = LocalSocket::pair(host.local(), Kind::Stream);
+                (UnixStream::from_local(a), UnixStream::from_local(b))
+            }
+        })
+    }
+    pub(super) fn from_os(stream: tokio::net::UnixStream) -> UnixStream {
+        UnixStream(Inner::Os(stream))
+    }
+    pub(super) fn from_local(socket: LocalSocket) -> UnixStream {
+        UnixStream(Inner::Local(socket))
+    }
+    /// Our name; mostly none, at the end that connected.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Inner::Os(os) => os.local_addr(),
+            Inner::Local(local) => address(&local.name()?),
+        }
+    }
+    /// The peer's name; mostly none, at the end that listened.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Inner::Os(os) => os.peer_addr(),
+            Inner::Local(local) => address(&local.peer_name()?),
+        }
+    }
+    /// The error that waits at it, once: none on a stack, where reading and writing tell it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.0 {
+            Inner::Os(os) => os.take_error(),
+            Inner::Local(_) => Ok(None),
+        }
+    }
+    /// Waits until a read would not wait.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_read_ready(cx)).await
+    }
+    /// As [`UnixStream::readable`], for hand-written futures.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Inner::Os(os) => os.poll_read_ready(cx),
+            Inner::Local(local) => super::ready(local.try_readable(Some(cx.waker()))),
+        }
+    }
+    /// Waits until a write would not wait.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub async fn writable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_write_ready(cx)).await
+    }
+    /// As [`UnixStream::writable`], for hand-written futures.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Inner::Os(os) => os.poll_write_ready(cx),
+            Inner::Local(local) => super::ready(local.try_writable(Some(cx.waker()))),
+        }
+    }
+    /// Reads what is there; 0 at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is, `ConnectionReset` if the peer went with data unread.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.0 {
+            Inner::Os(os) => os.try_read(buf),
+            Inner::Local(local) => {
+                let mut message = Message::nothing();
+                local.try_receive(buf, Flags::empty(), false, &mut message, None)?;
+                Ok(message.len)
+            }
+        }
+    }
+    /// Writes what fits.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing does, `BrokenPipe` if the peer is gone.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Inner::Os(os) => os.try_write(buf),
+            Inner::Local(local) => local.try_send(&mut Outgoing::once(buf, None), None),
+        }
+    }
+    /// Two halves that borrow it.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+    /// Two halves that own it together. Dropping the write half ends our side.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let stream = Arc::new(self);
+        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
+    }
+
+    pub(super) fn poll_read_shared(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let n = match &self.0 {
+            Inner::Os(os) => loop {
+                ready!(os.poll_read_ready(cx))?;
+                match os.try_read(buf.initialize_unfilled()) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    result => break result?,
+                }
+            },
+            Inner::Local(local) => {
+                let mut message = Message::nothing();
+                let (into, waker) = (buf.initialize_unfilled(), Some(cx.waker()));
+                let attempt = local.try_receive(into, Flags::empty(), false, &mut message, waker);
+                ready!(super::ready(attempt))?;
+                message.len
+            }
+        };
+        buf.advance(n);
+        Poll::Ready(Ok(()))
+    }
+    pub(super) fn poll_write_shared(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Inner::Os(os) => loop {
+                ready!(os.poll_write_ready(cx))?;
+                match os.try_write(data) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    result => break Poll::Ready(result),
+                }
+            },
+            Inner::Local(local) => {
+                super::ready(local.try_send(&mut Outgoing::once(data, None), Some(cx.waker())))
+            }
+        }
+    }
+    pub(super) fn shutdown_write_shared(&self) -> io::Result<()> {
+        match &self.0 {
+            Inner::Os(os) => socket2::SockRef::from(os).shutdown(Shutdown::Write),
+            Inner::Local(local) => local.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl AsyncRead for UnixStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_shared(cx, buf)
+    }
+}
+impl AsyncWrite for UnixStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_shared(cx, data)
+    }
+    /// Nothing to do: the peer can read what was written.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    /// Ends our side. It does not wait for the peer.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown_write_shared())
+    }
+}
+
+impl fmt::Debug for UnixStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Os(os) => os.fmt(f),
+            Inner::Local(local) => write!(f, "UnixStream({:?}, {:?})", local.name(), local.peer_name()),
+        }
+    }
+}
