@@ -29,6 +29,8 @@ pub mod device;
 #[cfg(target_os = "linux")]
 pub mod driver;
 pub mod error;
+#[cfg(target_os = "linux")]
+pub mod lane;
 mod names;
 mod net;
 mod options;
