@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use crate::support::{is_installed, sockeye};
 use clap::CommandFactory;
 use sockeye_cli::args::Args;
-use crate::support::{is_installed, sockeye};
 
 fn run(words: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));

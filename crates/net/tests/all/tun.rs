@@ -316,7 +316,11 @@ fn without_the_device_it_is_said() {
         "mount -t tmpfs none /dev/net && exec \"$@\"",
         "sh",
     ];
-    if !inside("tun::without_the_device_it_is_said", "SOCKEYE_WITHOUT_TUN", &hidden) {
+    if !inside(
+        "tun::without_the_device_it_is_said",
+        "SOCKEYE_WITHOUT_TUN",
+        &hidden,
+    ) {
         return;
     }
     let error = Net::tun(&config("sock3,addr=10.78.0.2/24")).unwrap_err();
