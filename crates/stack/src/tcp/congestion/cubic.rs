@@ -264,7 +264,10 @@ mod tests {
 
     /// (K, W_max).
     fn curve(cubic: &Cubic) -> (u32, u32) {
-        cubic.curve.as_ref().map_or((0, 0), |curve| (curve.k, curve.w_max))
+        cubic
+            .curve
+            .as_ref()
+            .map_or((0, 0), |curve| (curve.k, curve.w_max))
     }
     fn cubic(segments: u32) -> Cubic {
         let mut window = Window::new(segments * MSS);
@@ -342,7 +345,10 @@ mod tests {
         let mut cubic = cubic(100);
         cubic.on_enter_recovery(Instant::ZERO, 100 * MSS, MSS);
         cubic.on_enter_recovery(Instant::ZERO, 70 * MSS, MSS);
-        assert_eq!((curve(&cubic).1, cubic.window.cwnd), (70 * MSS * 85 / 100, 49 * MSS));
+        assert_eq!(
+            (curve(&cubic).1, cubic.window.cwnd),
+            (70 * MSS * 85 / 100, 49 * MSS)
+        );
     }
 
     /// Section 4.8: after a timeout the curve begins flat where slow start ends.
