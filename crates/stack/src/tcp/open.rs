@@ -497,7 +497,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         timing: (h.iss, 0),
         first_again: 0,
         small_end: h.iss,
-        reduced_at: h.iss,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
         rcv_adv: rcv_nxt + u32::from(h.told.window),

@@ -73,7 +73,7 @@ pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
-    tcb.rtt.reset_backoff();
+    tcb.rtt.on_progress();
     tcb.first_again = 0;
     let change = grow(tcb, cx, acked, flight, false);
     if tcb.outstanding() == 0 {
@@ -194,7 +194,7 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, f
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
     if !tcb.facts.contains(Fact::PROBING) {
-        tcb.rtt.reset_backoff();
+        tcb.rtt.on_progress();
     }
     if was_spurious(tcb, seg) {
         undo(tcb, cx);
@@ -382,7 +382,7 @@ fn update_window(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
 fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     tcb.facts.remove(Fact::PROBING);
     tcb.probes = 0;
-    tcb.rtt.reset_backoff();
+    tcb.rtt.on_progress();
     tcb.probe_owed = ProbeOwed::No;
     tcb.rexmt_at = Instant::NEVER;
     if tcb.outstanding() == 1 && tcb.recovery == Recovery::Open {
