@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::conn::Conn;
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::error::io_error;
+use crate::halves;
 use crate::names::{ToSocketAddrs, resolve};
 use crate::net::{Net, Place};
 use crate::options;
@@ -245,12 +245,11 @@ impl TcpStream {
     }
     /// Two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
+        (halves::ReadHalf(self), halves::WriteHalf(self))
     }
     /// Two halves that own it together. Dropping the write half sends FIN.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
+        halves::into_split(self)
     }
 
     pub(super) fn poll_read_shared(

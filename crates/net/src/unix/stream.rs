@@ -5,12 +5,12 @@ use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, SocketAddr, WriteHalf, address, name, parse};
+use crate::halves;
 use crate::net::{Net, Place};
 use crate::socket::local::LocalSocket;
 use crate::socket::local_io::Outgoing;
@@ -157,12 +157,11 @@ impl UnixStream {
     }
     /// Two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
+        (halves::ReadHalf(self), halves::WriteHalf(self))
     }
     /// Two halves that own it together. Dropping the write half ends our side.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
+        halves::into_split(self)
     }
 
     pub(super) fn poll_read_shared(
@@ -202,6 +201,15 @@ impl UnixStream {
                 super::ready(local.try_send(&mut Outgoing::once(data, None), Some(cx.waker())))
             }
         }
+    }
+    /// One buffer at a time, as tokio's trait does for who has no better way.
+    pub(super) fn poll_write_vectored_shared(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        self.poll_write_shared(cx, first.map_or(&[], |slice| slice))
     }
     pub(super) fn shutdown_write_shared(&self) -> io::Result<()> {
         match &self.0 {
