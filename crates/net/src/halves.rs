@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -232,7 +232,21 @@ read_half!(OwnedReadHalf<S>);
 write_half!(WriteHalf<'_, S>);
 write_half!(OwnedWriteHalf<S>);
 
-/// Makes a stream one that can be split, by what it has already.
+/// Reads or writes on a socket of the operating system, as often as it turns out that it was not ready after all.
+pub(crate) fn once_ready<R>(
+    mut poll_ready: impl FnMut() -> Poll<io::Result<()>>,
+    mut attempt: impl FnMut() -> io::Result<R>,
+) -> Poll<io::Result<R>> {
+    loop {
+        ready!(poll_ready())?;
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
+/// Gives a stream tokio's traits, and makes it one that can be split, by what it has already.
 macro_rules! can_be_split {
     ($stream:ty, $address:ty, vectored: $vectored:expr) => {
         impl $crate::halves::sealed::Split for $stream {
@@ -272,6 +286,43 @@ macro_rules! can_be_split {
             }
             fn shutdown_write_shared(&self) -> io::Result<()> {
                 <$stream>::shutdown_write_shared(self)
+            }
+        }
+
+        impl AsyncRead for $stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                self.poll_read_shared(cx, buf)
+            }
+        }
+        impl AsyncWrite for $stream {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                data: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.poll_write_shared(cx, data)
+            }
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                slices: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.poll_write_vectored_shared(cx, slices)
+            }
+            fn is_write_vectored(&self) -> bool {
+                $vectored
+            }
+            /// Nothing to do: what was written goes by itself.
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+            /// Ends our side, after what was written. It does not wait for the peer.
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.shutdown_write_shared())
             }
         }
     };

@@ -109,6 +109,7 @@ fn the_kernel_s_programs_ask_upper() {
         if is_installed("curl") {
             let mut curl = Program::start(Command::new("curl").args([
                 "--silent",
+                "--no-buffer",
                 "--max-time",
                 "30",
                 &format!("telnet://{address}"),

@@ -1,9 +1,10 @@
 //! The two directions of a connection, apart.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{SocketAddr, UnixStream};
 use crate::halves::{self, can_be_split};
