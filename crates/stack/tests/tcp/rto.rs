@@ -106,7 +106,10 @@ fn the_backoff_stays_until_a_sample() {
     p.expect_at(1000, "PSH,ACK 1+1 ack 1");
     p.wait_ms(50);
     p.send(ack(1, 2));
-    assert_eq!((p.info().rto, p.info().backoff, p.info().timeouts), (secs(2), 1, 0));
+    assert_eq!(
+        (p.info().rto, p.info().backoff, p.info().timeouts),
+        (secs(2), 1, 0)
+    );
     p.write(b"y");
     p.expect("PSH,ACK 2+1 ack 1");
     p.mark();
