@@ -7,6 +7,7 @@ use super::State;
 use super::conn::{Fact, FinIn, FinOut, Phase, Tcb};
 use super::dispatch::{Around, socket_addr, state_moved};
 use super::ingress::Fate;
+use super::isn::initial_sequence_number;
 use super::listen::Listener;
 use super::open::{self, SynSent};
 use super::socket::TcpOptions;
@@ -226,9 +227,9 @@ impl Tcp {
             id,
             tuple,
             route,
-            iss: self.isn.generate(now, &tuple),
+            iss: initial_sequence_number(now, self.demux.sequence_place(&tuple)),
             mss,
-            ts_offset: self.isn.timestamp_offset(&tuple),
+            ts_offset: self.offsets.of(&tuple),
             ecn: super::ecn::setting(&options, config) == crate::config::Ecn::Always,
             plain_syn: false,
             told: open::Told::new(&options, config, mss),
@@ -238,7 +239,7 @@ impl Tcp {
             peer: None,
             peer_window: 0,
             owed: Some(Cause::Open),
-            queued: false,
+            queued: true,
             tries: 0,
             rto: config.rto_initial,
             sent_at: now,
@@ -262,7 +263,7 @@ impl Tcp {
             State::SynSent,
             Transition::Open,
         );
-        self.kick(entry);
+        self.ready.push_back(entry);
         Ok(())
     }
 

@@ -211,6 +211,10 @@ bitflags::bitflags! {
         const INTERACTIVE = 0x20_0000;
         /// [`Tcb::reduced_at`] holds.
         const REDUCED = 0x4_0000;
+        /// The application chose the size of the send buffer: [`Tcb::snd_buf_max`].
+        const OWN_SEND_BUFFER = 0x40_0000;
+        /// The application chose the size of the receive buffer: [`Tcb::rcv_buf_max`].
+        const OWN_RECEIVE_BUFFER = 0x80_0000;
     }
 }
 

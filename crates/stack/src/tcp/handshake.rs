@@ -14,8 +14,9 @@ use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{Frame, Text};
 use crate::iface::Env;
 use crate::stack::{Readiness, SocketId};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::trace::{Cause, DropReason, Transition};
+use crate::wheel::WheelEntry;
 
 impl Tcp {
     pub(super) fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
@@ -86,7 +87,9 @@ impl Tcp {
             config,
             now,
         );
-        self.wheel.cancel(&mut opening.wheel);
+        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner.
+        tcb.wheel = core::mem::take(&mut opening.wheel);
+        tcb.wakes_at = opening.retry_at;
         let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
         let kept = opening.text.take();
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
@@ -252,6 +255,9 @@ impl Tcp {
             round_trip,
             syn_lost: half.tries > 0,
             half_open: Some(Entry::new(Kind::HalfOpen, place)),
+            ts_offset: half.ts_offset,
+            wheel: half.wheel,
+            wakes_at: half.retry_at,
         };
         self.admit(cx, listener, facts, seg, text);
     }
@@ -261,26 +267,21 @@ impl Tcp {
         &mut self,
         cx: &mut Around<'_, '_>,
         listener_id: SocketId,
-        done: Finished,
+        mut done: Finished,
         seg: &Segment,
         text: Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;
         let Some(route) = cx.ip.route(tuple.remote, Some(tuple.local), None) else {
-            if let Some(half_open) = done.half_open {
-                self.leave(&tuple, half_open);
-            }
+            self.forget(done);
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
-        let ts_offset = self.isn.timestamp_offset(&tuple);
         let Some(options) = self.listener(listener_id).map(|l| l.options.clone()) else {
-            if let Some(half_open) = done.half_open {
-                self.leave(&tuple, half_open);
-            }
-            return;
+            return self.forget(done);
         };
         let generation = cx.ip.generation();
+        let wheel = &mut self.wheel;
         let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
             let id = SocketId {
                 slot,
@@ -299,7 +300,7 @@ impl Tcp {
                     window: seg.window,
                     window_scaled: true,
                     wl: (seg.seq, seg.ack),
-                    ts_offset,
+                    ts_offset: done.ts_offset,
                     round_trip: done.round_trip,
                     syn_lost: done.syn_lost,
                 },
@@ -307,6 +308,9 @@ impl Tcp {
                 now,
             );
             tcb.facts.insert(Fact::UNACCEPTED);
+            tcb.wheel = core::mem::take(&mut done.wheel);
+            tcb.wakes_at = done.wakes_at;
+            wheel.hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
             open::take_timestamp(&mut tcb, seg);
             Slot::Open(tcb)
         });
@@ -338,9 +342,17 @@ impl Tcp {
         self.rest_of(cx, slot, seg, text);
         self.kick(Entry::new(Kind::Connection, slot));
     }
+
+    /// Nothing comes of a handshake that was complete.
+    fn forget(&mut self, mut done: Finished) {
+        self.wheel.cancel(&mut done.wheel);
+        if let Some(half_open) = done.half_open {
+            self.leave(&done.tuple, half_open);
+        }
+    }
 }
 
-/// A passive handshake that is complete.
+/// A passive handshake that is complete. It is made a connection or forgotten.
 pub(super) struct Finished {
     pub(super) tuple: FourTuple,
     /// The entry that it comes from, already removed, whose addresses it takes over; none with a cookie.
@@ -352,4 +364,8 @@ pub(super) struct Finished {
     pub(super) text: Option<Box<[u8]>>,
     pub(super) round_trip: Option<Duration>,
     pub(super) syn_lost: bool,
+    pub(super) ts_offset: u32,
+    /// The half-open entry's place in the wheel, and when it would have been woken there.
+    pub(super) wheel: WheelEntry,
+    pub(super) wakes_at: Instant,
 }

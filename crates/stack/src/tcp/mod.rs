@@ -5,6 +5,7 @@ mod calls;
 pub(crate) mod congestion;
 pub(crate) mod conn;
 pub(crate) mod cookie;
+mod direct;
 pub(crate) mod dispatch;
 mod ecn;
 mod egress;
@@ -16,6 +17,7 @@ mod open;
 pub(crate) mod ports;
 mod predict;
 mod quick;
+mod quick_bare;
 #[cfg(test)]
 mod quick_tests;
 pub(crate) mod recv;
