@@ -32,7 +32,8 @@ fn field(info: &TcpInfo, name: &str) -> Option<i64> {
     /// Linux's slow-start threshold before there was a loss.
     const INFINITE: i64 = 0x7fff_ffff;
     Some(match name {
-        "tcpi_retransmits" | "tcpi_backoff" => info.backoff.into(),
+        "tcpi_retransmits" => info.timeouts.into(),
+        "tcpi_backoff" => info.backoff.into(),
         "tcpi_rto" => usecs(info.rto),
         "tcpi_snd_mss" => info.snd_mss.into(),
         "tcpi_rcv_mss" => info.rcv_mss.into(),

@@ -75,7 +75,7 @@ fn connection(out: &mut Layout, info: &TcpInfo, now: Instant) {
             Repair::Timeout => 4,
         },
     ); // ca_state
-    out.u8(2, info.backoff); // retransmits: of the segment at SND.UNA
+    out.u8(2, info.timeouts); // retransmits: of the segment at SND.UNA
     out.u8(3, info.probes);
     out.u8(4, info.backoff);
     let options = [

@@ -120,7 +120,7 @@ fn owed_probe(tcb: &Tcb, config: &Config, room: u32) -> Option<Plan> {
         ProbeOwed::No => None,
         ProbeOwed::Timeout => {
             let (count, rto) = (
-                tcb.rtt.backoff_count(),
+                tcb.rtt.timeouts(),
                 tcb.rtt.rto_waited(&config.into()).duration(),
             );
             again(

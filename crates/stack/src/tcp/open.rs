@@ -5,7 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::congestion::Congestion;
-use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
+use super::conn::{
+    AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb, own_buffers,
+};
 use super::ecn;
 use super::egress;
 use super::rtt::RttEstimator;
@@ -467,7 +469,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         path: h.path,
         route_generation: h.route_generation,
         phase: Phase::Live,
-        facts: h.facts(),
+        facts: h.facts() | own_buffers(h.options, least),
         fin_out: FinOut::No,
         fin_in: FinIn::No,
         error: None,
@@ -497,7 +499,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         timing: (h.iss, 0),
         first_again: 0,
         small_end: h.iss,
-        reduced_at: h.iss,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
         rcv_adv: rcv_nxt + u32::from(h.told.window),
@@ -528,7 +529,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         wheel: WheelEntry::default(),
         wakes_at: Instant::NEVER,
         switches: Switches::from_options(h.options),
-        extra: Extra::from_options(h.options),
+        extra: Extra::from_options(h.options, least),
         urgent: None,
         pending: Readiness::empty(),
         stats: Stats::default(),

@@ -7,9 +7,9 @@ use sockeye_net::TcpStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::listen::listen;
-use crate::place::{Place, Printed};
-use crate::{create, deaf_client, exchange, gbk_server, reuse_server};
+use super::listen::listen;
+use super::place::{Place, Printed};
+use super::{create, deaf_client, exchange, gbk_server, reuse_server};
 
 /// P-07: one message each way, both close; then nobody listens.
 pub(crate) async fn single_exchange(place: Place) {

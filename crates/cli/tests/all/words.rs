@@ -1,7 +1,6 @@
 //! The command in English and in Chinese.
 
-#[path = "../../apps/tests/check/mod.rs"]
-mod check;
+use crate::check;
 
 use std::io::Write;
 use std::path::Path;

@@ -1,11 +1,9 @@
 //! `--net lab`: each client with its counterpart on a virtual network.
 
-mod support;
-
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use support::sockeye;
+use crate::support::{Program, sockeye};
 
 /// Runs a command to its end with this input.
 fn run(words: &str, input: &str) -> Output {
@@ -57,7 +55,7 @@ fn upper_asks_its_server_through_losses() {
         );
     }
     // The place can be told by the environment, and has no meaning for other commands then.
-    let mut client = support::Program::start(
+    let mut client = Program::start(
         Command::new(env!("CARGO_BIN_EXE_sockeye"))
             .args(["upper", "connect", "server:8000"])
             .env("SOCKEYE_NET", "lab"),

@@ -1,36 +1,36 @@
 //! docs/sockets.md names tests that exist, and has every row of what the tutorials teach of sockets.
 
-const PAGE: &str = include_str!("../../../docs/sockets.md");
+const PAGE: &str = include_str!("../../../../docs/sockets.md");
 
 /// Where the tests of a module of the page are.
 fn source(module: &str) -> Option<&'static str> {
     Some(match module {
         "tcp" => concat!(
             include_str!("conformance/tcp.rs"),
-            include_str!("conformance/main.rs")
+            include_str!("conformance/mod.rs")
         ),
         "udp" => concat!(
             include_str!("conformance/udp.rs"),
-            include_str!("conformance/main.rs")
+            include_str!("conformance/mod.rs")
         ),
         "errors" => concat!(
             include_str!("conformance/errors.rs"),
-            include_str!("conformance/main.rs")
+            include_str!("conformance/mod.rs")
         ),
         "options" => concat!(
             include_str!("conformance/options.rs"),
-            include_str!("conformance/main.rs")
+            include_str!("conformance/mod.rs")
         ),
         "polling" => concat!(
             include_str!("conformance/polling.rs"),
-            include_str!("conformance/main.rs")
+            include_str!("conformance/mod.rs")
         ),
         "local" => concat!(
             include_str!("conformance/local.rs"),
-            include_str!("conformance/main.rs")
+            include_str!("conformance/mod.rs")
         ),
-        "error" => include_str!("../src/error.rs"),
-        "option" => include_str!("../src/socket/option.rs"),
+        "error" => include_str!("../../src/error.rs"),
+        "option" => include_str!("../../src/socket/option.rs"),
         _ => return None,
     })
 }

@@ -9,7 +9,7 @@ use sockeye_lab::Direction;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::place::{Place, Running, chinese};
+use super::place::{Place, Running, chinese};
 
 const LINES: [&str; 6] = ["你好", "one", "", "three", "四", "last"];
 

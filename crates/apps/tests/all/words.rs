@@ -1,6 +1,6 @@
 //! Every text is there in every language, with the same values, and is said by somebody.
 
-mod check;
+use crate::check;
 
 use std::path::Path;
 

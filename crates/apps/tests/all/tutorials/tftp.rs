@@ -11,7 +11,7 @@ use sockeye_apps::tftp::server::{Options, Server};
 use sockeye_net::{Net, UdpSocket};
 use tokio::time::timeout;
 
-use crate::place::Place;
+use super::place::Place;
 
 struct Dir(PathBuf);
 

@@ -54,7 +54,7 @@ fn stack() -> Net {
 
 #[test]
 fn the_kernel_serves_a_stack() {
-    if inside("opponent::the_kernel_serves_a_stack") {
+    if inside("conformance::opponent::the_kernel_serves_a_stack") {
         run(&World {
             server: Net::os(),
             client: stack(),
@@ -67,7 +67,7 @@ fn the_kernel_serves_a_stack() {
 
 #[test]
 fn a_stack_serves_the_kernel() {
-    if inside("opponent::a_stack_serves_the_kernel") {
+    if inside("conformance::opponent::a_stack_serves_the_kernel") {
         run(&World {
             server: stack(),
             client: Net::os(),

@@ -181,7 +181,7 @@ fn every_cell_with_a_segment_has_a_script() {
 }
 
 #[allow(unreachable_pub)]
-#[path = "../../../fuzz/src/scripts.rs"]
+#[path = "../../../../fuzz/src/scripts.rs"]
 mod any_text;
 
 /// Octets that mean something to the reader.

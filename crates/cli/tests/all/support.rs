@@ -1,5 +1,4 @@
 //! Programs under test, and the kernel's that they talk with.
-#![allow(dead_code)] // each test file uses its part of it
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -174,11 +173,6 @@ impl Program {
     /// As [`Program::end`], for one that ends by itself: its input does not.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
-    }
-    /// The rest of standard output, after the end.
-    pub(crate) fn rest(&mut self) -> Vec<String> {
-        self.end();
-        self.out.iter().collect()
     }
 }
 

@@ -9,7 +9,7 @@ use sockeye_net::{TcpStream, UdpSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::place::{Place, Printed, Running, chinese};
+use super::place::{Place, Printed, Running, chinese};
 
 /// In turns, a message a segment and without newlines, as the tutorials' programs have it.
 fn turns(first: First) -> Settings {

@@ -100,7 +100,7 @@ fn serve_upper(listener: TcpListener) -> tokio::task::JoinHandle<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kernel_and_a_stack_over_tun() {
     if !inside(
-        "the_kernel_and_a_stack_over_tun",
+        "tun::the_kernel_and_a_stack_over_tun",
         "SOCKEYE_IN_NAMESPACE",
         &["unshare", "--net"],
     ) {
@@ -278,7 +278,7 @@ async fn refusals(net: &Net) {
 #[test]
 fn a_taken_name_is_said() {
     if !inside(
-        "a_taken_name_is_said",
+        "tun::a_taken_name_is_said",
         "SOCKEYE_IN_NAMESPACE",
         &["unshare", "--net"],
     ) {
@@ -298,7 +298,7 @@ fn a_taken_name_is_said() {
 #[test]
 fn without_root_it_is_said() {
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    if !inside("without_root_it_is_said", "SOCKEYE_AS_NOBODY", &nobody) {
+    if !inside("tun::without_root_it_is_said", "SOCKEYE_AS_NOBODY", &nobody) {
         return;
     }
     let error = Net::tun(&config("sock2,addr=10.78.0.2/24")).unwrap_err();
@@ -316,7 +316,11 @@ fn without_the_device_it_is_said() {
         "mount -t tmpfs none /dev/net && exec \"$@\"",
         "sh",
     ];
-    if !inside("without_the_device_it_is_said", "SOCKEYE_WITHOUT_TUN", &hidden) {
+    if !inside(
+        "tun::without_the_device_it_is_said",
+        "SOCKEYE_WITHOUT_TUN",
+        &hidden,
+    ) {
         return;
     }
     let error = Net::tun(&config("sock3,addr=10.78.0.2/24")).unwrap_err();

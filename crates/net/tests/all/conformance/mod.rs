@@ -123,9 +123,9 @@ fn bytes(n: usize) -> Vec<u8> {
 /// Runs every function on every back end.
 macro_rules! on_all_back_ends {
     ($($module:ident: $($name:ident)+;)+) => {
-        mod on_the_operating_system { $($(#[test] fn $name() { crate::$module::$name(&crate::World::os()) })+)+ }
-        mod on_a_stack { $($(#[test] fn $name() { crate::$module::$name(&crate::World::loopback()) })+)+ }
-        mod on_two_stacks { $($(#[test] fn $name() { crate::$module::$name(&crate::World::wired()) })+)+ }
+        mod on_the_operating_system { $($(#[test] fn $name() { super::$module::$name(&super::World::os()) })+)+ }
+        mod on_a_stack { $($(#[test] fn $name() { super::$module::$name(&super::World::loopback()) })+)+ }
+        mod on_two_stacks { $($(#[test] fn $name() { super::$module::$name(&super::World::wired()) })+)+ }
     };
 }
 

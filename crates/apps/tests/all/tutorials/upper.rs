@@ -9,7 +9,7 @@ use sockeye_net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::place::{Place, Printed, Running, chinese};
+use super::place::{Place, Printed, Running, chinese};
 
 /// back_log 5, buffer 1024, one client after the other: the defaults are the tutorial's.
 async fn serve(place: &Place, bind: impl ToSocketAddrs) -> Running<()> {

@@ -2,11 +2,9 @@
 //! its own, and is skipped, saying so, where that cannot be.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::process::Command;
 
-use support::{Program, device_is_there, in_namespace, is_installed, python, sockeye};
+use crate::support::{Program, device_is_there, in_namespace, is_installed, python, sockeye};
 
 const NET: &str = "tun:sock0,addr=10.77.0.2/24,addr6=fd77::2/64";
 
@@ -53,7 +51,7 @@ impl Side {
 
 #[test]
 fn upper_serves_the_kernel_and_ends_politely() {
-    if !in_namespace("upper_serves_the_kernel_and_ends_politely") {
+    if !in_namespace("tun::upper_serves_the_kernel_and_ends_politely") {
         return;
     }
     for (side, signal) in SIDES.iter().zip(["INT", "TERM"]) {
@@ -79,7 +77,7 @@ fn upper_serves_the_kernel_and_ends_politely() {
 
 #[test]
 fn upper_connects_to_the_kernel() {
-    if !in_namespace("upper_connects_to_the_kernel") {
+    if !in_namespace("tun::upper_connects_to_the_kernel") {
         return;
     }
     for side in &SIDES {
@@ -99,7 +97,7 @@ fn upper_connects_to_the_kernel() {
 /// curl and ncat, where they are, speak with a server on the stack as with any other.
 #[test]
 fn the_kernel_s_programs_ask_upper() {
-    if !in_namespace("the_kernel_s_programs_ask_upper") {
+    if !in_namespace("tun::the_kernel_s_programs_ask_upper") {
         return;
     }
     let mut server = sockeye(&["--net", NET, "upper", "serve", "[::]:8000", "--json"]);
@@ -132,7 +130,7 @@ fn the_kernel_s_programs_ask_upper() {
 
 #[test]
 fn chat_with_the_kernel_both_ways() {
-    if !in_namespace("chat_with_the_kernel_both_ways") {
+    if !in_namespace("tun::chat_with_the_kernel_both_ways") {
         return;
     }
     for side in &SIDES {
@@ -177,7 +175,7 @@ fn chat_with_the_kernel_both_ways() {
 
 #[test]
 fn datagrams_with_the_kernel_both_ways() {
-    if !in_namespace("datagrams_with_the_kernel_both_ways") {
+    if !in_namespace("tun::datagrams_with_the_kernel_both_ways") {
         return;
     }
     for side in &SIDES {
@@ -216,7 +214,7 @@ fn datagrams_with_the_kernel_both_ways() {
 
 #[test]
 fn files_with_the_kernel_both_ways() {
-    if !in_namespace("files_with_the_kernel_both_ways") || !is_installed("curl") {
+    if !in_namespace("tun::files_with_the_kernel_both_ways") || !is_installed("curl") {
         return;
     }
     let place = std::env::temp_dir().join(format!("sockeye-tun-files-{}", std::process::id()));
@@ -272,7 +270,7 @@ fn files_with_the_kernel_both_ways() {
 /// Refusals and silence over the device have the exit codes that they have elsewhere.
 #[test]
 fn failures_have_their_codes() {
-    if !in_namespace("failures_have_their_codes") {
+    if !in_namespace("tun::failures_have_their_codes") {
         return;
     }
     for (words, code, part) in [
@@ -319,7 +317,7 @@ fn failures_have_their_codes() {
 /// The table of a server whose client reads nothing: its listener, and a connection that says what it waits for.
 #[test]
 fn sockets_are_shown_while_a_program_runs() {
-    if !in_namespace("sockets_are_shown_while_a_program_runs") {
+    if !in_namespace("tun::sockets_are_shown_while_a_program_runs") {
         return;
     }
     let place = SocketPlace::new();
@@ -381,7 +379,7 @@ fn sockets_are_shown_while_a_program_runs() {
 /// What a program leaves behind that is ended by force is swept by the next that looks.
 #[test]
 fn stale_control_sockets_are_swept() {
-    if !in_namespace("stale_control_sockets_are_swept") {
+    if !in_namespace("tun::stale_control_sockets_are_swept") {
         return;
     }
     let place = SocketPlace::new();

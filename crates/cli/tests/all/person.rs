@@ -1,13 +1,11 @@
 //! What a person at a shell meets: help, manual, completions, colours, mistakes, signals.
 
-mod support;
-
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use crate::support::{is_installed, sockeye};
 use clap::CommandFactory;
 use sockeye_cli::args::Args;
-use support::{is_installed, sockeye};
 
 fn run(words: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));

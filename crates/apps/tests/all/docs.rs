@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-const PAGE: &str = include_str!("../../../docs/programs.md");
-const TABLE: &str = include_str!("tutorials/main.rs");
+const PAGE: &str = include_str!("../../../../docs/programs.md");
+const TABLE: &str = include_str!("tutorials/mod.rs");
 const VANISHED: &str = include_str!("tutorials/vanished.rs");
 const NETS: [&str; 4] = ["os", "tun", "lab", "lab_with_loss"];
 
@@ -11,7 +11,7 @@ const NETS: [&str; 4] = ["os", "tun", "lab", "lab_with_loss"];
 fn rows() -> Vec<(&'static str, &'static str)> {
     let (_, rows) = TABLE.split_once("on_all_nets! {\n").unwrap();
     let rows = rows.lines().take_while(|line| *line != "}");
-    rows.filter_map(|line| line.trim().strip_suffix(';')?.split_once(": crate::"))
+    rows.filter_map(|line| line.trim().strip_suffix(';')?.split_once(": super::"))
         .collect()
 }
 

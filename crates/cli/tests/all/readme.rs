@@ -1,6 +1,6 @@
 //! The face of the project: what it tells to run can be run.
 
-const README: &str = include_str!("../../../README.md");
+const README: &str = include_str!("../../../../README.md");
 
 /// The lines of code blocks that call the command, without `cargo run --release --`.
 fn commands() -> Vec<&'static str> {
@@ -37,7 +37,7 @@ fn every_command_is_understood() {
 #[test]
 fn commands_of_the_tutorials_programs_are_understood() {
     use clap::Parser;
-    let page = include_str!("../../../docs/programs.md");
+    let page = include_str!("../../../../docs/programs.md");
     let quoted = page.split('`').skip(1).step_by(2);
     let commands: Vec<&str> = quoted
         .filter(|text| text.starts_with("sockeye ") && !text.contains("..."))
