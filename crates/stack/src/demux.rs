@@ -236,11 +236,9 @@ impl Demux {
         }
     }
 
-    /// Puts `new` in the place of `old`, which has the same tuple.
-    pub(crate) fn replace(&mut self, tuple: &FourTuple, old: Entry, new: Entry) {
-        let found = self
-            .table
-            .find_mut(self.table_hash(tuple).spread(), |&raw| raw == old.0);
+    /// Puts `new` in the place of `old`, which has the same tuple, with this hash.
+    pub(crate) fn replace(&mut self, hash: TableHash, old: Entry, new: Entry) {
+        let found = self.table.find_mut(hash.spread(), |&raw| raw == old.0);
         debug_assert!(found.is_some(), "{old:?} is in the table");
         if let Some(raw) = found {
             *raw = new.0;

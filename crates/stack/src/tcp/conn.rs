@@ -700,6 +700,17 @@ impl Tcb {
         }
     }
 
+    /// Lets everything go that the block holds beside itself.
+    pub(crate) fn release(&mut self) {
+        self.send = None;
+        self.scoreboard = None;
+        self.receive = None;
+        self.reassembly = None;
+        self.dsack = None;
+        self.extra = None;
+        self.urgent = None;
+    }
+
     /// What must hold after every step; checked in debug builds.
     pub(crate) fn check(&self) {
         if self.phase != Phase::Live {

@@ -292,7 +292,7 @@ impl Tcp {
             tuple: *tuple,
             listener: id,
             iss,
-            ts_offset: self.offsets.of(tuple),
+            ts_offset: self.offsets.timestamp_offset(tuple),
             peer,
             told,
             tries: 0,
@@ -320,7 +320,7 @@ impl Tcp {
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
-        let offset = self.offsets.of(tuple);
+        let offset = self.offsets.timestamp_offset(tuple);
         let ts_value = self
             .cookies
             .timestamp(now, peer.window_scale, peer.sack, peer.ecn)
@@ -384,7 +384,7 @@ impl Tcp {
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
-        let offset = self.offsets.of(tuple);
+        let offset = self.offsets.timestamp_offset(tuple);
         let stamps = seg.options.timestamps.filter(|_| config.timestamps);
         let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
         let peer = PeerOffer {

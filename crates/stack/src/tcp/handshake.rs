@@ -86,6 +86,7 @@ impl Tcp {
             },
             config,
             now,
+            &mut self.spares,
         );
         // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner.
         tcb.wheel = core::mem::take(&mut opening.wheel);
@@ -94,6 +95,10 @@ impl Tcp {
         let kept = opening.text.take();
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
+        if !opening.queued {
+            self.ready.push_back(Entry::new(Kind::Connection, slot));
+        }
+        tcb.facts.insert(Fact::QUEUED);
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
         open::take_timestamp(&mut tcb, seg);
@@ -101,7 +106,7 @@ impl Tcp {
             tcb.facts.insert(Fact::ORPHAN);
             tcb.fin_out = FinOut::Queued;
         }
-        *place = Slot::Open(tcb);
+        self.spares.keep(core::mem::replace(place, Slot::Open(tcb)));
         let why = if simultaneous {
             Transition::SynAcked
         } else {
@@ -123,7 +128,6 @@ impl Tcp {
             self.rest_of(cx, slot, seg, text);
         }
         self.announce(cx.events, id);
-        self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// The text that came with the peer's SYN, as if it came now: before that of the segment which completes the
@@ -277,54 +281,49 @@ impl Tcp {
             self.forget(done);
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
-        let Some(options) = self.listener(listener_id).map(|l| l.options.clone()) else {
+        let (slot, generation) = self.tables.sockets.next_key();
+        let id = SocketId { slot, generation };
+        let Some(Slot::Listener(listener)) =
+            self.tables.sockets.get(listener_id.slot, listener_id.generation)
+        else {
             return self.forget(done);
         };
-        let generation = cx.ip.generation();
-        let wheel = &mut self.wheel;
-        let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
-            let id = SocketId {
-                slot,
-                generation: slot_generation,
-            };
-            let mut tcb = open::establish(
-                Handshake {
-                    id,
-                    tuple,
-                    path: route.into(),
-                    route_generation: generation,
-                    options: &options,
-                    iss: done.iss,
-                    peer: done.peer,
-                    told: done.told,
-                    window: seg.window,
-                    window_scaled: true,
-                    wl: (seg.seq, seg.ack),
-                    ts_offset: done.ts_offset,
-                    round_trip: done.round_trip,
-                    syn_lost: done.syn_lost,
-                },
-                config,
-                now,
-            );
-            tcb.facts.insert(Fact::UNACCEPTED);
-            tcb.wheel = core::mem::take(&mut done.wheel);
-            tcb.wakes_at = done.wakes_at;
-            wheel.hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
-            open::take_timestamp(&mut tcb, seg);
-            Slot::Open(tcb)
-        });
-        let id = SocketId {
-            slot,
-            generation: generation_of_slot,
-        };
+        let reuse = listener.options.reuse_address;
+        let mut tcb = open::establish(
+            Handshake {
+                id,
+                tuple,
+                path: route.into(),
+                route_generation: cx.ip.generation(),
+                options: &listener.options,
+                iss: done.iss,
+                peer: done.peer,
+                told: done.told,
+                window: seg.window,
+                window_scaled: true,
+                wl: (seg.seq, seg.ack),
+                ts_offset: done.ts_offset,
+                round_trip: done.round_trip,
+                syn_lost: done.syn_lost,
+            },
+            config,
+            now,
+            &mut self.spares,
+        );
+        tcb.facts.insert(Fact::UNACCEPTED);
+        tcb.wheel = core::mem::take(&mut done.wheel);
+        tcb.wakes_at = done.wakes_at;
+        self.wheel
+            .hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
+        open::take_timestamp(&mut tcb, seg);
+        self.tables.sockets.insert(Slot::Open(tcb));
         let connection = Entry::new(Kind::Connection, slot);
         match done.half_open {
             Some(half_open) => self.hand_over(&tuple, half_open, connection),
             None => self.enter(&tuple, connection),
         }
         self.bindings
-            .connection_made(tuple.local, tuple.local_port, options.reuse_address);
+            .connection_made(tuple.local, tuple.local_port, reuse);
         if let Some(listener) = self.listener(listener_id) {
             listener.accept.push_back(id);
             listener.pending |= Readiness::ACCEPT;

@@ -45,7 +45,7 @@ impl TimestampOffsets {
     ///
     /// It depends on the addresses only: between two hosts timestamps go up from one connection to the next, whatever
     /// the ports, which is what taking over a TIME-WAIT needs (RFC 6191); other hosts learn nothing of our uptime.
-    pub(crate) fn of(&self, tuple: &FourTuple) -> u32 {
+    pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
         let hash = match (tuple.local, tuple.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
                 let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
@@ -168,12 +168,12 @@ mod tests {
             ["10.0.0.1", "10.0.0.2", "10.0.0.3"],
             ["fd00::1", "fd00::2", "fd00::3"],
         ] {
-            let offset = offsets.of(&tuple(local, remote, 5000));
-            assert_eq!(offsets.of(&tuple(local, remote, 5001)), offset);
-            assert_ne!(offsets.of(&tuple(local, other, 5000)), offset);
-            assert_ne!(offsets.of(&tuple(remote, local, 5000)), offset);
+            let offset = offsets.timestamp_offset(&tuple(local, remote, 5000));
+            assert_eq!(offsets.timestamp_offset(&tuple(local, remote, 5001)), offset);
+            assert_ne!(offsets.timestamp_offset(&tuple(local, other, 5000)), offset);
+            assert_ne!(offsets.timestamp_offset(&tuple(remote, local, 5000)), offset);
             assert_ne!(
-                TimestampOffsets::new([6; 16]).of(&tuple(local, remote, 5000)),
+                TimestampOffsets::new([6; 16]).timestamp_offset(&tuple(local, remote, 5000)),
                 offset
             );
         }

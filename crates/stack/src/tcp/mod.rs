@@ -29,6 +29,7 @@ mod segment;
 pub(crate) mod send;
 mod seq;
 mod socket;
+mod spares;
 pub(crate) mod table;
 mod timers;
 mod timewait;

@@ -27,6 +27,9 @@ impl Tcp {
         seg: &Segment,
         whole: &mut Text<'_>,
     ) -> bool {
+        if seg.flags.difference(Flags::PSH) != Flags::ACK {
+            return false;
+        }
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return false;
         };
@@ -73,7 +76,7 @@ impl Tcp {
     }
 }
 
-/// Whether the connection expects just this segment: an ACK with perhaps PSH, next in sequence, within the window, not older than the last, with text
+/// Whether the connection expects just this segment, which is an ACK with perhaps PSH: next in sequence, within the window, not older than the last, with text
 /// that somebody will read or an acknowledgment of something in flight, and no FIN come or waiting.
 #[inline(always)]
 fn expects(tcb: &Tcb, seg: &Segment) -> bool {
@@ -84,8 +87,7 @@ fn expects(tcb: &Tcb, seg: &Segment) -> bool {
         Fact::FIN_AHEAD
     };
     let in_flight = seg.ack.since(tcb.snd_una);
-    seg.flags.difference(Flags::PSH) == Flags::ACK
-        && tcb.phase == Phase::Live
+    tcb.phase == Phase::Live
         && tcb.fin_in == FinIn::No
         && tcb.facts.intersection(never.union(Fact::TIMESTAMPS)) == Fact::TIMESTAMPS
         && seg

@@ -282,10 +282,7 @@ mod tests {
         (0..300).for_each(|_| rtt.on_timeout());
         assert_eq!(rtt.rto(&RFC).duration(), RFC.max);
         rtt.on_sample(Instant::ZERO, ms(400), 1);
-        assert_eq!(
-            (rtt.backoff(), rtt.rto(&RFC).duration()),
-            (0, ms(400 + 600))
-        );
+        assert_eq!((rtt.backoff(), rtt.rto(&RFC).duration()), (0, ms(400 + 600)));
     }
 
     /// Proves: 6298-5.7.

@@ -17,10 +17,11 @@ use super::open::SynSent;
 use super::ports::PortChooser;
 use super::scope::Scope;
 use super::socket::TcpOptions;
+use super::spares::Spares;
 use super::timewait::{Leaving, TimeWait};
 use crate::arena::Arena;
 use crate::bindings::Bindings;
-use crate::demux::{Demux, Entry, FourTuple, Kind};
+use crate::demux::{Demux, Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Bucket, Env};
 use crate::pool::Pool;
@@ -96,6 +97,7 @@ pub(crate) struct Tcp {
     pub(crate) burst: Burst,
     pub(crate) sending: bool,
     pub(crate) pool: Pool,
+    pub(crate) spares: Spares,
     pub(crate) offsets: TimestampOffsets,
     pub(crate) cookies: Cookies,
     pub(crate) ports: PortChooser,
@@ -123,6 +125,7 @@ impl Tcp {
             burst: Burst::default(),
             sending: false,
             pool: Pool::default(),
+            spares: Spares::default(),
             offsets: TimestampOffsets::new(Secrets::derive(seed, "tcp isn")),
             cookies: Cookies::new(Secrets::derive(seed, "tcp cookies")),
             ports: PortChooser::new(Secrets::derive(seed, "tcp ports")),
@@ -195,14 +198,36 @@ impl Tcp {
 
     /// Makes an entry found no more.
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.last = self.last.filter(|(_, last)| *last != entry);
+        self.forget_last(entry);
         self.demux.remove(tuple, entry);
+    }
+
+    /// The one-behind cache does not name this entry any more.
+    fn forget_last(&mut self, entry: Entry) {
+        if self.last.as_ref().is_some_and(|(_, last)| *last == entry) {
+            self.last = None;
+        }
     }
 
     /// Another entry takes these addresses over.
     pub(crate) fn hand_over(&mut self, tuple: &FourTuple, from: Entry, to: Entry) {
-        self.last = Some((*tuple, to));
-        self.demux.replace(tuple, from, to);
+        self.hand_over_hashed(tuple, self.demux.table_hash(tuple), from, to);
+    }
+
+    /// As [`Tcp::hand_over`], for a tuple with this hash.
+    fn hand_over_hashed(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
+        match &mut self.last {
+            Some((_, last)) if *last == from => *last = to,
+            _ => self.last = Some((*tuple, to)),
+        }
+        self.demux.replace(hash, from, to);
+    }
+
+    /// A socket is gone.
+    pub(super) fn remove_socket(&mut self, slot: u32) {
+        if let Some(gone) = self.tables.sockets.remove_at(slot) {
+            self.spares.keep(gone);
+        }
     }
 
     /// Puts an entry on the transmit queue, once.
@@ -329,7 +354,7 @@ impl Tcp {
         self.bindings
             .connection_gone(tuple.local, tuple.local_port, reuse);
         if orphan {
-            self.tables.sockets.remove_at(slot);
+            self.remove_socket(slot);
         } else {
             self.announce(events, id);
         }
@@ -384,12 +409,12 @@ impl Tcp {
             Entry::new(Kind::Connection, slot),
             Entry::new(Kind::TimeWait, place),
         );
-        self.hand_over(&tuple, connection, waiting);
+        self.hand_over_hashed(&tuple, hash, connection, waiting);
         if ack_owed {
             self.ready.push_back(waiting);
         }
         if orphan {
-            self.tables.sockets.remove_at(slot);
+            self.remove_socket(slot);
         } else {
             self.announce(events, id);
         }
@@ -410,7 +435,7 @@ impl Tcp {
         };
         self.leaving.tidy(&self.tables.time_wait);
         let waiting = Entry::new(Kind::TimeWait, place);
-        self.last = self.last.filter(|(_, last)| *last != waiting);
+        self.forget_last(waiting);
         self.demux.remove_hashed(entry.hash, waiting);
         self.bindings
             .connection_gone(entry.tuple.local, entry.tuple.local_port, entry.reuse);
@@ -451,7 +476,8 @@ impl Tcp {
             pending: Readiness::CLOSED | Readiness::WRITABLE | Readiness::READABLE,
         };
         let reuse = fresh.options.reuse_address;
-        *place = Slot::Fresh(Box::new(fresh));
+        let fresh = Slot::Fresh(self.spares.fresh(fresh));
+        self.spares.keep(core::mem::replace(place, fresh));
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local, tuple.local_port, reuse);
@@ -463,7 +489,7 @@ impl Tcp {
                 why,
             });
         if closing {
-            self.tables.sockets.remove_at(slot);
+            self.remove_socket(slot);
         } else {
             self.announce(events, id);
         }

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 
 use crate::stack::Readiness;
-use crate::tcp::{Flags, Segment};
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::rtt::expected_samples;
 use crate::tcp::scope::Scope;
+use crate::tcp::{Flags, Segment};
 use crate::tcp::{ecn, urgent};
 use crate::time::{Duration, Instant};
 use crate::trace::{CongestionChange, TraceKind, TraceMask, Transition};
