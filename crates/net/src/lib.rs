@@ -29,6 +29,7 @@ pub mod device;
 #[cfg(target_os = "linux")]
 pub mod driver;
 pub mod error;
+pub mod halves;
 mod names;
 mod net;
 mod options;
@@ -40,6 +41,7 @@ pub mod socket;
 #[cfg(target_os = "linux")]
 pub mod std_net;
 pub mod tcp;
+pub mod tcp_info;
 mod udp;
 mod udp_batch;
 mod udp_options;

@@ -1,7 +1,6 @@
 //! The tests of the programs, in one program: what each is for stands at the head of its file.
 
 mod chat;
-mod check;
 mod docs;
 mod lab;
 mod rooms;

@@ -1,7 +1,5 @@
 //! The tests of the command, in one program: what each is for stands at the head of its file.
 
-#[path = "../../../apps/tests/all/check.rs"]
-mod check;
 mod command;
 mod drill;
 mod net_lab;

@@ -8,47 +8,6 @@ use std::time::Duration;
 /// How long something may take that should be there at once: a guard against hanging, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a test of the calling file again in a network namespace; whether we are that run.
-pub(crate) fn in_namespace(test: &str) -> bool {
-    const KEY: &str = "SOCKEYE_IN_NAMESPACE";
-    if std::env::var_os(KEY).is_some() {
-        assert!(
-            Command::new("ip")
-                .args(["link", "set", "lo", "up"])
-                .status()
-                .is_ok()
-        );
-        return true;
-    }
-    let can = Command::new("unshare").args(["--net", "true"]).output();
-    if !can.is_ok_and(|output| output.status.success()) || !std::path::Path::new("/dev/net/tun").exists() {
-        println!("skipped: unshare --net does not work here, or there is no /dev/net/tun (root is needed)");
-        return false;
-    }
-    let output = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(KEY, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "inside the namespace"
-    );
-    false
-}
-
-/// Whether there is a network device of this name.
-pub(crate) fn device_is_there(device: &str) -> bool {
-    let table = std::fs::read_to_string("/proc/net/dev").unwrap();
-    table
-        .lines()
-        .any(|line| line.trim_start().starts_with(&format!("{device}:")))
-}
-
 /// Whether a program is installed; a test that skips for the want of it says so.
 pub(crate) fn is_installed(program: &str) -> bool {
     let found = Command::new("sh")

@@ -1,4 +1,4 @@
-//! Chat at a terminal: a pseudo-terminal with the command on one side, and a model of its screen on the other.
+//! Chat and upper-casing at a terminal: a pseudo-terminal with the command on one side, and a model of its screen on the other.
 #![cfg(unix)]
 
 use std::fs::File;
@@ -273,4 +273,42 @@ fn lines_of_former_times() {
     terminal.shows(&["> first 你好"]);
     terminal.types("\r");
     hears(&mut peer, "first 你好\n");
+}
+
+#[test]
+fn upper_edits_lines_as_well() {
+    let state = State::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::new(&["upper", "connect", &address], 80, &state.0);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    terminal.shows_at(
+        &["sockeye: connected; type a line and press Enter, Q ends", ">"],
+        Some(2),
+    );
+    // A line that is mended before it goes: back over a wide character, and a word removed.
+    terminal.types("pyt你好\x7fhon wrong\x17");
+    terminal.shows(&["> pyt你hon"]);
+    terminal.types("\r");
+    let mut buffer = [0; 64];
+    let n = peer.read(&mut buffer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&buffer[..n]).trim_end(), "pyt你hon");
+    // The answer comes above what is typed meanwhile; an earlier line comes back.
+    terminal.types("nex");
+    terminal.shows(&["> nex"]);
+    let answer = buffer[..n].to_ascii_uppercase();
+    peer.write_all(&answer).unwrap();
+    terminal.shows_at(&["PYT你HON", "> nex"], Some(5));
+    terminal.types("\x15\x1b[A");
+    terminal.shows(&["> pyt你hon"]);
+    terminal.types("\x15Q\r");
+    assert_eq!(peer.read(&mut buffer).unwrap(), 0);
+    drop(peer);
+    assert_eq!(terminal.end(), Some(0));
+    assert!(terminal.is_as_before());
+    assert!(
+        std::fs::read_dir(&state.0).unwrap().next().is_none(),
+        "what was typed is kept nowhere"
+    );
 }

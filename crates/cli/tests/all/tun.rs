@@ -4,7 +4,9 @@
 
 use std::process::Command;
 
-use crate::support::{Program, device_is_there, in_namespace, is_installed, python, sockeye};
+use sockeye_testing::namespace::{device_is_there, in_namespace};
+
+use crate::support::{Program, is_installed, python, sockeye};
 
 const NET: &str = "tun:sock0,addr=10.77.0.2/24,addr6=fd77::2/64";
 
@@ -107,6 +109,7 @@ fn the_kernel_s_programs_ask_upper() {
         if is_installed("curl") {
             let mut curl = Program::start(Command::new("curl").args([
                 "--silent",
+                "--no-buffer",
                 "--max-time",
                 "30",
                 &format!("telnet://{address}"),

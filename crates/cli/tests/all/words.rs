@@ -1,22 +1,21 @@
 //! The command in English and in Chinese.
 
-use crate::check;
-
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sockeye_apps::words::Language;
 use sockeye_cli::words;
+use sockeye_testing::texts;
 
 #[test]
 fn every_text_in_every_language() {
-    let [english, chinese] = Language::ALL.map(|language| check::parse(words::source(language)));
+    let [english, chinese] = Language::ALL.map(|language| texts::parse(words::source(language)));
     assert!(english.len() > 30);
-    check::same(&english, &chinese, &[]);
-    check::used(&english, &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    texts::same(&english, &chinese, &[]);
+    texts::used(&english, &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     // The programs' texts come first: one of the same name here would never be heard.
-    let programs = check::parse(sockeye_apps::words::source(Language::English));
+    let programs = texts::parse(sockeye_apps::words::source(Language::English));
     let twice: Vec<_> = english.keys().filter(|key| programs.contains_key(*key)).collect();
     assert!(twice.is_empty(), "{twice:?}");
 }

@@ -8,44 +8,11 @@ use std::time::Duration;
 
 use sockeye_net::device::{TunConfig, TunError};
 use sockeye_net::{Net, TcpListener, TcpStream, UdpSocket};
+use sockeye_testing::namespace::{again, device_is_there, in_namespace};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Runs a test of this file again by `wrapper`; whether we are that run.
-fn inside(test: &str, key: &str, wrapper: &[&str]) -> bool {
-    if std::env::var_os(key).is_some() {
-        return true;
-    }
-    let exe = std::env::current_exe().unwrap();
-    let can = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
-    if !can.is_ok_and(|output| output.status.success()) || !std::path::Path::new("/dev/net/tun").exists() {
-        println!("skipped: {wrapper:?} does not work here, or there is no /dev/net/tun (root is needed)");
-        return false;
-    }
-    let output = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg(exe)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(key, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "inside the namespace"
-    );
-    false
-}
 
 fn config(text: &str) -> TunConfig {
     text.parse().unwrap()
-}
-
-fn is_there(device: &str) -> bool {
-    let table = std::fs::read_to_string("/proc/net/dev").unwrap();
-    table
-        .lines()
-        .any(|line| line.trim_start().starts_with(&format!("{device}:")))
 }
 
 /// A Python program of the kernel's world.
@@ -99,15 +66,11 @@ fn serve_upper(listener: TcpListener) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kernel_and_a_stack_over_tun() {
-    if !inside(
-        "tun::the_kernel_and_a_stack_over_tun",
-        "SOCKEYE_IN_NAMESPACE",
-        &["unshare", "--net"],
-    ) {
+    if !in_namespace("tun::the_kernel_and_a_stack_over_tun") {
         return;
     }
     let net = Net::tun(&config("sock0,addr=10.77.0.2/24,addr6=fd77::2/64")).unwrap();
-    assert!(is_there("sock0"));
+    assert!(device_is_there("sock0"));
     let listener = TcpListener::bind(&net, "[::]:7000").await.unwrap();
     let server = serve_upper(listener);
 
@@ -153,7 +116,7 @@ print(len(back), back == data.upper())
     drop(net);
     // Tasks hold sockets of it until they are gone; then the driver closes the device.
     tokio::task::spawn_blocking(|| {
-        while is_there("sock0") {
+        while device_is_there("sock0") {
             std::thread::yield_now();
         }
     })
@@ -277,11 +240,7 @@ async fn refusals(net: &Net) {
 
 #[test]
 fn a_taken_name_is_said() {
-    if !inside(
-        "tun::a_taken_name_is_said",
-        "SOCKEYE_IN_NAMESPACE",
-        &["unshare", "--net"],
-    ) {
+    if !in_namespace("tun::a_taken_name_is_said") {
         return;
     }
     let _net = Net::tun(&config("sock1,addr=10.78.0.2/24")).unwrap();
@@ -298,7 +257,7 @@ fn a_taken_name_is_said() {
 #[test]
 fn without_root_it_is_said() {
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    if !inside("tun::without_root_it_is_said", "SOCKEYE_AS_NOBODY", &nobody) {
+    if !again("tun::without_root_it_is_said", "SOCKEYE_AS_NOBODY", &nobody) {
         return;
     }
     let error = Net::tun(&config("sock2,addr=10.78.0.2/24")).unwrap_err();
@@ -316,7 +275,7 @@ fn without_the_device_it_is_said() {
         "mount -t tmpfs none /dev/net && exec \"$@\"",
         "sh",
     ];
-    if !inside(
+    if !again(
         "tun::without_the_device_it_is_said",
         "SOCKEYE_WITHOUT_TUN",
         &hidden,

@@ -1,8 +1,6 @@
 //! The nets that programs run on.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use sockeye_apps::line::{Stop, Stopper};
 use sockeye_apps::words::{self, Language, Words};
 use sockeye_lab::{Lab, World, mbit, ms};
 use sockeye_net::Net;
+use sockeye_testing::namespace::in_namespace;
 
 /// Seeds of the lossy lab: so many networks, each losing other frames.
 pub(crate) const SEEDS: u64 = 50;
@@ -159,16 +158,12 @@ where
     });
 }
 
-const INSIDE: &str = "SOCKEYE_TUTORIALS_IN_NAMESPACE";
-
 /// Over TUN, in a network namespace of its own: first the server on a stack and the client in the kernel, then the other
 /// way round. The test runs itself again in the namespace; where that cannot be it is skipped, saying so.
 pub(crate) fn tun<F: Future<Output = ()>>(test: &str, program: impl Fn(Place) -> F) {
-    if std::env::var_os(INSIDE).is_none() {
-        return again_in_a_namespace(test);
+    if !in_namespace(test) {
+        return;
     }
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-    assert!(up.unwrap().success(), "lo");
     let kernel = |host: [u8; 4]| Place {
         server: Net::os(),
         client: Net::os(),
@@ -194,27 +189,4 @@ pub(crate) fn tun<F: Future<Output = ()>>(test: &str, program: impl Fn(Place) ->
         })
         .await;
     });
-}
-
-fn again_in_a_namespace(test: &str) {
-    let can = Command::new("unshare").args(["--net", "ip", "link"]).output();
-    if !can.is_ok_and(|output| output.status.success()) || !Path::new("/dev/net/tun").exists() {
-        println!(
-            "skipped: no network namespace can be made, ip is missing, or there is no /dev/net/tun (needs root)"
-        );
-        return;
-    }
-    let output = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "inside the namespace"
-    );
 }

@@ -2,44 +2,10 @@
 //! a TUN device. Needs root: a test runs itself again in a network namespace of its own, and is skipped, saying so, where
 //! that cannot be.
 
-use std::process::Command;
-
 use sockeye_net::Net;
+use sockeye_testing::namespace::in_namespace;
 
 use super::{PROGRAMS, World};
-
-/// Says to a run of this file that it has a network namespace to itself.
-const INSIDE: &str = "SOCKEYE_OPPONENT_INSIDE";
-
-/// Runs the test of this name again in a namespace; whether we are that run.
-fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let unshare = || {
-        let mut command = Command::new("unshare");
-        command.arg("--net");
-        command
-    };
-    let can = unshare().arg("true").output();
-    if !can.is_ok_and(|output| output.status.success()) || !std::path::Path::new("/dev/net/tun").exists() {
-        println!("skipped: `unshare --net` does not work here, or there is no /dev/net/tun (root is needed)");
-        return false;
-    }
-    let output = unshare()
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "inside the namespace"
-    );
-    false
-}
 
 fn run(world: &World) {
     for (name, program) in PROGRAMS {
@@ -54,7 +20,7 @@ fn stack() -> Net {
 
 #[test]
 fn the_kernel_serves_a_stack() {
-    if inside("conformance::opponent::the_kernel_serves_a_stack") {
+    if in_namespace("conformance::opponent::the_kernel_serves_a_stack") {
         run(&World {
             server: Net::os(),
             client: stack(),
@@ -67,7 +33,7 @@ fn the_kernel_serves_a_stack() {
 
 #[test]
 fn a_stack_serves_the_kernel() {
-    if inside("conformance::opponent::a_stack_serves_the_kernel") {
+    if in_namespace("conformance::opponent::a_stack_serves_the_kernel") {
         run(&World {
             server: stack(),
             client: Net::os(),

@@ -280,8 +280,33 @@ pub(crate) fn peeking_and_waiting_for_all(world: &World) {
         client
     });
     assert_eq!(server.recv(6, Flags::WAITALL).unwrap(), b"123456");
+    let client = writer.join().unwrap();
+    // Who looks at what stays there is woken by what is added. Mostly it waits already when the rest comes.
+    server.settimeout(None).unwrap();
+    server
+        .setsockopt(SockOpt::ReceiveTimeout, Some(super::LONG))
+        .unwrap();
+    for _ in 0..20 {
+        client.sendall(b"a", NONE).unwrap();
+        assert_eq!(server.recv(1, Flags::PEEK).unwrap(), b"a");
+        thread::scope(|scope| {
+            let (looks, look) = std::sync::mpsc::channel();
+            let server = &server;
+            let looking = scope.spawn(move || {
+                looks.send(()).unwrap();
+                server.recv(3, Flags::PEEK | Flags::WAITALL).unwrap()
+            });
+            look.recv().unwrap();
+            for part in [b"b", b"c"] {
+                (0..100).for_each(|_| thread::yield_now());
+                client.sendall(part, NONE).unwrap();
+            }
+            assert_eq!(looking.join().unwrap(), b"abc");
+        });
+        assert_eq!(server.recv(9, NONE).unwrap(), b"abc");
+    }
     // The end comes before everything did.
-    writer.join().unwrap().close();
+    client.close();
     assert_eq!(server.recv(6, Flags::WAITALL).unwrap(), b"");
 }
 

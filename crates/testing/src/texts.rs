@@ -1,5 +1,4 @@
 //! What holds of the texts in all languages, checked for a crate's files and its code.
-#![allow(unreachable_pub)] // it is a part of several tests
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
