@@ -96,6 +96,14 @@ impl Pair {
             .unwrap();
         self.ends = [client, server];
     }
+    /// Both ends close, the client's first, and the server's with the acknowledgment of its FIN.
+    fn close(&mut self) {
+        for host in [0, 1] {
+            self.stacks[host].tcp(self.now, self.ends[host]).unwrap().close();
+            self.turn();
+        }
+        (0..2).for_each(|_| self.turn());
+    }
     fn turn(&mut self) {
         self.now += Duration::from_micros(50);
         for host in [0, 1] {
@@ -196,4 +204,38 @@ fn an_idle_connection_costs_at_most_512_octets() {
     let each = (HELD.get() - before) / (2 * connections);
     println!("{each} octets for each idle endpoint");
     assert!(each <= 512, "{each} octets for each idle endpoint");
+}
+
+/// Sockets and connections take the boxes of those before them, and the tables have grown to what stands in TIME-WAIT.
+#[test]
+fn a_connection_after_another_allocates_nothing() {
+    for len in [0, 64] {
+        let mut pair = Pair::connected();
+        let (data, mut out) = (vec![7; len], vec![0; 4096]);
+        let mut connections = |pair: &mut Pair, count: usize| {
+            for _ in 0..count {
+                pair.close();
+                pair.now += Duration::from_secs(1);
+                pair.connect(TcpOptions {
+                    receive_buffer: Some(256 * 1024),
+                    ..TcpOptions::default()
+                });
+                for from in [0, 1] {
+                    assert_eq!(pair.send(from, &data), len);
+                    (0..2).for_each(|_| pair.turn());
+                    assert_eq!(pair.read(1 - from, &mut out), len);
+                }
+            }
+        };
+        connections(&mut pair, 1000);
+        let [client, server] = [0, 1].map(|host| pair.stacks[host].snapshot().sockets.len());
+        assert!(
+            (200..300).contains(&client),
+            "{client}: a TIME-WAIT of 4 min each second"
+        );
+        assert_eq!(server, 2, "the listener and a connection");
+        let before = ALLOCATIONS.get();
+        connections(&mut pair, 1000);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "with {len} octets each way");
+    }
 }

@@ -209,6 +209,10 @@ bitflags::bitflags! {
         const DOUBTED = 0x10_0000;
         /// Requests and answers take turns, so an ACK may wait for the answer (Linux's "pingpong mode").
         const INTERACTIVE = 0x20_0000;
+        /// The application chose the size of the send buffer: [`Tcb::snd_buf_max`].
+        const OWN_SEND_BUFFER = 0x4_0000;
+        /// The application chose the size of the receive buffer: [`Tcb::rcv_buf_max`].
+        const OWN_RECEIVE_BUFFER = 0x40_0000;
     }
 }
 
@@ -374,9 +378,12 @@ impl Switches {
 }
 
 impl Extra {
-    /// The options to keep beside the switches; none if all the rest is as it is for everybody.
-    pub(crate) fn from_options(options: &TcpOptions) -> Option<Box<Extra>> {
+    /// The options to keep beside the switches and the sizes of the buffers ([`own_buffers`]); none if all the rest is as it is
+    /// for everybody.
+    pub(crate) fn from_options(options: &TcpOptions, least: u32) -> Option<Box<Extra>> {
         let plain = TcpOptions {
+            send_buffer: options.send_buffer,
+            receive_buffer: options.receive_buffer.filter(|size| *size >= least),
             nodelay: options.nodelay,
             cork: options.cork,
             quick_ack: options.quick_ack,
@@ -388,6 +395,16 @@ impl Extra {
         };
         (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra::new(options.clone())))
     }
+}
+
+/// Which of the buffers have a size that the application chose, and that the block knows without [`Extra`]. `least` is the
+/// smallest receive buffer that the block can have.
+pub(crate) fn own_buffers(options: &TcpOptions, least: u32) -> Fact {
+    let mut own = Fact::empty();
+    own.set(Fact::OWN_SEND_BUFFER, options.send_buffer.is_some());
+    let receive = options.receive_buffer.is_some_and(|size| size >= least);
+    own.set(Fact::OWN_RECEIVE_BUFFER, receive);
+    own
 }
 
 /// Counts for TCP_INFO.
@@ -577,7 +594,15 @@ impl Tcb {
 
     /// The options as they are now.
     pub(crate) fn options(&self) -> TcpOptions {
-        let base = self.extra.as_ref().map(|e| e.options.clone()).unwrap_or_default();
+        let own = |fact, size| self.facts.contains(fact).then_some(size);
+        let base = match &self.extra {
+            Some(extra) => extra.options.clone(),
+            None => TcpOptions {
+                send_buffer: own(Fact::OWN_SEND_BUFFER, self.snd_buf_max),
+                receive_buffer: own(Fact::OWN_RECEIVE_BUFFER, self.rcv_buf_max),
+                ..TcpOptions::default()
+            },
+        };
         let Switches {
             nodelay,
             cork,
@@ -604,14 +629,17 @@ impl Tcb {
             reuse: self.switches.reuse,
             ..Switches::from_options(options)
         };
+        // Less than one unit of the agreed scale could never be told as a window.
+        let least = 1 << self.rcv_wscale;
         match &mut self.extra {
             // Its deadlines and marks stay.
             Some(extra) => extra.options = options.clone(),
-            None => self.extra = Extra::from_options(options),
+            None => self.extra = Extra::from_options(options, least),
         }
+        self.facts
+            .remove(Fact::OWN_SEND_BUFFER | Fact::OWN_RECEIVE_BUFFER);
+        self.facts.insert(own_buffers(options, least));
         self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
-        // Less than one unit of the agreed scale could never be told as a window.
-        let least = 1 << self.rcv_wscale;
         let was_fixed = before.receive_buffer.is_some();
         if options.receive_buffer.is_some() || was_fixed {
             let (now, most) = receive_buffer(options, config);
@@ -670,6 +698,17 @@ impl Tcb {
             last_sent: self.last_sent,
             last_heard: self.last_heard,
         }
+    }
+
+    /// Lets everything go that the block holds beside itself.
+    pub(crate) fn release(&mut self) {
+        self.send = None;
+        self.scoreboard = None;
+        self.receive = None;
+        self.reassembly = None;
+        self.dsack = None;
+        self.extra = None;
+        self.urgent = None;
     }
 
     /// What must hold after every step; checked in debug builds.

@@ -29,7 +29,7 @@ impl Trace {
         self.mask.intersects(kind)
     }
     /// Records an event if its kind is wanted; `make` runs only then.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(
         &mut self,
         kind: TraceMask,
@@ -38,12 +38,18 @@ impl Trace {
         make: impl FnOnce() -> TraceKind,
     ) {
         if self.wants(kind) {
-            self.push(TraceEvent {
-                at,
-                socket,
-                kind: make(),
-            });
+            self.made(at, socket, make);
         }
+    }
+    /// Apart from the test whether anybody listens, which is all that most steps pay for.
+    #[cold]
+    #[inline(never)]
+    fn made(&mut self, at: Instant, socket: Option<SocketId>, make: impl FnOnce() -> TraceKind) {
+        self.push(TraceEvent {
+            at,
+            socket,
+            kind: make(),
+        });
     }
     /// Counts a drop and records it.
     pub(crate) fn dropped(
@@ -59,7 +65,6 @@ impl Trace {
             reason,
         });
     }
-    #[cold]
     fn push(&mut self, event: TraceEvent) {
         if self.events.len() >= TRACE_CAPACITY {
             self.events.pop_front();
