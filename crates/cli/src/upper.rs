@@ -128,7 +128,8 @@ pub(crate) async fn connect(args: &ConnectArgs, net: &Net) -> Outcome {
     let client =
         client.map_err(|error| failure(&t!("console-cannot-connect", address = args.address), &error))?;
     let doing = t!("console-talking", address = args.address);
-    let (prompt, mut input) = (Prompt::new(), console::lines());
+    let ask = Told::Ask.text(words::current());
+    let (prompt, mut input) = console::person(Some(ask), None);
     if prompt.is_shown() {
         note(&t!("upper-connected"));
     }

@@ -29,6 +29,7 @@ pub mod device;
 #[cfg(target_os = "linux")]
 pub mod driver;
 pub mod error;
+pub mod halves;
 #[cfg(target_os = "linux")]
 pub mod lane;
 mod names;
@@ -42,6 +43,7 @@ pub mod socket;
 #[cfg(target_os = "linux")]
 pub mod std_net;
 pub mod tcp;
+pub mod tcp_info;
 mod udp;
 mod udp_batch;
 mod udp_options;

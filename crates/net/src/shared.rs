@@ -137,6 +137,29 @@ struct Inner {
     interfaces: Vec<Vec<IpAddr>>,
     /// Who waits for closed connections to finish.
     finishing: Vec<Waker>,
+    /// Who looks at a stream without taking anything, and waits for more.
+    #[cfg(target_os = "linux")]
+    looking: Vec<Looking>,
+}
+
+/// A connection becomes readable once, and again after it was read empty. Who leaves in it what is there hears nothing of
+/// more, so it is asked for that.
+#[cfg(target_os = "linux")]
+struct Looking {
+    socket: SocketId,
+    /// Octets that were there.
+    seen: usize,
+    waker: Waker,
+}
+
+#[cfg(target_os = "linux")]
+impl Looking {
+    /// A connection that is gone counts: the next look tells what became of it.
+    fn has_more(&self, stack: &mut Stack, now: Instant) -> bool {
+        stack
+            .tcp(now, self.socket)
+            .map_or(true, |socket| socket.readable() > self.seen)
+    }
 }
 
 impl Inner {
@@ -202,6 +225,8 @@ impl Host {
                 waiters: HashMap::new(),
                 interfaces: Vec::new(),
                 finishing: Vec::new(),
+                #[cfg(target_os = "linux")]
+                looking: Vec::new(),
             }),
         }))
     }
@@ -343,6 +368,24 @@ impl Host {
         }
         result
     }
+    /// Wakes as soon as a connection holds more than the `seen` octets that were just looked at. Called under no lock, in
+    /// addition to waiting for its events: if more came in between, the waker is woken at once.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_more(&self, id: SocketId, seen: usize, waker: &Waker) {
+        let mut inner = self.inner();
+        let now = self.now();
+        inner.looking.retain(|look| !look.waker.will_wake(waker));
+        let look = Looking {
+            socket: id,
+            seen,
+            waker: waker.clone(),
+        };
+        if look.has_more(&mut inner.stack, now) {
+            drop(inner);
+            return look.waker.wake();
+        }
+        inner.looking.push(look);
+    }
     /// Keeps a descriptor in step with a socket.
     #[cfg(target_os = "linux")]
     pub(crate) fn watch(&self, id: SocketId, pollable: Arc<Pollable>) {
@@ -424,6 +467,13 @@ impl HostGuard<'_> {
     pub fn dispatch(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(event) = self.0.stack.poll_event() {
             self.notify(event, wakers);
+        }
+        #[cfg(target_os = "linux")]
+        if !self.0.looking.is_empty() {
+            let now = self.1;
+            let Inner { stack, looking, .. } = &mut *self.0;
+            let more = looking.extract_if(.., |look| look.has_more(stack, now));
+            wakers.extend(more.map(|look| look.waker));
         }
         if !self.0.finishing.is_empty() && self.0.is_finished() {
             wakers.append(&mut self.0.finishing);

@@ -46,6 +46,16 @@ impl<T> Arena<T> {
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
+    /// The slot and generation that the next value gets.
+    pub(crate) fn next_key(&self) -> (u32, u32) {
+        if self.first_free != NO_SLOT {
+            let generation = self.slot(self.first_free).map_or(0, |place| place.generation);
+            return (self.first_free, generation);
+        }
+        let last = self.pages.len().saturating_sub(1);
+        let used = self.pages.last().map_or(0, Vec::len);
+        ((last * PAGE + used) as u32, 0)
+    }
     /// Puts `value` in a slot and returns (slot, generation). The owner bounds how many there are.
     pub(crate) fn insert(&mut self, value: T) -> (u32, u32) {
         self.insert_with(|_, _| value)
@@ -204,7 +214,9 @@ mod tests {
             for (i, (op, slot)) in ops.into_iter().enumerate() {
                 match op {
                     0 | 1 => {
+                        let next = arena.next_key();
                         let id = arena.insert_with(|_, _| i);
+                        prop_assert_eq!(id, next);
                         prop_assert!(seen.insert(id), "an id came twice");
                         prop_assert_eq!(model.insert(id.0, (id.1, i)), None);
                     }

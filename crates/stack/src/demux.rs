@@ -2,13 +2,16 @@
 //!
 //! The table holds 4 octets an entry (5 with hashbrown's control octet); the addresses themselves stay with the
 //! entries, which the caller compares. The hash is keyed, so a peer cannot choose addresses that collide.
+//!
+//! One hash of a tuple serves twice, since its halves tell nothing of each other: the upper one finds the tuple's place in this
+//! table, the lower one the place of its sequence numbers ([`crate::tcp::isn`]), which the peer sees.
 
 use core::cell::Cell;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashTable;
-use siphasher::sip::SipHasher13;
+use siphasher::sip::SipHasher24;
 
 use crate::trace::Tuple;
 
@@ -129,27 +132,51 @@ impl fmt::Debug for Entry {
     }
 }
 
+/// What the table needs of the hash of a tuple.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TableHash(u32);
+
+impl TableHash {
+    /// The table takes its places from the lower bits and its tags from the highest.
+    #[inline]
+    fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
+}
+
 /// Entries by four-tuple. How many there are is bounded by the collections that they are slots of.
 pub(crate) struct Demux {
     table: HashTable<u32>,
-    function: SipHasher13,
+    function: SipHasher24,
     /// The last tuple that was hashed: what opens, hands over and closes a connection asks for the same one.
     recent: Cell<Option<(FourTuple, u64)>>,
 }
 
 impl Demux {
-    /// An empty table whose hash is keyed with `key`.
+    /// An empty table whose hash is keyed with `key`, which never leaves it.
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Demux {
             table: HashTable::new(),
-            function: SipHasher13::new_with_key(&key),
+            function: SipHasher24::new_with_key(&key),
             recent: Cell::new(None),
         }
     }
 
-    /// A keyed hash of the tuple: SipHash-1-3.
+    /// What the table needs of the tuple's hash.
     #[inline]
-    pub(crate) fn hash_of(&self, tuple: &FourTuple) -> u64 {
+    pub(crate) fn table_hash(&self, tuple: &FourTuple) -> TableHash {
+        upper(self.hash_of(tuple))
+    }
+
+    /// F of RFC 6528: where the sequence numbers of this tuple begin, apart from the clock.
+    #[inline]
+    pub(crate) fn sequence_place(&self, tuple: &FourTuple) -> u32 {
+        self.hash_of(tuple) as u32
+    }
+
+    /// A keyed hash of the tuple: SipHash-2-4.
+    #[inline]
+    fn hash_of(&self, tuple: &FourTuple) -> u64 {
         if let Some((recent, known)) = self.recent.get()
             && recent == *tuple
         {
@@ -164,7 +191,7 @@ impl Demux {
     #[inline]
     pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Entry) -> bool) -> Option<Entry> {
         self.table
-            .find(self.hash_of(tuple), |&raw| eq(Entry(raw)))
+            .find(self.table_hash(tuple).spread(), |&raw| eq(Entry(raw)))
             .map(|&raw| Entry(raw))
     }
 
@@ -184,19 +211,24 @@ impl Demux {
                 "{:?} is in the table and has no tuple",
                 Entry(raw)
             );
-            tuple.map_or(0, |tuple| hash(&function, &tuple))
+            tuple.map_or(0, |tuple| upper(hash(&function, &tuple)).spread())
         };
         let capacity = self.table.capacity();
         if capacity > KEEP && self.table.len() < capacity / 8 {
             self.table.shrink_to(capacity / 4, rehash);
         }
-        self.table.insert_unique(self.hash_of(tuple), entry.0, rehash);
+        self.table
+            .insert_unique(self.table_hash(tuple).spread(), entry.0, rehash);
     }
 
     /// Removes an entry; nothing happens if it is not there.
     pub(crate) fn remove(&mut self, tuple: &FourTuple, entry: Entry) {
-        let hash = self.hash_of(tuple);
-        if let Ok(found) = self.table.find_entry(hash, |&raw| raw == entry.0) {
+        self.remove_hashed(self.table_hash(tuple), entry);
+    }
+
+    /// As [`Demux::remove`], for an entry whose tuple has this hash.
+    pub(crate) fn remove_hashed(&mut self, hash: TableHash, entry: Entry) {
+        if let Ok(found) = self.table.find_entry(hash.spread(), |&raw| raw == entry.0) {
             found.remove();
         }
         if self.table.is_empty() && self.table.capacity() > KEEP {
@@ -204,9 +236,9 @@ impl Demux {
         }
     }
 
-    /// Puts `new` in the place of `old`, which has the same tuple.
-    pub(crate) fn replace(&mut self, tuple: &FourTuple, old: Entry, new: Entry) {
-        let found = self.table.find_mut(self.hash_of(tuple), |&raw| raw == old.0);
+    /// Puts `new` in the place of `old`, which has the same tuple, with this hash.
+    pub(crate) fn replace(&mut self, hash: TableHash, old: Entry, new: Entry) {
+        let found = self.table.find_mut(hash.spread(), |&raw| raw == old.0);
         debug_assert!(found.is_some(), "{old:?} is in the table");
         if let Some(raw) = found {
             *raw = new.0;
@@ -229,7 +261,12 @@ impl fmt::Debug for Demux {
 }
 
 #[inline]
-fn hash(function: &SipHasher13, tuple: &FourTuple) -> u64 {
+fn upper(hash: u64) -> TableHash {
+    TableHash((hash >> 32) as u32)
+}
+
+#[inline]
+fn hash(function: &SipHasher24, tuple: &FourTuple) -> u64 {
     tuple.with_octets(|octets| function.hash(octets))
 }
 
@@ -290,11 +327,12 @@ mod tests {
         for (i, one) in tuples.iter().enumerate() {
             for other in &tuples[..i] {
                 assert_ne!(one.with_octets(<[u8]>::to_vec), other.with_octets(<[u8]>::to_vec));
-                assert_ne!(demux.hash_of(one), demux.hash_of(other));
+                assert_ne!(demux.table_hash(one), demux.table_hash(other));
+                assert_ne!(demux.sequence_place(one), demux.sequence_place(other));
             }
             assert_ne!(
-                demux.hash_of(one),
-                Demux::new([2; 16]).hash_of(one),
+                demux.table_hash(one),
+                Demux::new([2; 16]).table_hash(one),
                 "the key counts"
             );
         }

@@ -437,6 +437,14 @@ impl<'f> Text<'f> {
             shared: nothing,
         }
     }
+    /// The same octets, lent.
+    #[inline]
+    pub(crate) fn reborrow(&mut self) -> Text<'_> {
+        Text {
+            inline: self.inline,
+            shared: self.shared,
+        }
+    }
     /// As [`Frame::front`].
     #[inline]
     pub(crate) fn front(&self) -> &[u8] {
@@ -450,6 +458,15 @@ impl<'f> Text<'f> {
     pub(crate) fn behind_front(&self) -> &[Bytes] {
         let first = usize::from(self.inline.is_empty());
         self.shared.parts().get(first..).unwrap_or_default()
+    }
+    /// [`Text::front`] and [`Text::behind_front`].
+    #[inline(always)]
+    pub(crate) fn parts(&self) -> (&[u8], &[Bytes]) {
+        if self.shared.is_empty() {
+            (self.inline, &[])
+        } else {
+            (self.front(), self.behind_front())
+        }
     }
     /// Number of octets.
     #[inline]

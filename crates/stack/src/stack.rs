@@ -227,7 +227,7 @@ impl Stack {
         if !self.trace.wants(TraceMask::FRAMES) {
             let mut nothing = Payload::new();
             let whole = Text::borrowed(octets, &mut nothing);
-            if self.with_tcp(now, |tcp, around| tcp.predicted(around, on, whole, meta)) {
+            if self.with_tcp(now, |tcp, around| tcp.direct(around, on, whole, meta)) {
                 return;
             }
         }
@@ -265,7 +265,7 @@ impl Stack {
             ip,
             events,
         };
-        if tcp.predicted(&mut around, on, frame.text(0), meta) {
+        if tcp.direct(&mut around, on, frame.text(0), meta) {
             return;
         }
         match ip.receive(&mut env, on, frame, meta) {

@@ -174,6 +174,17 @@ impl Wheel {
             self.earliest_owner = owner;
         }
     }
+    /// Gives the deadline of `entry`, if it has one, to another owner.
+    #[inline]
+    pub(crate) fn hand_over(&mut self, entry: &WheelEntry, owner: u32) {
+        let Some(e) = self.entries.get_mut(entry.0 as usize) else {
+            return;
+        };
+        if e.owner == self.earliest_owner && e.deadline == self.earliest {
+            self.earliest_owner = owner;
+        }
+        e.owner = owner;
+    }
     /// Takes the deadline of `entry` away and frees its place.
     pub(crate) fn cancel(&mut self, entry: &mut WheelEntry) {
         let index = core::mem::replace(&mut entry.0, NONE);

@@ -1,4 +1,5 @@
-//! In steady state nothing is allocated per segment: two stacks, a counting allocator, the public face.
+//! In steady state nothing is allocated per segment, and an idle connection costs little: two stacks, a counting
+//! allocator, the public face.
 #![allow(missing_docs)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -16,16 +17,20 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Octets asked for and not given back.
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: hands everything to the system's allocator unchanged; counting touches no memory of others.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        HELD.set(HELD.get() + layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - layout.size() as isize);
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(at, layout) }
     }
@@ -41,10 +46,19 @@ struct Pair {
     now: Instant,
     wire: [VecDeque<Frame>; 2],
     ends: [SocketId; 2],
+    listener: SocketId,
 }
+
+const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 80);
 
 impl Pair {
     fn connected() -> Self {
+        Self::connected_with(TcpOptions {
+            receive_buffer: Some(256 * 1024),
+            ..TcpOptions::default()
+        })
+    }
+    fn connected_with(options: TcpOptions) -> Self {
         let now = Instant::from_secs(1);
         let host = |last: u8| {
             let mut stack = Stack::new(Config::new(Profile::Rfc), [last; 32]);
@@ -55,26 +69,40 @@ impl Pair {
             stack
         };
         let mut stacks = [host(1), host(2)];
-        let options = TcpOptions {
-            receive_buffer: Some(256 * 1024),
-            ..TcpOptions::default()
-        };
         let listener = stacks[1].tcp_socket(options.clone());
-        let address = SocketAddr::from(([10, 0, 0, 2], 80));
-        stacks[1].tcp_bind(listener, address).unwrap();
+        stacks[1].tcp_bind(listener, SocketAddr::from(SERVER)).unwrap();
         stacks[1].tcp_listen(listener, 1).unwrap();
-        let client = stacks[0].tcp_socket(options);
-        stacks[0].tcp_connect(now, client, address).unwrap();
         let wire = [VecDeque::with_capacity(1024), VecDeque::with_capacity(1024)];
         let mut pair = Pair {
             stacks,
             now,
             wire,
-            ends: [client, client],
+            ends: [listener; 2],
+            listener,
         };
-        (0..4).for_each(|_| pair.turn());
-        pair.ends[1] = pair.stacks[1].tcp_accept(pair.now, listener).unwrap().unwrap().0;
+        pair.connect(options);
         pair
+    }
+    /// One more connection, which takes the place of the last.
+    fn connect(&mut self, options: TcpOptions) {
+        let client = self.stacks[0].tcp_socket(options);
+        self.stacks[0]
+            .tcp_connect(self.now, client, SocketAddr::from(SERVER))
+            .unwrap();
+        (0..4).for_each(|_| self.turn());
+        let (server, _) = self.stacks[1]
+            .tcp_accept(self.now, self.listener)
+            .unwrap()
+            .unwrap();
+        self.ends = [client, server];
+    }
+    /// Both ends close, the client's first, and the server's with the acknowledgment of its FIN.
+    fn close(&mut self) {
+        for host in [0, 1] {
+            self.stacks[host].tcp(self.now, self.ends[host]).unwrap().close();
+            self.turn();
+        }
+        (0..2).for_each(|_| self.turn());
     }
     fn turn(&mut self) {
         self.now += Duration::from_micros(50);
@@ -152,4 +180,62 @@ fn a_long_transfer_allocates_nothing_per_segment() {
     let allocations = ALLOCATIONS.get() - before;
     let segments = (64 << 20) / 1448;
     assert_eq!(allocations, 0, "allocations in {segments} segments");
+}
+
+/// At most 512 octets for an established connection that is idle, whatever its window, everything counted: the control
+/// block, its slot, the tables, the wheel.
+#[test]
+fn an_idle_connection_costs_at_most_512_octets() {
+    let mut pair = Pair::connected_with(TcpOptions::default());
+    let (data, mut out) = ([7; 1000], [0; 4096]);
+    let before = HELD.get();
+    let connections = 1000;
+    for _ in 0..connections {
+        pair.connect(TcpOptions::default());
+        for from in [0, 1] {
+            assert_eq!(pair.send(from, &data), data.len());
+            (0..2).for_each(|_| pair.turn());
+            assert_eq!(pair.read(1 - from, &mut out), data.len());
+        }
+        // The last delayed ACK leaves.
+        pair.now += Duration::from_millis(500);
+        (0..2).for_each(|_| pair.turn());
+    }
+    let each = (HELD.get() - before) / (2 * connections);
+    println!("{each} octets for each idle endpoint");
+    assert!(each <= 512, "{each} octets for each idle endpoint");
+}
+
+/// Sockets and connections take the boxes of those before them, and the tables have grown to what stands in TIME-WAIT.
+#[test]
+fn a_connection_after_another_allocates_nothing() {
+    for len in [0, 64] {
+        let mut pair = Pair::connected();
+        let (data, mut out) = (vec![7; len], vec![0; 4096]);
+        let mut connections = |pair: &mut Pair, count: usize| {
+            for _ in 0..count {
+                pair.close();
+                pair.now += Duration::from_secs(1);
+                pair.connect(TcpOptions {
+                    receive_buffer: Some(256 * 1024),
+                    ..TcpOptions::default()
+                });
+                for from in [0, 1] {
+                    assert_eq!(pair.send(from, &data), len);
+                    (0..2).for_each(|_| pair.turn());
+                    assert_eq!(pair.read(1 - from, &mut out), len);
+                }
+            }
+        };
+        connections(&mut pair, 1000);
+        let [client, server] = [0, 1].map(|host| pair.stacks[host].snapshot().sockets.len());
+        assert!(
+            (200..300).contains(&client),
+            "{client}: a TIME-WAIT of 4 min each second"
+        );
+        assert_eq!(server, 2, "the listener and a connection");
+        let before = ALLOCATIONS.get();
+        connections(&mut pair, 1000);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "with {len} octets each way");
+    }
 }

@@ -512,7 +512,10 @@ pub fn comment(cause: &Cause) -> String {
 mod tests {
     use super::*;
 
-    const TRACE: &str = include_str!("../../stack/src/trace.rs");
+    const TRACE: &str = concat!(
+        include_str!("../../stack/src/trace/cause.rs"),
+        include_str!("../../stack/src/trace/drops.rs")
+    );
     const HERE: &str = include_str!("explain.rs");
 
     /// The variants of an enum, read from the core's source: `#[non_exhaustive]` hides a new one from the compiler here.

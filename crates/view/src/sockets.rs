@@ -136,7 +136,7 @@ impl From<&TcpInfo> for Info {
             segments_out: info.segments_out,
             segments_in: info.segments_in,
             retransmissions: info.retransmits,
-            timeouts: info.backoff,
+            timeouts: info.timeouts,
             ecn: info.ecn,
             ce_received: info.ce_received,
             ece_received: info.ece_received,
@@ -369,6 +369,7 @@ mod tests {
             segments_in: 10,
             retransmits: 2,
             backoff: 1,
+            timeouts: 1,
             ecn: true,
             ce_received: 3,
             ece_received: 4,
@@ -400,6 +401,7 @@ mod tests {
         let idle = TcpInfo {
             flight: 0,
             backoff: 0,
+            timeouts: 0,
             ..flying
         };
         let names = [&held, &flying, &idle].map(|info| Quiet::from(info).name);

@@ -158,8 +158,8 @@ impl Engine {
         Some(guard.tcp(self.now, id).ok()?.at_urgent_mark())
     }
     /// What is known of a connection.
-    pub(super) fn info(&self, id: SocketId) -> Option<sockeye_stack::tcp::TcpInfo> {
-        self.host.lock().tcp(self.now, id).ok()?.info()
+    pub(super) fn info(&self, id: SocketId) -> Option<(sockeye_stack::tcp::TcpInfo, Instant)> {
+        Some((self.host.lock().tcp(self.now, id).ok()?.info()?, self.now))
     }
 }
 

@@ -288,6 +288,7 @@ impl StackSocket {
         let mut done = 0;
         let result = block(self.pace(), wait, |waker| {
             let before = done;
+            let mut seen = 0;
             let result = self.attempt(Side::Read, waker, |stack, now| {
                 let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
                 if socket.state() == State::Listen {
@@ -298,6 +299,7 @@ impl StackSocket {
                     let n = received(&socket, result)?;
                     let ended = socket.peer_closed() || socket.state() == State::Closed;
                     if all && n < buf.len() && !ended {
+                        seen = socket.readable();
                         return Err(from_errno(errno::EAGAIN));
                     }
                     done = n;
@@ -323,6 +325,11 @@ impl StackSocket {
                 }
                 Ok(())
             });
+            if seen > 0
+                && let Some(waker) = waker
+            {
+                self.host.wait_for_more(self.id, seen, waker);
+            }
             // What was read before waiting may owe the peer a window.
             if done > before && result.is_err() {
                 self.host.kick();

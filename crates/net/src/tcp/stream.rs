@@ -4,17 +4,16 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use sockeye_stack::tcp::{TcpInfo, TcpOptions};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::conn::Conn;
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::error::io_error;
+use crate::halves::{self, once_ready};
 use crate::names::{ToSocketAddrs, resolve};
 use crate::net::{Net, Place};
 use crate::options;
@@ -245,12 +244,11 @@ impl TcpStream {
     }
     /// Two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
+        (halves::ReadHalf(self), halves::WriteHalf(self))
     }
     /// Two halves that own it together. Dropping the write half sends FIN.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
+        halves::into_split(self)
     }
 
     pub(super) fn poll_read_shared(
@@ -259,13 +257,10 @@ impl TcpStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let n = match &self.0 {
-            Inner::Os(os) => loop {
-                ready!(os.poll_read_ready(cx))?;
-                match os.try_read(buf.initialize_unfilled()) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    result => break result?,
-                }
-            },
+            Inner::Os(os) => {
+                let room = buf.initialize_unfilled();
+                ready!(once_ready(|| os.poll_read_ready(cx), || os.try_read(room)))?
+            }
             Inner::Stack(conn) => ready!(conn.poll_read(cx, buf.initialize_unfilled()))?,
         };
         buf.advance(n);
@@ -280,13 +275,7 @@ impl TcpStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &self.0 {
-            Inner::Os(os) => loop {
-                ready!(os.poll_write_ready(cx))?;
-                match os.try_write_vectored(slices) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    result => break Poll::Ready(result),
-                }
-            },
+            Inner::Os(os) => once_ready(|| os.poll_write_ready(cx), || os.try_write_vectored(slices)),
             Inner::Stack(conn) => match slices {
                 [one] => conn.poll_write(cx, one),
                 _ => conn.poll_write_vectored(cx, slices),
@@ -298,35 +287,6 @@ impl TcpStream {
             Inner::Os(os) => socket2::SockRef::from(os).shutdown(std::net::Shutdown::Write),
             Inner::Stack(conn) => conn.shutdown_write(),
         }
-    }
-}
-
-impl AsyncRead for TcpStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_shared(cx, buf)
-    }
-}
-impl AsyncWrite for TcpStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_shared(cx, data)
-    }
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored_shared(cx, slices)
-    }
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-    /// Nothing to do: TCP sends what was written by itself.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-    /// FIN after what was written. It does not wait for the peer.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown_write_shared())
     }
 }
 

@@ -4,13 +4,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, SocketAddr, WriteHalf, address, name, parse};
+use crate::halves::{self, once_ready};
 use crate::net::{Net, Place};
 use crate::socket::local::LocalSocket;
 use crate::socket::local_io::Outgoing;
@@ -157,12 +156,11 @@ impl UnixStream {
     }
     /// Two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
+        (halves::ReadHalf(self), halves::WriteHalf(self))
     }
     /// Two halves that own it together. Dropping the write half ends our side.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
+        halves::into_split(self)
     }
 
     pub(super) fn poll_read_shared(
@@ -171,13 +169,10 @@ impl UnixStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let n = match &self.0 {
-            Inner::Os(os) => loop {
-                ready!(os.poll_read_ready(cx))?;
-                match os.try_read(buf.initialize_unfilled()) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    result => break result?,
-                }
-            },
+            Inner::Os(os) => {
+                let room = buf.initialize_unfilled();
+                ready!(once_ready(|| os.poll_read_ready(cx), || os.try_read(room)))?
+            }
             Inner::Local(local) => {
                 let mut message = Message::nothing();
                 let (into, waker) = (buf.initialize_unfilled(), Some(cx.waker()));
@@ -191,42 +186,26 @@ impl UnixStream {
     }
     pub(super) fn poll_write_shared(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match &self.0 {
-            Inner::Os(os) => loop {
-                ready!(os.poll_write_ready(cx))?;
-                match os.try_write(data) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    result => break Poll::Ready(result),
-                }
-            },
+            Inner::Os(os) => once_ready(|| os.poll_write_ready(cx), || os.try_write(data)),
             Inner::Local(local) => {
                 super::ready(local.try_send(&mut Outgoing::once(data, None), Some(cx.waker())))
             }
         }
+    }
+    /// One buffer at a time, as tokio's trait does for who has no better way.
+    pub(super) fn poll_write_vectored_shared(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        self.poll_write_shared(cx, first.map_or(&[], |slice| slice))
     }
     pub(super) fn shutdown_write_shared(&self) -> io::Result<()> {
         match &self.0 {
             Inner::Os(os) => socket2::SockRef::from(os).shutdown(Shutdown::Write),
             Inner::Local(local) => local.shutdown(Shutdown::Write),
         }
-    }
-}
-
-impl AsyncRead for UnixStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_shared(cx, buf)
-    }
-}
-impl AsyncWrite for UnixStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_shared(cx, data)
-    }
-    /// Nothing to do: the peer can read what was written.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-    /// Ends our side. It does not wait for the peer.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown_write_shared())
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::is_link_local;
@@ -95,7 +95,7 @@ pub(crate) struct IpLayer {
     /// Before this an address is not defended again.
     pub(super) defends_at: Instant,
     /// The last answers of [`IpLayer::route`], without a source given and with one.
-    recent_routes: [Cell<Option<RecentRoute>>; 2],
+    recent_routes: [RefCell<Option<RecentRoute>>; 2],
 }
 
 /// A question for a route and its answer.
@@ -288,9 +288,10 @@ impl IpLayer {
             return self.find_route(destination, source, on);
         }
         let recent = &self.recent_routes[usize::from(source.is_some())];
-        if let Some(kept) = recent.get()
+        if let Some(kept) = &*recent.borrow()
             && kept.generation == self.generation
-            && (kept.destination, kept.source) == (destination, source)
+            && kept.destination == destination
+            && kept.source == source
         {
             let Route {
                 next_hop, interface, ..
@@ -301,12 +302,12 @@ impl IpLayer {
             }
         }
         let route = self.find_route(destination, source, on)?;
-        recent.set(Some(RecentRoute {
+        *recent.borrow_mut() = Some(RecentRoute {
             destination,
             source,
             generation: self.generation,
             route,
-        }));
+        });
         Some(route)
     }
 

@@ -43,14 +43,6 @@ pub(super) struct Facts {
     pub(super) router_alert: bool,
 }
 
-/// A packet that took the shortest way.
-struct Plain {
-    rx: Rx,
-    facts: Facts,
-    /// Where it ends in the frame.
-    end: usize,
-}
-
 /// Dealt with, or dropped for a reason.
 pub(super) type Received<'f> = Result<Option<Inbound<'f>>, DropReason>;
 
@@ -64,10 +56,6 @@ impl IpLayer {
         frame: &'f mut Frame,
         meta: RxMeta,
     ) -> Option<Inbound<'f>> {
-        if let Some(plain) = self.plain_tcp_v4(on, frame, meta) {
-            frame.truncate(plain.end);
-            return Some(Inbound::Tcp(packet(plain.rx, frame, plain.facts)));
-        }
         match self.receive_link(env, on, frame, meta) {
             Ok(inbound) => inbound,
             Err(reason) => {
@@ -75,59 +63,6 @@ impl IpLayer {
                 None
             }
         }
-    }
-
-    /// The shortest way for what comes most: a whole IPv4 packet without options, with TCP in it, between the addresses
-    /// of the packet before. Anything else, and anything wrong, takes the long way.
-    #[inline]
-    fn plain_tcp_v4(&self, on: InterfaceId, frame: &Frame, meta: RxMeta) -> Option<Plain> {
-        let (source, destination, interface) = self.recent_v4?;
-        if interface != on {
-            return None;
-        }
-        let interface = self.interface(on)?;
-        if interface.medium != Medium::Ip {
-            return None;
-        }
-        let front = frame.front();
-        let b: &[u8; ipv4::HEADER_LEN] = front.first_chunk()?;
-        let total = usize::from(u16::from_be_bytes([b[2], b[3]]));
-        let plain = b[0] == 0x45 && b[6] & 0x3f == 0 && b[7] == 0 && b[9] == protocol::TCP;
-        let known = b[12..16] == source.octets() && b[16..20] == destination.octets();
-        let header_whole = front
-            .get(32)
-            .is_some_and(|o| front.len() >= 20 + usize::from(o >> 4) * 4);
-        if !plain || !known || total < 40 || total > frame.len() || !header_whole {
-            return None;
-        }
-        let trusted = interface.capabilities.no_checksums;
-        if !trusted && !crate::wire::checksum::sum(b).verify() {
-            return None;
-        }
-        let verified = trusted || meta.checksum_verified;
-        let rx = Rx {
-            on,
-            network: 0,
-            link_to_many: false,
-            trusted,
-            verified,
-        };
-        let facts = Facts {
-            source: source.into(),
-            destination: destination.into(),
-            hop_limit: b[8],
-            traffic_class: b[1],
-            at: ipv4::HEADER_LEN,
-            protocol: protocol::TCP,
-            named_at: 9,
-            ip_to_many: false,
-            router_alert: false,
-        };
-        Some(Plain {
-            rx,
-            facts,
-            end: total,
-        })
     }
 
     /// For a packet between the addresses of the one before, on a link without link addresses: whether checksums are not

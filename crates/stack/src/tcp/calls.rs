@@ -5,8 +5,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::State;
 use super::conn::{Fact, FinIn, FinOut, Phase, Tcb};
-use super::dispatch::{Around, socket_addr, state_moved};
+use super::dispatch::{Around, mss_along, socket_addr, state_moved};
 use super::ingress::Fate;
+use super::isn::initial_sequence_number;
 use super::listen::Listener;
 use super::open::{self, SynSent};
 use super::socket::TcpOptions;
@@ -15,7 +16,7 @@ use super::table::{Fresh, Slot, Tcp};
 use crate::bindings::BindFlags;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::{BindError, ConnectError, ConnectionError, ListenError, StaleSocket};
-use crate::iface::{Env, IpLayer};
+use crate::iface::{Env, IpLayer, Route};
 use crate::stack::{Events, Readiness, SocketId};
 use crate::time::Instant;
 use crate::trace::{Cause, ResetCause, Transition};
@@ -29,7 +30,7 @@ impl Tcp {
             error: None,
             pending: Readiness::empty(),
         };
-        let (slot, generation) = self.tables.sockets.insert(Slot::Fresh(Box::new(fresh)));
+        let (slot, generation) = self.tables.sockets.insert(Slot::Fresh(self.spares.fresh(fresh)));
         SocketId { slot, generation }
     }
 
@@ -177,7 +178,7 @@ impl Tcp {
         }
         let mut remote = unmapped(to);
         let fresh = self.fresh(id).ok_or(ConnectError::NotFresh)?;
-        let (bound, options) = (fresh.local, fresh.options.clone());
+        let (bound, ipv6_only) = (fresh.local, fresh.options.ipv6_only);
         let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
         if remote.ip().is_unspecified() {
             // As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.
@@ -189,7 +190,7 @@ impl Tcp {
             remote.set_ip(here);
         }
         let target = remote.ip();
-        if options.ipv6_only && target.is_ipv4() {
+        if ipv6_only && target.is_ipv4() {
             return Err(ConnectError::NoRoute(to.ip())); // as Linux
         }
         check_remote(cx.ip, from, to, remote)?;
@@ -215,30 +216,38 @@ impl Tcp {
         if let Some(bound) = bound {
             self.bindings.unbind(id, bound);
         }
-        self.bindings.connection_made(local, port, options.reuse_address);
+        self.send_syn(cx, id, tuple, route);
+        Ok(())
+    }
+
+    /// The socket becomes an active open, whose SYN is next to be sent.
+    fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: FourTuple, route: Route) {
         let (now, config) = (cx.env.now, cx.env.config);
-        let mss = open::our_mss(
-            cx.ip.interface_mtu(route.interface, target.is_ipv4()),
-            target.is_ipv4(),
-            options.max_segment,
-        );
-        let opening = SynSent {
+        let iss = initial_sequence_number(now, self.demux.sequence_place(&tuple));
+        let ts_offset = self.offsets.timestamp_offset(&tuple);
+        let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) else {
+            return;
+        };
+        let Slot::Fresh(fresh) = place else { return };
+        let mss = mss_along(cx.ip, &route, &fresh.options);
+        let reuse = fresh.options.reuse_address;
+        let opening = self.spares.opening(SynSent {
             id,
             tuple,
             route,
-            iss: self.isn.generate(now, &tuple),
+            iss,
             mss,
-            ts_offset: self.isn.timestamp_offset(&tuple),
-            ecn: super::ecn::setting(&options, config) == crate::config::Ecn::Always,
+            ts_offset,
+            ecn: super::ecn::setting(&fresh.options, config) == crate::config::Ecn::Always,
             plain_syn: false,
-            told: open::Told::new(&options, config, mss),
+            told: open::Told::new(&fresh.options, config, mss),
             ack_owed: super::conn::AckOwed::No,
             text: None,
-            options,
+            options: core::mem::take(&mut fresh.options),
             peer: None,
             peer_window: 0,
             owed: Some(Cause::Open),
-            queued: false,
+            queued: true,
             tries: 0,
             rto: config.rto_initial,
             sent_at: now,
@@ -248,11 +257,12 @@ impl Tcp {
             pending: Readiness::empty(),
             soft_error: None,
             closing: false,
-        };
+        });
+        self.spares
+            .keep(core::mem::replace(place, Slot::SynSent(opening)));
+        self.bindings
+            .connection_made(tuple.local, tuple.local_port, reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
-        if let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) {
-            *place = Slot::SynSent(Box::new(opening));
-        }
         self.enter(&tuple, entry);
         state_moved(
             cx.env,
@@ -262,8 +272,7 @@ impl Tcp {
             State::SynSent,
             Transition::Open,
         );
-        self.kick(entry);
-        Ok(())
+        self.ready.push_back(entry);
     }
 
     /// A port from which the remote address is not connected yet (RFC 6056).
@@ -322,7 +331,7 @@ impl Tcp {
                 if let Some(local) = fresh.local {
                     self.bindings.unbind(id, local);
                 }
-                self.tables.sockets.remove_at(id.slot);
+                self.remove_socket(id.slot);
             }
             Slot::Listener(_) => self.close_listener(cx, id),
             Slot::SynSent(opening)
@@ -362,7 +371,7 @@ impl Tcp {
         if let Some(reset) = reset {
             self.reply(reset);
         }
-        self.tables.sockets.remove_at(id.slot);
+        self.remove_socket(id.slot);
     }
 
     fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
@@ -423,7 +432,7 @@ impl Tcp {
         {
             waiting.block = None;
         }
-        self.tables.sockets.remove_at(id.slot);
+        self.remove_socket(id.slot);
     }
 
     /// A listener closes: what it has not handed out is reset.
@@ -471,7 +480,7 @@ impl Tcp {
             }
         }
         debug_assert_eq!(half_open, 0, "each half-open entry names its listener");
-        self.tables.sockets.remove_at(id.slot);
+        self.remove_socket(id.slot);
     }
 
     /// ABORT (RFC 9293 section 3.10.5): a reset, and everything queued is gone. The id is released.

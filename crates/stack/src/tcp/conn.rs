@@ -209,8 +209,10 @@ bitflags::bitflags! {
         const DOUBTED = 0x10_0000;
         /// Requests and answers take turns, so an ACK may wait for the answer (Linux's "pingpong mode").
         const INTERACTIVE = 0x20_0000;
-        /// [`Tcb::reduced_at`] holds.
-        const REDUCED = 0x4_0000;
+        /// The application chose the size of the send buffer: [`Tcb::snd_buf_max`].
+        const OWN_SEND_BUFFER = 0x4_0000;
+        /// The application chose the size of the receive buffer: [`Tcb::rcv_buf_max`].
+        const OWN_RECEIVE_BUFFER = 0x40_0000;
     }
 }
 
@@ -266,8 +268,6 @@ pub(crate) struct Tcb {
 
     /// The octet after the last segment that was not full (Minshall's snd_sml).
     pub(crate) small_end: SeqNumber,
-    /// With ECN: SND.NXT when the congestion window was last reduced. Marks and losses before it count once.
-    pub(crate) reduced_at: SeqNumber,
 
     /// RCV.NXT: next sequence number expected.
     pub(crate) rcv_nxt: SeqNumber,
@@ -337,6 +337,18 @@ pub(crate) struct Extra {
     pub(crate) end_at: Instant,
     /// When the last keepalive probe went out.
     pub(crate) probed_at: Instant,
+    pub(crate) marks: Marks,
+}
+
+/// What congestion marks did to a connection with ECN (RFC 3168).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    /// Segments that came with CE.
+    pub(crate) ce_received: u32,
+    /// ACKs that came with ECE.
+    pub(crate) ece_received: u32,
+    /// SND.NXT when the congestion window was last reduced. Marks and losses before it count once.
+    pub(crate) reduced_at: Option<SeqNumber>,
 }
 
 impl Extra {
@@ -345,6 +357,7 @@ impl Extra {
             options,
             end_at: Instant::NEVER,
             probed_at: Instant::ZERO,
+            marks: Marks::default(),
         }
     }
 }
@@ -365,9 +378,12 @@ impl Switches {
 }
 
 impl Extra {
-    /// The options to keep beside the switches; none if all the rest is as it is for everybody.
-    pub(crate) fn from_options(options: &TcpOptions) -> Option<Box<Extra>> {
+    /// The options to keep beside the switches and the sizes of the buffers ([`own_buffers`]); none if all the rest is as it is
+    /// for everybody.
+    pub(crate) fn from_options(options: &TcpOptions, least: u32) -> Option<Box<Extra>> {
         let plain = TcpOptions {
+            send_buffer: options.send_buffer,
+            receive_buffer: options.receive_buffer.filter(|size| *size >= least),
             nodelay: options.nodelay,
             cork: options.cork,
             quick_ack: options.quick_ack,
@@ -381,15 +397,21 @@ impl Extra {
     }
 }
 
+/// Which of the buffers have a size that the application chose, and that the block knows without [`Extra`]. `least` is the
+/// smallest receive buffer that the block can have.
+pub(crate) fn own_buffers(options: &TcpOptions, least: u32) -> Fact {
+    let mut own = Fact::empty();
+    own.set(Fact::OWN_SEND_BUFFER, options.send_buffer.is_some());
+    let receive = options.receive_buffer.is_some_and(|size| size >= least);
+    own.set(Fact::OWN_RECEIVE_BUFFER, receive);
+    own
+}
+
 /// Counts for TCP_INFO.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stats {
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_received: u64,
-    /// Segments that came with CE.
-    pub(crate) ce_received: u32,
-    /// ACKs that came with ECE.
-    pub(crate) ece_received: u32,
 }
 
 impl Tcb {
@@ -541,16 +563,23 @@ impl Tcb {
     }
     /// Sets when FIN-WAIT-2 after a full close, or linger, ends.
     pub(crate) fn set_end(&mut self, at: Instant) {
-        match &mut self.extra {
-            Some(extra) => extra.end_at = at,
-            None if at.is_never() => {}
-            None => {
-                self.extra = Some(Box::new(Extra {
-                    end_at: at,
-                    ..Extra::new(self.options())
-                }))
-            }
+        if self.extra.is_some() || !at.is_never() {
+            self.extra_mut().end_at = at;
         }
+    }
+    fn extra_mut(&mut self) -> &mut Extra {
+        let options = match &self.extra {
+            Some(_) => TcpOptions::default(),
+            None => self.options(),
+        };
+        self.extra.get_or_insert_with(|| Box::new(Extra::new(options)))
+    }
+    /// What congestion marks did so far.
+    pub(crate) fn marks(&self) -> Marks {
+        self.extra.as_ref().map_or(Marks::default(), |e| e.marks)
+    }
+    pub(crate) fn marks_mut(&mut self) -> &mut Marks {
+        &mut self.extra_mut().marks
     }
     /// RTO, backed off as it is now (RFC 6298).
     #[inline]
@@ -565,7 +594,15 @@ impl Tcb {
 
     /// The options as they are now.
     pub(crate) fn options(&self) -> TcpOptions {
-        let base = self.extra.as_ref().map(|e| e.options.clone()).unwrap_or_default();
+        let own = |fact, size| self.facts.contains(fact).then_some(size);
+        let base = match &self.extra {
+            Some(extra) => extra.options.clone(),
+            None => TcpOptions {
+                send_buffer: own(Fact::OWN_SEND_BUFFER, self.snd_buf_max),
+                receive_buffer: own(Fact::OWN_RECEIVE_BUFFER, self.rcv_buf_max),
+                ..TcpOptions::default()
+            },
+        };
         let Switches {
             nodelay,
             cork,
@@ -592,19 +629,17 @@ impl Tcb {
             reuse: self.switches.reuse,
             ..Switches::from_options(options)
         };
-        let (end_at, probed_at) = self
-            .extra
-            .as_ref()
-            .map_or((Instant::NEVER, Instant::ZERO), |e| (e.end_at, e.probed_at));
-        self.extra = Extra::from_options(options);
-        if let Some(extra) = &mut self.extra {
-            (extra.end_at, extra.probed_at) = (end_at, probed_at);
-        } else {
-            self.set_end(end_at);
-        }
-        self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
         // Less than one unit of the agreed scale could never be told as a window.
         let least = 1 << self.rcv_wscale;
+        match &mut self.extra {
+            // Its deadlines and marks stay.
+            Some(extra) => extra.options = options.clone(),
+            None => self.extra = Extra::from_options(options, least),
+        }
+        self.facts
+            .remove(Fact::OWN_SEND_BUFFER | Fact::OWN_RECEIVE_BUFFER);
+        self.facts.insert(own_buffers(options, least));
+        self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
         let was_fixed = before.receive_buffer.is_some();
         if options.receive_buffer.is_some() || was_fixed {
             let (now, most) = receive_buffer(options, config);
@@ -617,9 +652,8 @@ impl Tcb {
         let Stats {
             bytes_acked,
             bytes_received,
-            ce_received,
-            ece_received,
         } = self.stats;
+        let marks = self.marks();
         TcpInfo {
             state: self.state(),
             srtt: self.srtt(),
@@ -638,10 +672,11 @@ impl Tcb {
             segments_out: u64::from(self.segments_out),
             segments_in: u64::from(self.segments_in),
             retransmits: u64::from(self.retransmits),
-            backoff: self.rtt.backoff_count(),
+            backoff: self.rtt.backoff(),
+            timeouts: self.rtt.timeouts(),
             ecn: self.facts.contains(Fact::ECN),
-            ce_received: u64::from(ce_received),
-            ece_received: u64::from(ece_received),
+            ce_received: u64::from(marks.ce_received),
+            ece_received: u64::from(marks.ece_received),
             unsent: self.unsent(),
             held: self.held.filter(|_| self.unsent() > 0),
             outstanding: self.outstanding(),
@@ -663,6 +698,17 @@ impl Tcb {
             last_sent: self.last_sent,
             last_heard: self.last_heard,
         }
+    }
+
+    /// Lets everything go that the block holds beside itself.
+    pub(crate) fn release(&mut self) {
+        self.send = None;
+        self.scoreboard = None;
+        self.receive = None;
+        self.reassembly = None;
+        self.dsack = None;
+        self.extra = None;
+        self.urgent = None;
     }
 
     /// What must hold after every step; checked in debug builds.

@@ -8,6 +8,7 @@ use super::conn::{AckOwed, Fact, Tcb};
 use super::ecn;
 use super::handshake::Finished;
 use super::ingress::{self, Fate};
+use super::isn::initial_sequence_number;
 use super::listen::{self, HalfOpen};
 use super::open::{self, PeerOffer};
 use super::table::{Slot, Tcp};
@@ -68,6 +69,18 @@ impl Tcp {
         text: Text<'_>,
     ) {
         let entry = self.find_for_segment(tuple);
+        self.arrives_at(cx, entry, tuple, seg, text);
+    }
+
+    /// Runs the state of the entry that was found for these addresses.
+    pub(super) fn arrives_at(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        entry: Option<Entry>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
         if cx.env.trace.wants(TraceMask::SEGMENTS) {
             let socket = entry.and_then(|e| self.socket_id(e));
             let (tuple, segment) = (Tuple::from(*tuple), *seg);
@@ -155,7 +168,6 @@ impl Tcp {
         seg: &Segment,
         text: Text<'_>,
     ) {
-        let now = cx.env.now;
         let Some(entry) = self.tables.time_wait.at_mut(place) else {
             return;
         };
@@ -164,11 +176,7 @@ impl Tcp {
             timewait::Step::Acknowledge { restart, cause } => {
                 let first = core::mem::replace(&mut entry.owed, AckOwed::of(cause)) == AckOwed::No;
                 if restart {
-                    let until = now + cx.env.config.msl * 2;
-                    self.wheel
-                        .schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
-                }
-                if restart {
+                    self.restart_time_wait(cx.env, place);
                     self.kick(Entry::new(Kind::TimeWait, place));
                 } else {
                     self.owe_ack(cx.env, first, Entry::new(Kind::TimeWait, place));
@@ -273,9 +281,8 @@ impl Tcp {
             (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
             (_, false) => listener.half_open += 1,
         }
-        let options = listener.options.clone();
-        let told = self.told_towards(cx, tuple, &peer, &options);
-        let mut iss = self.isn.generate(now, tuple);
+        let told = told_towards(cx, tuple, &peer, &listener.options);
+        let mut iss = initial_sequence_number(now, self.demux.sequence_place(tuple));
         if let Some(old) = beyond
             && !iss.after(old)
         {
@@ -285,12 +292,13 @@ impl Tcp {
             tuple: *tuple,
             listener: id,
             iss,
+            ts_offset: self.offsets.timestamp_offset(tuple),
             peer,
             told,
             tries: 0,
             ack_owed: AckOwed::No,
             text: open::keep_text(&text, told.window),
-            queued: false,
+            queued: true,
             owed: Some(Cause::OpenReply),
             sent_at: now,
             retry_at: Instant::NEVER,
@@ -305,14 +313,14 @@ impl Tcp {
             State::SynReceived,
             Transition::Syn,
         );
-        self.kick(Entry::new(Kind::HalfOpen, place));
+        self.ready.push_back(Entry::new(Kind::HalfOpen, place));
     }
 
     /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
-        let offset = self.isn.timestamp_offset(tuple);
+        let offset = self.offsets.timestamp_offset(tuple);
         let ts_value = self
             .cookies
             .timestamp(now, peer.window_scale, peer.sack, peer.ecn)
@@ -320,7 +328,7 @@ impl Tcp {
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
         let options = listener.options.clone();
-        let Some(mss) = self.mss_towards(cx.ip, tuple, &options) else {
+        let Some(mss) = mss_towards(cx.ip, tuple, &options) else {
             return;
         };
         // Without timestamps there is no room for options: they are not agreed.
@@ -376,7 +384,7 @@ impl Tcp {
         if full {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
-        let offset = self.isn.timestamp_offset(tuple);
+        let offset = self.offsets.timestamp_offset(tuple);
         let stamps = seg.options.timestamps.filter(|_| config.timestamps);
         let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
         let peer = PeerOffer {
@@ -391,7 +399,7 @@ impl Tcp {
             ecn: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
             ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
         };
-        let told = self.told_towards(cx, tuple, &peer, &options);
+        let told = told_towards(cx, tuple, &peer, &options);
         let done = Finished {
             tuple: *tuple,
             iss: seg.ack - 1,
@@ -401,34 +409,11 @@ impl Tcp {
             round_trip: None,
             syn_lost: false,
             half_open: None,
+            ts_offset: offset,
+            wheel: Default::default(),
+            wakes_at: Instant::NEVER,
         };
         self.admit(cx, id, done, seg, text);
-    }
-
-    /// What a SYN,ACK tells this peer of the window.
-    fn told_towards(
-        &self,
-        cx: &Around<'_, '_>,
-        tuple: &FourTuple,
-        peer: &PeerOffer,
-        options: &super::TcpOptions,
-    ) -> open::Told {
-        let mss = match cx.env.config.profile {
-            Profile::Linux => self.mss_towards(cx.ip, tuple, options),
-            Profile::Rfc => None, // it does not depend on it
-        };
-        open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
-    }
-
-    /// The MSS to offer to this peer.
-    pub(crate) fn mss_towards(
-        &self,
-        ip: &IpLayer,
-        tuple: &FourTuple,
-        options: &super::TcpOptions,
-    ) -> Option<u16> {
-        let route = ip.route(tuple.remote, Some(tuple.local), None)?;
-        Some(mss_along(ip, &route, options))
     }
 
     /// An ICMP error about a segment of ours (MUST-54..56, SHLD-25, SHLD-26, RFC 5927).
@@ -509,6 +494,26 @@ impl Tcp {
         }
         self.kick(Entry::new(Kind::Connection, slot));
     }
+}
+
+/// What a SYN,ACK tells this peer of the window.
+fn told_towards(
+    cx: &Around<'_, '_>,
+    tuple: &FourTuple,
+    peer: &PeerOffer,
+    options: &super::TcpOptions,
+) -> open::Told {
+    let mss = match cx.env.config.profile {
+        Profile::Linux => mss_towards(cx.ip, tuple, options),
+        Profile::Rfc => None, // it does not depend on it
+    };
+    open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
+}
+
+/// The MSS to offer to this peer.
+fn mss_towards(ip: &IpLayer, tuple: &FourTuple, options: &super::TcpOptions) -> Option<u16> {
+    let route = ip.route(tuple.remote, Some(tuple.local), None)?;
+    Some(mss_along(ip, &route, options))
 }
 
 /// The MSS to offer to a peer at the end of this route.

@@ -92,7 +92,8 @@ fn marked_text_arrives(tcb: &mut Tcb, seg: &Segment) {
         tcb.ack_owed = AckOwed::Now(AckCause::WindowReduced);
     }
     if seg.ecn == EcnField::Ce {
-        tcb.stats.ce_received = tcb.stats.ce_received.wrapping_add(1);
+        let marks = tcb.marks_mut();
+        marks.ce_received = marks.ce_received.wrapping_add(1);
         if !tcb.facts.contains(Fact::ECE_OWED) {
             tcb.facts.insert(Fact::ECE_OWED);
             tcb.ack_owed = AckOwed::Now(AckCause::CongestionMark);
@@ -105,7 +106,8 @@ fn marked_text_arrives(tcb: &mut Tcb, seg: &Segment) {
 pub(crate) fn is_echo(tcb: &mut Tcb, seg: &Segment) -> bool {
     let echo = seg.has(Flags::ECE) && tcb.facts.contains(Fact::ECT) && !seg.ack.before(tcb.snd_una);
     if echo {
-        tcb.stats.ece_received = tcb.stats.ece_received.wrapping_add(1);
+        let marks = tcb.marks_mut();
+        marks.ece_received = marks.ece_received.wrapping_add(1);
     }
     echo
 }
@@ -115,7 +117,7 @@ pub(crate) fn is_echo(tcb: &mut Tcb, seg: &Segment) -> bool {
 #[cold]
 pub(crate) fn echo_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32) {
     // Until something sent after the reduction is acknowledged, ECE may still answer the same mark.
-    let answered = tcb.facts.contains(Fact::REDUCED) && !tcb.snd_una.after(tcb.reduced_at);
+    let answered = tcb.marks().reduced_at.is_some_and(|at| !tcb.snd_una.after(at));
     if flight == 0 || answered || tcb.recovery != Recovery::Open {
         return;
     }
@@ -129,12 +131,12 @@ pub(crate) fn echo_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, flight: u32) {
 /// packet sent after the window reduction" (section 6.1.2).
 pub(crate) fn window_reduced(tcb: &mut Tcb) {
     if tcb.facts.contains(Fact::ECT) {
-        tcb.facts.insert(Fact::CWR_OWED | Fact::REDUCED);
-        tcb.reduced_at = tcb.snd_nxt;
+        tcb.facts.insert(Fact::CWR_OWED);
+        tcb.marks_mut().reduced_at = Some(tcb.snd_nxt);
     }
 }
 
 /// Whether the window was already reduced since the octet at `lost` was sent.
 pub(crate) fn was_reduced_since(tcb: &Tcb, lost: SeqNumber) -> bool {
-    tcb.facts.contains(Fact::REDUCED) && lost.before(tcb.reduced_at)
+    tcb.marks().reduced_at.is_some_and(|at| lost.before(at))
 }

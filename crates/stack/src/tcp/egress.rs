@@ -119,10 +119,7 @@ fn owed_probe(tcb: &Tcb, config: &Config, room: u32) -> Option<Plan> {
     match tcb.probe_owed {
         ProbeOwed::No => None,
         ProbeOwed::Timeout => {
-            let (count, rto) = (
-                tcb.rtt.backoff_count(),
-                tcb.rtt.rto_waited(&config.into()).duration(),
-            );
+            let (count, rto) = (tcb.rtt.timeouts(), tcb.rtt.rto_waited(&config.into()).duration());
             again(
                 tcb,
                 tcb.snd_una,

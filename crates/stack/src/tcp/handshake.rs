@@ -14,8 +14,9 @@ use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{Frame, Text};
 use crate::iface::Env;
 use crate::stack::{Readiness, SocketId};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::trace::{Cause, DropReason, Transition};
+use crate::wheel::WheelEntry;
 
 impl Tcp {
     pub(super) fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
@@ -85,12 +86,19 @@ impl Tcp {
             },
             config,
             now,
+            &mut self.spares,
         );
-        self.wheel.cancel(&mut opening.wheel);
+        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner.
+        tcb.wheel = core::mem::take(&mut opening.wheel);
+        tcb.wakes_at = opening.retry_at;
         let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
         let kept = opening.text.take();
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
         tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
+        if !opening.queued {
+            self.ready.push_back(Entry::new(Kind::Connection, slot));
+        }
+        tcb.facts.insert(Fact::QUEUED);
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
         open::take_timestamp(&mut tcb, seg);
@@ -98,7 +106,7 @@ impl Tcp {
             tcb.facts.insert(Fact::ORPHAN);
             tcb.fin_out = FinOut::Queued;
         }
-        *place = Slot::Open(tcb);
+        self.spares.keep(core::mem::replace(place, Slot::Open(tcb)));
         let why = if simultaneous {
             Transition::SynAcked
         } else {
@@ -120,7 +128,6 @@ impl Tcp {
             self.rest_of(cx, slot, seg, text);
         }
         self.announce(cx.events, id);
-        self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// The text that came with the peer's SYN, as if it came now: before that of the segment which completes the
@@ -252,6 +259,9 @@ impl Tcp {
             round_trip,
             syn_lost: half.tries > 0,
             half_open: Some(Entry::new(Kind::HalfOpen, place)),
+            ts_offset: half.ts_offset,
+            wheel: half.wheel,
+            wakes_at: half.retry_at,
         };
         self.admit(cx, listener, facts, seg, text);
     }
@@ -261,66 +271,59 @@ impl Tcp {
         &mut self,
         cx: &mut Around<'_, '_>,
         listener_id: SocketId,
-        done: Finished,
+        mut done: Finished,
         seg: &Segment,
         text: Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;
         let Some(route) = cx.ip.route(tuple.remote, Some(tuple.local), None) else {
-            if let Some(half_open) = done.half_open {
-                self.leave(&tuple, half_open);
-            }
+            self.forget(done);
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
-        let ts_offset = self.isn.timestamp_offset(&tuple);
-        let Some(options) = self.listener(listener_id).map(|l| l.options.clone()) else {
-            if let Some(half_open) = done.half_open {
-                self.leave(&tuple, half_open);
-            }
-            return;
+        let (slot, generation) = self.tables.sockets.next_key();
+        let id = SocketId { slot, generation };
+        let Some(Slot::Listener(listener)) =
+            self.tables.sockets.get(listener_id.slot, listener_id.generation)
+        else {
+            return self.forget(done);
         };
-        let generation = cx.ip.generation();
-        let (slot, generation_of_slot) = self.tables.sockets.insert_with(|slot, slot_generation| {
-            let id = SocketId {
-                slot,
-                generation: slot_generation,
-            };
-            let mut tcb = open::establish(
-                Handshake {
-                    id,
-                    tuple,
-                    path: route.into(),
-                    route_generation: generation,
-                    options: &options,
-                    iss: done.iss,
-                    peer: done.peer,
-                    told: done.told,
-                    window: seg.window,
-                    window_scaled: true,
-                    wl: (seg.seq, seg.ack),
-                    ts_offset,
-                    round_trip: done.round_trip,
-                    syn_lost: done.syn_lost,
-                },
-                config,
-                now,
-            );
-            tcb.facts.insert(Fact::UNACCEPTED);
-            open::take_timestamp(&mut tcb, seg);
-            Slot::Open(tcb)
-        });
-        let id = SocketId {
-            slot,
-            generation: generation_of_slot,
-        };
+        let reuse = listener.options.reuse_address;
+        let mut tcb = open::establish(
+            Handshake {
+                id,
+                tuple,
+                path: route.into(),
+                route_generation: cx.ip.generation(),
+                options: &listener.options,
+                iss: done.iss,
+                peer: done.peer,
+                told: done.told,
+                window: seg.window,
+                window_scaled: true,
+                wl: (seg.seq, seg.ack),
+                ts_offset: done.ts_offset,
+                round_trip: done.round_trip,
+                syn_lost: done.syn_lost,
+            },
+            config,
+            now,
+            &mut self.spares,
+        );
+        tcb.facts.insert(Fact::UNACCEPTED);
+        tcb.wheel = core::mem::take(&mut done.wheel);
+        tcb.wakes_at = done.wakes_at;
+        self.wheel
+            .hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
+        open::take_timestamp(&mut tcb, seg);
+        self.tables.sockets.insert(Slot::Open(tcb));
         let connection = Entry::new(Kind::Connection, slot);
         match done.half_open {
             Some(half_open) => self.hand_over(&tuple, half_open, connection),
             None => self.enter(&tuple, connection),
         }
         self.bindings
-            .connection_made(tuple.local, tuple.local_port, options.reuse_address);
+            .connection_made(tuple.local, tuple.local_port, reuse);
         if let Some(listener) = self.listener(listener_id) {
             listener.accept.push_back(id);
             listener.pending |= Readiness::ACCEPT;
@@ -338,9 +341,17 @@ impl Tcp {
         self.rest_of(cx, slot, seg, text);
         self.kick(Entry::new(Kind::Connection, slot));
     }
+
+    /// Nothing comes of a handshake that was complete.
+    fn forget(&mut self, mut done: Finished) {
+        self.wheel.cancel(&mut done.wheel);
+        if let Some(half_open) = done.half_open {
+            self.leave(&done.tuple, half_open);
+        }
+    }
 }
 
-/// A passive handshake that is complete.
+/// A passive handshake that is complete. It is made a connection or forgotten.
 pub(super) struct Finished {
     pub(super) tuple: FourTuple,
     /// The entry that it comes from, already removed, whose addresses it takes over; none with a cookie.
@@ -352,4 +363,8 @@ pub(super) struct Finished {
     pub(super) text: Option<Box<[u8]>>,
     pub(super) round_trip: Option<Duration>,
     pub(super) syn_lost: bool,
+    pub(super) ts_offset: u32,
+    /// The half-open entry's place in the wheel, and when it would have been woken there.
+    pub(super) wheel: WheelEntry,
+    pub(super) wakes_at: Instant,
 }

@@ -11,32 +11,34 @@ use super::SeqNumber;
 use crate::demux::{FourTuple, as_v6};
 use crate::time::Instant;
 
-/// Makes initial sequence numbers and timestamp offsets.
+/// The initial sequence number of a connection that opens now: `ISN = M + F(tuple, key)` (SHLD-1).
 ///
-/// One key serves both: the functions differ in the length of what they hash (12 and 36 octets, 8 and 32 octets).
-pub(crate) struct IsnGenerator {
-    function: SipHasher24,
-    /// The last pair of addresses, ours first, and its timestamp offset: one connection asks more than once.
-    recent: Cell<Option<(IpAddr, IpAddr, u32)>>,
+/// M counts 4-microsecond ticks (MUST-8), so it goes round in about 4.8 hours. `place` is F: half of the hash that also finds the
+/// tuple in the table ([`Demux::sequence_place`](crate::demux::Demux::sequence_place)), SipHash-2-4, which nobody can
+/// compute without the key (MUST-9).
+#[inline]
+pub(crate) fn initial_sequence_number(now: Instant, place: u32) -> SeqNumber {
+    let ticks = (now.as_micros() / 4) as u32;
+    SeqNumber(ticks.wrapping_add(place))
 }
 
-impl IsnGenerator {
+/// Makes timestamp offsets.
+///
+/// Its key may be that of the table, too: the functions differ in the length of what they hash (12 and 36 octets there, 8 and
+/// 32 octets here).
+pub(crate) struct TimestampOffsets {
+    function: SipHasher24,
+    /// The last pair of IPv4 addresses, ours first, and its timestamp offset: many connections may have the same.
+    recent: Cell<Option<(u64, u32)>>,
+}
+
+impl TimestampOffsets {
     /// A generator with its own key, which never leaves it.
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        IsnGenerator {
+        TimestampOffsets {
             function: SipHasher24::new_with_key(&key),
             recent: Cell::new(None),
         }
-    }
-
-    /// The initial sequence number of a connection that opens now: `ISN = M + F(tuple, key)` (SHLD-1).
-    ///
-    /// M counts 4-microsecond ticks (MUST-8), so it goes round in about 4.8 hours; F is SipHash-2-4, which nobody can
-    /// compute without the key (MUST-9).
-    pub(crate) fn generate(&self, now: Instant, tuple: &FourTuple) -> SeqNumber {
-        let ticks = (now.as_micros() / 4) as u32;
-        let place = tuple.with_octets(|octets| self.function.hash(octets)) as u32;
-        SeqNumber(ticks.wrapping_add(place))
     }
 
     /// What to add to the millisecond clock for the timestamps of a connection (RFC 7323 section 5.4).
@@ -44,23 +46,15 @@ impl IsnGenerator {
     /// It depends on the addresses only: between two hosts timestamps go up from one connection to the next, whatever
     /// the ports, which is what taking over a TIME-WAIT needs (RFC 6191); other hosts learn nothing of our uptime.
     pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
-        if let Some((local, remote, known)) = self.recent.get()
-            && (local, remote) == (tuple.local, tuple.remote)
-        {
-            return known;
-        }
-        let offset = self.offset_of(tuple);
-        self.recent.set(Some((tuple.local, tuple.remote, offset)));
-        offset
-    }
-
-    fn offset_of(&self, tuple: &FourTuple) -> u32 {
         let hash = match (tuple.local, tuple.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                let mut octets = [0; 8];
-                octets[..4].copy_from_slice(&local.octets());
-                octets[4..].copy_from_slice(&remote.octets());
-                self.function.hash(&octets)
+                let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+                if let Some((_, known)) = self.recent.get().filter(|(recent, _)| *recent == pair) {
+                    return known;
+                }
+                let hash = self.function.hash(&pair.to_be_bytes());
+                self.recent.set(Some((pair, hash as u32)));
+                hash
             }
             (local, remote) => {
                 let mut octets = [0; 32];
@@ -74,15 +68,16 @@ impl IsnGenerator {
 }
 
 /// Without the key.
-impl fmt::Debug for IsnGenerator {
+impl fmt::Debug for TimestampOffsets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IsnGenerator").finish_non_exhaustive()
+        f.debug_struct("TimestampOffsets").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demux::Demux;
     use crate::time::Duration;
     use std::format;
 
@@ -96,18 +91,22 @@ mod tests {
         }
     }
 
+    fn isn(demux: &Demux, now: Instant, tuple: &FourTuple) -> SeqNumber {
+        initial_sequence_number(now, demux.sequence_place(tuple))
+    }
+
     /// One tick each 4 microseconds, whatever the tuple, round the whole circle.
     ///
     /// Proves: 6528-1, MUST-8.
     #[test]
     fn must8_the_clock_ticks_every_4_microseconds() {
-        let isn = IsnGenerator::new([5; 16]);
+        let demux = Demux::new([5; 16]);
         let start = Instant::from_secs(1000);
         for tuple in [
             tuple("10.0.0.1", "10.0.0.2", 5000),
             tuple("fd00::1", "fd00::2", 5000),
         ] {
-            let first = isn.generate(start, &tuple);
+            let first = isn(&demux, start, &tuple);
             for (later, ticks) in [
                 (3, 0),
                 (4, 1),
@@ -116,8 +115,7 @@ mod tests {
                 (4 * ((1 << 32) + 7), 7),
             ] {
                 assert_eq!(
-                    isn.generate(start + Duration::from_micros(later), &tuple)
-                        .since(first),
+                    isn(&demux, start + Duration::from_micros(later), &tuple).since(first),
                     ticks
                 );
             }
@@ -131,10 +129,10 @@ mod tests {
     fn must9_shld1_the_function_is_keyed_and_takes_the_whole_tuple() {
         let now = Instant::from_secs(1);
         let base = tuple("10.0.0.1", "10.0.0.2", 5000);
-        let isn = IsnGenerator::new([5; 16]);
-        let first = isn.generate(now, &base);
-        assert_eq!(isn.generate(now, &base), first);
-        assert_ne!(IsnGenerator::new([6; 16]).generate(now, &base), first);
+        let demux = Demux::new([5; 16]);
+        let first = isn(&demux, now, &base);
+        assert_eq!(isn(&demux, now, &base), first);
+        assert_ne!(isn(&Demux::new([6; 16]), now, &base), first);
         for other in [
             FourTuple {
                 remote_port: 5001,
@@ -148,25 +146,34 @@ mod tests {
             tuple("10.0.0.4", "10.0.0.2", 5000),
             tuple("::ffff:10.0.0.1", "::ffff:10.0.0.2", 5000),
         ] {
-            assert_ne!(isn.generate(now, &other), first, "{other:?}");
+            assert_ne!(isn(&demux, now, &other), first, "{other:?}");
         }
-        assert_eq!(format!("{isn:?}"), "IsnGenerator { .. }", "the key is not shown");
+        assert_eq!(
+            format!("{demux:?}"),
+            "Demux { len: 0, .. }",
+            "the key is not shown"
+        );
     }
 
     /// Proves: 7323-5.4.
     #[test]
     fn timestamps_are_offset_by_address_pair() {
-        let isn = IsnGenerator::new([5; 16]);
+        let offsets = TimestampOffsets::new([5; 16]);
+        assert_eq!(
+            format!("{offsets:?}"),
+            "TimestampOffsets { .. }",
+            "the key is not shown"
+        );
         for [local, remote, other] in [
             ["10.0.0.1", "10.0.0.2", "10.0.0.3"],
             ["fd00::1", "fd00::2", "fd00::3"],
         ] {
-            let offset = isn.timestamp_offset(&tuple(local, remote, 5000));
-            assert_eq!(isn.timestamp_offset(&tuple(local, remote, 5001)), offset);
-            assert_ne!(isn.timestamp_offset(&tuple(local, other, 5000)), offset);
-            assert_ne!(isn.timestamp_offset(&tuple(remote, local, 5000)), offset);
+            let offset = offsets.timestamp_offset(&tuple(local, remote, 5000));
+            assert_eq!(offsets.timestamp_offset(&tuple(local, remote, 5001)), offset);
+            assert_ne!(offsets.timestamp_offset(&tuple(local, other, 5000)), offset);
+            assert_ne!(offsets.timestamp_offset(&tuple(remote, local, 5000)), offset);
             assert_ne!(
-                IsnGenerator::new([6; 16]).timestamp_offset(&tuple(local, remote, 5000)),
+                TimestampOffsets::new([6; 16]).timestamp_offset(&tuple(local, remote, 5000)),
                 offset
             );
         }

@@ -50,6 +50,7 @@ pub(crate) struct HalfOpen {
     pub(crate) tuple: FourTuple,
     pub(crate) listener: SocketId,
     pub(crate) iss: SeqNumber,
+    pub(crate) ts_offset: u32,
     pub(crate) peer: PeerOffer,
     pub(crate) told: Told,
     pub(crate) tries: u8,

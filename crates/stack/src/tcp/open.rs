@@ -5,11 +5,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::congestion::Congestion;
-use super::conn::{AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb};
+use super::conn::{
+    AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb, own_buffers,
+};
 use super::ecn;
 use super::egress;
 use super::rtt::RttEstimator;
 use super::socket::TcpOptions;
+use super::spares::Spares;
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::config::{Config, Profile};
 use crate::demux::FourTuple;
@@ -446,7 +449,7 @@ impl Handshake<'_> {
 }
 
 /// Makes the block of a connection whose handshake is complete.
-pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<Tcb> {
+pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant, spares: &mut Spares) -> Box<Tcb> {
     let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
     // Both ends scale or none does (RFC 7323 section 2.2).
     let rcv_wscale = h.peer.window_scale.map_or(0, |_| h.told.scale);
@@ -461,13 +464,13 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
     let snd_wscale = h.peer.window_scale.unwrap_or(0);
     let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
     let rcv_nxt = h.peer.irs + 1;
-    let mut tcb = Box::new(Tcb {
+    let mut tcb = spares.block(Tcb {
         id: h.id,
         tuple: h.tuple,
         path: h.path,
         route_generation: h.route_generation,
         phase: Phase::Live,
-        facts: h.facts(),
+        facts: h.facts() | own_buffers(h.options, least),
         fin_out: FinOut::No,
         fin_in: FinIn::No,
         error: None,
@@ -497,7 +500,6 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         timing: (h.iss, 0),
         first_again: 0,
         small_end: h.iss,
-        reduced_at: h.iss,
         rcv_nxt,
         // The window on our SYN was not scaled (RFC 7323 section 2.2).
         rcv_adv: rcv_nxt + u32::from(h.told.window),
@@ -528,7 +530,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant) -> Box<
         wheel: WheelEntry::default(),
         wakes_at: Instant::NEVER,
         switches: Switches::from_options(h.options),
-        extra: Extra::from_options(h.options),
+        extra: Extra::from_options(h.options, least),
         urgent: None,
         pending: Readiness::empty(),
         stats: Stats::default(),

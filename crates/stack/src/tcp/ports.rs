@@ -19,8 +19,27 @@ const COUNTERS: usize = 256;
 pub(crate) struct PortChooser {
     function: SipHasher24,
     counters: [u32; COUNTERS],
-    /// The last destination, with our address towards it, and its hash: many connections may go to one.
-    recent: Option<(IpAddr, SocketAddr, u64)>,
+    /// The last IPv4 destination, with our address towards it, and its hash: many connections may go to one.
+    recent: Option<(Towards, u64)>,
+}
+
+/// Our IPv4 address, the peer's and its port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Towards {
+    addresses: u64,
+    port: u16,
+}
+
+impl Towards {
+    fn new(local: IpAddr, remote: SocketAddr) -> Option<Towards> {
+        let (IpAddr::V4(local), IpAddr::V4(to)) = (local, remote.ip()) else {
+            return None;
+        };
+        Some(Towards {
+            addresses: u64::from(local.to_bits()) << 32 | u64::from(to.to_bits()),
+            port: remote.port(),
+        })
+    }
 }
 
 impl PortChooser {
@@ -61,8 +80,9 @@ impl PortChooser {
     }
 
     fn hash(&mut self, local: IpAddr, remote: SocketAddr) -> u64 {
-        if let Some((known_local, known_remote, hash)) = self.recent
-            && (known_local, known_remote) == (local, remote)
+        let towards = Towards::new(local, remote);
+        if let Some((known, hash)) = self.recent
+            && Some(known) == towards
         {
             return hash;
         }
@@ -71,7 +91,7 @@ impl PortChooser {
         hasher.write(&as_v6(remote.ip()));
         hasher.write(&remote.port().to_be_bytes());
         let hash = hasher.finish();
-        self.recent = Some((local, remote, hash));
+        self.recent = towards.map(|towards| (towards, hash));
         hash
     }
 }

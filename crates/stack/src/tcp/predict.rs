@@ -6,63 +6,34 @@
 //! find that there is nothing to do are left out. Whatever is not quite like this, or wrong in any way, is left untouched for the
 //! general path, which also counts what it drops.
 
-use core::net::IpAddr;
-
 use super::conn::{Fact, FinIn, Phase, Tcb};
 use super::dispatch::Around;
 use super::table::Tcp;
-use super::{Segment, ingress, recv, send};
+use super::{Flags, Segment, ingress, recv, send};
 use crate::InterfaceId;
-use crate::demux::Kind;
-use crate::frame::{RxMeta, Text};
+use crate::frame::Text;
 use crate::trace::{TraceKind, TraceMask, Tuple};
 use crate::wire::plain;
 
 impl Tcp {
-    /// Takes the frame, `whole`, if it is what was predicted, and says whether it was.
-    #[inline]
-    pub(crate) fn predicted(
+    /// Takes the segment for the connection in this slot, which came as `whole` behind plain headers, if it is what was
+    /// predicted, and says whether it was.
+    #[inline(always)]
+    pub(super) fn predicted(
         &mut self,
         cx: &mut Around<'_, '_>,
         on: InterfaceId,
-        mut whole: Text<'_>,
-        meta: RxMeta,
+        slot: u32,
+        seg: &Segment,
+        whole: &mut Text<'_>,
     ) -> bool {
-        #[cfg(test)]
-        if self.general_only {
+        if seg.flags.difference(Flags::PSH) != Flags::ACK {
             return false;
         }
-        let Some((tuple, entry)) = &self.last else {
-            return false;
-        };
-        let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
-            return false;
-        };
-        let Some(headers) = whole.front().first_chunk() else {
-            return false;
-        };
-        if !plain::is_plain(headers)
-            || !plain::is_between(headers, (remote, tuple.remote_port), (local, tuple.local_port))
-            || plain::total_len(headers) != whole.len()
-            || entry.kind() != Kind::Connection
-        {
-            return false;
-        }
-        let Some(trusted) = cx.ip.trusts_pair(on, remote, local) else {
-            return false;
-        };
-        let intact = trusted
-            || plain::ip_is_intact(headers)
-                && (meta.checksum_verified || plain::tcp_is_intact(headers, &whole));
-        if !intact {
-            return false;
-        }
-        let seg = plain::segment(headers, (whole.len() - plain::LEN) as u32);
-        let slot = entry.slot();
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return false;
         };
-        if !expects(tcb, &seg) {
+        if !expects(tcb, seg) {
             return false;
         }
         scope
@@ -70,24 +41,25 @@ impl Tcp {
             .record(TraceMask::SEGMENTS, scope.now, Some(tcb.id), || {
                 TraceKind::SegmentIn {
                     tuple: Tuple::from(tcb.tuple),
-                    segment: seg,
+                    segment: *seg,
                 }
             });
         let una = tcb.snd_una;
         tcb.segments_in = tcb.segments_in.wrapping_add(1);
-        ingress::take_timestamp(tcb, &scope, &seg);
+        ingress::take_timestamp(tcb, &scope, seg);
         ingress::heard(tcb, &scope);
         if seg.ack != tcb.snd_una && send::ack::is_ordinary(tcb) {
-            send::ack::progress(tcb, &mut scope, &seg);
+            send::ack::progress(tcb, &mut scope, seg);
         } else {
-            send::ack::process(tcb, &mut scope, &seg);
+            send::ack::process(tcb, &mut scope, seg);
         }
         if seg.payload_len > 0 {
-            whole.advance(plain::LEN);
+            let mut text = whole.reborrow();
+            text.advance(plain::LEN);
             if tcb.reassembly.is_none() {
-                recv::text::follows(tcb, &mut scope, &seg, whole);
+                recv::text::follows(tcb, &mut scope, seg, text);
             } else {
-                recv::text::accept(tcb, &mut scope, &seg, whole);
+                recv::text::accept(tcb, &mut scope, seg, text);
             }
         }
         // A link without addresses has no neighbours whose answers would count.
@@ -104,7 +76,7 @@ impl Tcp {
     }
 }
 
-/// Whether the connection expects just this segment: next in sequence, within the window, not older than the last, with text
+/// Whether the connection expects just this segment, which is an ACK with perhaps PSH: next in sequence, within the window, not older than the last, with text
 /// that somebody will read or an acknowledgment of something in flight, and no FIN come or waiting.
 #[inline(always)]
 fn expects(tcb: &Tcb, seg: &Segment) -> bool {

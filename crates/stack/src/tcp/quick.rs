@@ -3,7 +3,7 @@
 //! A message that fits into the head of a frame, an acknowledgment or a FIN alone, on a connection over IPv4 that is recovering
 //! from nothing. [`plan`] knows it by the rules of [`super::egress`], where each of them can only have one
 //! outcome; the book-keeping is that of every segment, and the headers are written in one go ([`crate::wire::plain`]). Anything
-//! else is left to the general path.
+//! else is left to [`super::quick_bare`] and to the general path.
 
 use core::net::IpAddr;
 
@@ -20,6 +20,7 @@ use super::{EcnField, Flags, Options, Segment, Timestamps};
 use crate::demux::Kind;
 use crate::frame::{INLINE_PAYLOAD, TxMeta};
 use crate::iface::IpLayer;
+use crate::stack::InterfaceId;
 use crate::time::Instant;
 use crate::trace::{AckCause, Cause, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Plain};
@@ -37,11 +38,15 @@ impl Tcp {
             return None;
         }
         let entry = *self.ready.front()?;
-        if entry.kind() != Kind::Connection {
-            return None;
-        }
         let slot = entry.slot();
-        let (tcb, mut scope) = self.open(cx.env, cx.events, slot)?;
+        match entry.kind() {
+            Kind::Connection => {}
+            Kind::HalfOpen => return self.quick_syn_ack(cx, slot, out),
+            Kind::TimeWait => return self.quick_last_ack(cx, slot, out),
+        }
+        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+            return self.quick_syn(cx, slot, out);
+        };
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (tcb.tuple.local, tcb.tuple.remote) else {
             return None;
         };
@@ -50,7 +55,7 @@ impl Tcp {
         if !whole || tcb.route_generation != cx.ip.generation() {
             return None;
         }
-        let checksums = plain_link(tcb, cx.ip)?;
+        let checksums = plain_link(tcb.path.interface, cx.ip)?;
         egress::restart_after_idle(tcb, &mut scope);
         let plan = plan(tcb)?;
         let (headers, text) = out[..plain::LEN + plan.len as usize].split_first_chunk_mut()?;
@@ -134,11 +139,11 @@ impl Tcp {
     }
 }
 
-/// Whether the connection's packets leave by a link without link headers, whose device leaves checksums to us; if so, whether
-/// they are made at all.
+/// Whether packets leave this interface without link headers, and its device leaves checksums to us; if so, whether they are
+/// made at all.
 #[inline(always)]
-fn plain_link(tcb: &Tcb, ip: &IpLayer) -> Option<bool> {
-    let capabilities = ip.plain_link(tcb.path.interface)?;
+pub(super) fn plain_link(interface: InterfaceId, ip: &IpLayer) -> Option<bool> {
+    let capabilities = ip.plain_link(interface)?;
     match (capabilities.no_checksums, capabilities.tx_checksum) {
         (true, _) => Some(false),
         (false, false) => Some(true),

@@ -26,6 +26,8 @@ struct Setting {
     profile: Profile,
     congestion: CongestionControl,
     sack: bool,
+    timestamps: bool,
+    scaling: bool,
     ecn: bool,
     checksums: bool,
     mtu: u32,
@@ -55,6 +57,10 @@ enum Step {
     Urgent(usize, usize),
     Shutdown(usize, usize),
     Close(usize, usize),
+    /// The first host opens another connection in the place of this one, which goes on by itself.
+    Connect(usize),
+    /// The second host takes a connection that was opened, in the place of this one.
+    Accept(usize),
     /// All that is on the links arrives, both ways, and everything is read.
     Settle,
 }
@@ -79,7 +85,12 @@ struct World {
     /// Frames on their way to each host.
     links: [Vec<Frame>; 2],
     sockets: [[SocketId; CONNECTIONS]; 2],
+    listener: SocketId,
     log: Vec<String>,
+}
+
+fn server() -> SocketAddr {
+    SocketAddr::new(address(1).into(), 80)
 }
 
 fn address(host: usize) -> Ipv4Addr {
@@ -94,6 +105,8 @@ impl World {
             let mut config = Config::new(setting.profile);
             config.congestion_control = setting.congestion;
             config.sack = setting.sack;
+            config.timestamps = setting.timestamps;
+            config.window_scaling = setting.scaling;
             if setting.ecn {
                 config.ecn = Ecn::Always;
             }
@@ -122,28 +135,42 @@ impl World {
             interfaces,
             links: Default::default(),
             sockets: [[nobody; CONNECTIONS]; 2],
+            listener: nobody,
             log: Vec::new(),
         };
         world.open();
         world
     }
-    fn open(&mut self) {
-        let options = TcpOptions {
+    fn options(&self) -> TcpOptions {
+        TcpOptions {
             send_buffer: self.setting.buffer,
             receive_buffer: self.setting.buffer,
             nodelay: self.setting.nodelay,
             ..TcpOptions::default()
-        };
-        let server = SocketAddr::new(address(1).into(), 80);
-        let listener = self.hosts[1].tcp_socket(options.clone());
-        self.hosts[1].tcp_bind(listener, server).unwrap();
-        self.hosts[1].tcp_listen(listener, 10).unwrap();
+        }
+    }
+    fn open(&mut self) {
+        let options = self.options();
+        self.listener = self.hosts[1].tcp_socket(options);
+        self.hosts[1].tcp_bind(self.listener, server()).unwrap();
+        self.hosts[1].tcp_listen(self.listener, 10).unwrap();
         for n in 0..CONNECTIONS {
-            let client = self.hosts[0].tcp_socket(options.clone());
-            self.hosts[0].tcp_connect(self.now, client, server).unwrap();
+            self.connect(n);
             self.settle();
-            let (accepted, _) = self.hosts[1].tcp_accept(self.now, listener).unwrap().unwrap();
-            (self.sockets[0][n], self.sockets[1][n]) = (client, accepted);
+            self.accept(n);
+        }
+    }
+    fn connect(&mut self, n: usize) {
+        let options = self.options();
+        let client = self.hosts[0].tcp_socket(options);
+        self.hosts[0].tcp_connect(self.now, client, server()).unwrap();
+        self.sockets[0][n] = client;
+    }
+    fn accept(&mut self, n: usize) {
+        let accepted = self.hosts[1].tcp_accept(self.now, self.listener).unwrap();
+        self.log.push(format!("{accepted:?}"));
+        if let Some((accepted, _)) = accepted {
+            self.sockets[1][n] = accepted;
         }
     }
     /// Drains what both hosts have to send and to tell.
@@ -233,6 +260,14 @@ impl World {
                     String::new()
                 })
             }
+            Step::Connect(n) => {
+                self.connect(n);
+                Ok(String::new())
+            }
+            Step::Accept(n) => {
+                self.accept(n);
+                Ok(String::new())
+            }
             Step::Pass(micros) => {
                 self.now += Duration::from_micros(micros);
                 Ok(String::new())
@@ -320,13 +355,13 @@ fn run(setting: Setting, steps: &[Step], ways: Ways) -> (Vec<String>, [u32; 2]) 
 fn settings() -> impl Strategy<Value = Setting> {
     let buffers = prop_oneof![Just(None), Just(Some(600)), Just(Some(20_000))];
     let choices = (
-        any::<[bool; 6]>(),
+        any::<[bool; 8]>(),
         any::<bool>(),
         buffers,
         prop_oneof![Just(1500), Just(120), Just(100)],
     );
     choices.prop_map(
-        |([linux, newreno, sack, ecn, checksums, traced], nodelay, buffer, mtu)| Setting {
+        |([linux, newreno, sack, untimed, unscaled, ecn, checksums, traced], nodelay, buffer, mtu)| Setting {
             profile: if linux { Profile::Linux } else { Profile::Rfc },
             congestion: if newreno {
                 CongestionControl::NewReno
@@ -334,6 +369,9 @@ fn settings() -> impl Strategy<Value = Setting> {
                 CongestionControl::Cubic
             },
             sack,
+            // Most short ways are for connections with timestamps.
+            timestamps: !untimed || buffer.is_none(),
+            scaling: !unscaled,
             ecn,
             checksums,
             mtu,
@@ -351,7 +389,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (host.clone(), n.clone(), size).prop_map(|(h, n, len)| Step::Send(h, n, len)),
         6 => (host.clone(), n.clone(), 1usize..200).prop_map(|(h, n, len)| Step::Receive(h, n, len)),
         12 => (host.clone(), 1usize..4).prop_map(|(h, count)| Step::Deliver(h, count)),
-        3 => prop_oneof![0u64..50_000, 0u64..3_000_000].prop_map(Step::Pass),
+        3 => prop_oneof![4 => 0u64..50_000, 4 => 0u64..3_000_000, 1 => 0u64..300_000_000].prop_map(Step::Pass),
         2 => Just(Step::Settle),
         1 => host.clone().prop_map(Step::Lose),
         1 => host.clone().prop_map(Step::Repeat),
@@ -361,7 +399,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (host.clone(), n.clone(), any::<u8>()).prop_map(|(h, n, bits)| Step::Options(h, n, bits)),
         1 => (host.clone(), n.clone()).prop_map(|(h, n)| Step::Urgent(h, n)),
         1 => (host.clone(), n.clone()).prop_map(|(h, n)| Step::Shutdown(h, n)),
-        1 => (host, n).prop_map(|(h, n)| Step::Close(h, n)),
+        2 => (host, n.clone()).prop_map(|(h, n)| Step::Close(h, n)),
+        2 => n.clone().prop_map(Step::Connect),
+        2 => n.prop_map(Step::Accept),
     ];
     prop::collection::vec(step, 0..80)
 }
@@ -383,6 +423,38 @@ proptest! {
     }
 }
 
+/// A connection is opened and closed by the short ways only: one frame of each kind, none of them an answer to data.
+#[test]
+fn a_connection_takes_the_short_ways() {
+    let setting = Setting {
+        profile: Profile::Rfc,
+        congestion: CongestionControl::Cubic,
+        sack: true,
+        timestamps: true,
+        scaling: true,
+        ecn: false,
+        checksums: true,
+        mtu: 1500,
+        buffer: None,
+        nodelay: false,
+        traced: false,
+    };
+    let steps = [
+        Step::Connect(0),
+        Step::Settle,
+        Step::Accept(0),
+        Step::Close(0, 0),
+        Step::Deliver(1, 1),
+        Step::Close(1, 0),
+    ];
+    let [before, after] = [&[][..], &steps].map(|steps| run(setting, steps, Ways::Pieces).1[1]);
+    assert_eq!(
+        after - before,
+        6,
+        "SYN, SYN,ACK, ACK, FIN, FIN,ACK and the last ACK"
+    );
+}
+
 /// Requests and responses take the short ways only.
 #[test]
 fn the_short_ways_are_taken() {
@@ -390,6 +462,8 @@ fn the_short_ways_are_taken() {
         profile: Profile::Rfc,
         congestion: CongestionControl::Cubic,
         sack: true,
+        timestamps: true,
+        scaling: true,
         ecn: false,
         checksums: true,
         mtu: 1500,

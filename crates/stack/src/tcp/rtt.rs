@@ -78,7 +78,10 @@ pub(crate) struct RttEstimator {
     min_rtt_at: u32,
     srtt_fraction: u16,
     rttvar_fraction: u16,
+    /// How often RTO is doubled.
     backoff: u8,
+    /// Timeouts in a row.
+    timeouts: u8,
     sampled: bool,
     syn_lost: bool,
 }
@@ -94,6 +97,7 @@ impl RttEstimator {
             srtt_fraction: 0,
             rttvar_fraction: 0,
             backoff: 0,
+            timeouts: 0,
             sampled: false,
             syn_lost: false,
         }
@@ -134,6 +138,7 @@ impl RttEstimator {
         self.sampled = true;
         self.syn_lost = false;
         self.backoff = 0;
+        self.timeouts = 0;
     }
     /// The retransmission timeout: SRTT + max(G, 4 * RTTVAR), backed off, within bounds.
     pub(crate) fn rto(&self, bounds: &RtoBounds) -> Rto {
@@ -149,7 +154,7 @@ impl RttEstimator {
         };
         Rto::new(raw, self.backoff, bounds)
     }
-    /// What the timer that has just gone off had waited: RTO before the last [`RttEstimator::backoff`].
+    /// What the timer that has just gone off had waited: RTO before the last [`RttEstimator::on_timeout`].
     pub(crate) fn rto_waited(&self, bounds: &RtoBounds) -> Rto {
         RttEstimator {
             backoff: self.backoff.saturating_sub(1),
@@ -158,22 +163,30 @@ impl RttEstimator {
         .rto(bounds)
     }
     /// The timer fired: the next RTO is twice as long (RFC 6298 section 5.5).
-    pub(crate) fn backoff(&mut self) {
+    pub(crate) fn on_timeout(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
+        self.timeouts = self.timeouts.saturating_add(1);
     }
-    /// How often RTO has been doubled since the last sample or reset.
+    /// How often RTO is doubled: once for each timeout since the last sample (Karn's rule, RFC 6298 section 5.7).
     #[inline]
-    pub(crate) fn backoff_count(&self) -> u8 {
+    pub(crate) fn backoff(&self) -> u8 {
         self.backoff
     }
-    /// New data was acknowledged: RTO comes from SRTT and RTTVAR again, even if Karn's rule forbids a sample.
-    pub(crate) fn reset_backoff(&mut self) {
-        self.backoff = 0;
+    /// How often the timer fired since something was acknowledged.
+    #[inline]
+    pub(crate) fn timeouts(&self) -> u8 {
+        self.timeouts
+    }
+    /// Something was acknowledged. Where that gave no sample, RTO stays as long as it is.
+    #[inline]
+    pub(crate) fn on_progress(&mut self) {
+        self.timeouts = 0;
     }
     /// The handshake is complete, and its SYN had to be repeated: RTO is at least 3 s until the first sample of data
     /// (RFC 6298 section 5.7). Call it after the handshake's own sample, if there is one.
     pub(crate) fn on_established_after_syn_loss(&mut self) {
         self.backoff = 0;
+        self.timeouts = 0;
         self.syn_lost = true;
     }
     /// Smoothed round-trip time; `None` before the first sample.
@@ -261,25 +274,22 @@ mod tests {
         rtt.on_sample(Instant::ZERO, ms(400), 1);
         let waits: std::vec::Vec<_> = (0..8)
             .map(|_| {
-                rtt.backoff();
+                rtt.on_timeout();
                 rtt.rto(&RFC).duration().as_millis()
             })
             .collect();
         assert_eq!(waits, [2400, 4800, 9600, 19200, 38400, 60000, 60000, 60000]);
-        (0..300).for_each(|_| rtt.backoff());
+        (0..300).for_each(|_| rtt.on_timeout());
         assert_eq!(rtt.rto(&RFC).duration(), RFC.max);
         rtt.on_sample(Instant::ZERO, ms(400), 1);
-        assert_eq!(
-            (rtt.backoff_count(), rtt.rto(&RFC).duration()),
-            (0, ms(400 + 600))
-        );
+        assert_eq!((rtt.backoff(), rtt.rto(&RFC).duration()), (0, ms(400 + 600)));
     }
 
     /// Proves: 6298-5.7.
     #[test]
     fn three_seconds_after_a_lost_syn() {
         let mut rtt = RttEstimator::new();
-        rtt.backoff();
+        rtt.on_timeout();
         rtt.on_established_after_syn_loss();
         assert_eq!(rtt.rto(&RFC).duration(), ms(3000));
         rtt.on_sample(Instant::ZERO, ms(400), 1);

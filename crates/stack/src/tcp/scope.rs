@@ -59,7 +59,14 @@ impl Scope<'_> {
             .dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
     }
     /// Traces a change of state, if there was one.
+    #[inline]
     pub(crate) fn moved(&mut self, tcb: &Tcb, from: State, why: Transition) {
+        if self.trace.wants(TraceMask::STATES) {
+            self.trace_move(tcb, from, why);
+        }
+    }
+    #[cold]
+    fn trace_move(&mut self, tcb: &Tcb, from: State, why: Transition) {
         let to = tcb.state();
         if from != to {
             self.trace

@@ -112,8 +112,10 @@ pub struct TcpInfo {
     pub segments_in: u64,
     /// Segments sent again.
     pub retransmits: u64,
-    /// Timeouts in a row that are not answered yet.
+    /// How often the RTO is doubled: once for each timeout since the last sample (Karn's rule).
     pub backoff: u8,
+    /// Timeouts in a row, since anything was acknowledged.
+    pub timeouts: u8,
     /// Whether both ends agreed on explicit congestion notification (RFC 3168).
     pub ecn: bool,
     /// Segments with new data that came marked with CE.

@@ -11,16 +11,17 @@ use super::State;
 use super::burst::{Burst, Reply};
 use super::conn::{AckOwed, Fact, Phase, Tcb};
 use super::cookie::Cookies;
-use super::isn::IsnGenerator;
+use super::isn::TimestampOffsets;
 use super::listen::{HalfOpen, Listener};
 use super::open::SynSent;
 use super::ports::PortChooser;
 use super::scope::Scope;
 use super::socket::TcpOptions;
-use super::timewait::TimeWait;
+use super::spares::Spares;
+use super::timewait::{Leaving, TimeWait};
 use crate::arena::Arena;
 use crate::bindings::Bindings;
-use crate::demux::{Demux, Entry, FourTuple, Kind};
+use crate::demux::{Demux, Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Bucket, Env};
 use crate::pool::Pool;
@@ -87,8 +88,7 @@ pub(crate) struct Tcp {
     /// The entry that the last segment found.
     pub(super) last: Option<(FourTuple, Entry)>,
     pub(crate) bindings: Bindings,
-    /// TIME-WAIT entries in the order of their making, with places of some that are gone.
-    oldest_waiting: VecDeque<(u32, u32)>,
+    pub(super) leaving: Leaving,
     pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
     pub(crate) ready: VecDeque<Entry>,
@@ -97,7 +97,8 @@ pub(crate) struct Tcp {
     pub(crate) burst: Burst,
     pub(crate) sending: bool,
     pub(crate) pool: Pool,
-    pub(crate) isn: IsnGenerator,
+    pub(crate) spares: Spares,
+    pub(crate) offsets: TimestampOffsets,
     pub(crate) cookies: Cookies,
     pub(crate) ports: PortChooser,
     pub(crate) challenges: Bucket,
@@ -114,9 +115,9 @@ impl Tcp {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         Tcp {
             tables: Tables::default(),
-            demux: Demux::new(Secrets::derive(seed, "tcp demux")),
+            demux: Demux::new(Secrets::derive(seed, "tcp isn")),
             bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
-            oldest_waiting: VecDeque::new(),
+            leaving: Leaving::default(),
             last: None,
             wheel: Wheel::new(),
             ready: VecDeque::new(),
@@ -124,7 +125,8 @@ impl Tcp {
             burst: Burst::default(),
             sending: false,
             pool: Pool::default(),
-            isn: IsnGenerator::new(Secrets::derive(seed, "tcp isn")),
+            spares: Spares::default(),
+            offsets: TimestampOffsets::new(Secrets::derive(seed, "tcp isn")),
             cookies: Cookies::new(Secrets::derive(seed, "tcp cookies")),
             ports: PortChooser::new(Secrets::derive(seed, "tcp ports")),
             challenges: Bucket::new(),
@@ -196,14 +198,36 @@ impl Tcp {
 
     /// Makes an entry found no more.
     pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.last = self.last.filter(|(_, last)| *last != entry);
+        self.forget_last(entry);
         self.demux.remove(tuple, entry);
+    }
+
+    /// The one-behind cache does not name this entry any more.
+    fn forget_last(&mut self, entry: Entry) {
+        if self.last.as_ref().is_some_and(|(_, last)| *last == entry) {
+            self.last = None;
+        }
     }
 
     /// Another entry takes these addresses over.
     pub(crate) fn hand_over(&mut self, tuple: &FourTuple, from: Entry, to: Entry) {
-        self.last = Some((*tuple, to));
-        self.demux.replace(tuple, from, to);
+        self.hand_over_hashed(tuple, self.demux.table_hash(tuple), from, to);
+    }
+
+    /// As [`Tcp::hand_over`], for a tuple with this hash.
+    fn hand_over_hashed(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
+        match &mut self.last {
+            Some((_, last)) if *last == from => *last = to,
+            _ => self.last = Some((*tuple, to)),
+        }
+        self.demux.replace(hash, from, to);
+    }
+
+    /// A socket is gone.
+    pub(super) fn remove_socket(&mut self, slot: u32) {
+        if let Some(gone) = self.tables.sockets.remove_at(slot) {
+            self.spares.keep(gone);
+        }
     }
 
     /// Puts an entry on the transmit queue, once.
@@ -330,7 +354,7 @@ impl Tcp {
         self.bindings
             .connection_gone(tuple.local, tuple.local_port, reuse);
         if orphan {
-            self.tables.sockets.remove_at(slot);
+            self.remove_socket(slot);
         } else {
             self.announce(events, id);
         }
@@ -339,26 +363,26 @@ impl Tcp {
     /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
     pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
         while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
-            let Some((place, generation)) = self.oldest_waiting.pop_front() else {
-                break;
-            };
-            if self.tables.time_wait.get(place, generation).is_some() {
-                self.end_time_wait(env, place, Transition::TimeWaitOver);
-            }
+            let Some(place) = self.leaving.first() else { break };
+            self.end_time_wait(env, place, Transition::TimeWaitOver);
         }
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+            return;
+        };
+        let hash = self.demux.table_hash(&tcb.tuple);
         let Some((tcb, scope)) = self.open(env, events, slot) else {
             return;
         };
-        let now = scope.now;
         // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
         let ack_owed = tcb.ack_owed != AckOwed::No;
-        let mut entry = TimeWait {
+        let until = scope.now + scope.config.msl * 2;
+        let entry = TimeWait {
             owed: if ack_owed {
                 AckOwed::Now(crate::trace::AckCause::Fin)
             } else {
                 AckOwed::No
             },
-            queued: false,
+            queued: ack_owed,
             tuple: tcb.tuple,
             snd_nxt: tcb.snd_nxt,
             rcv_nxt: tcb.rcv_nxt,
@@ -370,7 +394,8 @@ impl Tcp {
                 .contains(Fact::TIMESTAMPS)
                 .then_some((tcb.ts_recent, tcb.ts_offset)),
             block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
-            wheel: Default::default(),
+            until,
+            hash,
         };
         let orphan = tcb.facts.contains(Fact::ORPHAN);
         let (id, tuple) = (tcb.id, tcb.tuple);
@@ -378,40 +403,40 @@ impl Tcp {
         tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         release_buffers(tcb, scope.pool);
         scope.wheel.cancel(&mut tcb.wheel);
-        let until = now + env.config.msl * 2;
-        let wheel = &mut self.wheel;
-        let (place, generation) = self.tables.time_wait.insert_with(|place, _| {
-            wheel.schedule(&mut entry.wheel, Entry::new(Kind::TimeWait, place).raw(), until);
-            entry
-        });
-        self.oldest_waiting.push_back((place, generation));
+        let (place, generation) = self.tables.time_wait.insert(entry);
+        self.leaving.push(until, (place, generation));
         let (connection, waiting) = (
             Entry::new(Kind::Connection, slot),
             Entry::new(Kind::TimeWait, place),
         );
-        self.hand_over(&tuple, connection, waiting);
+        self.hand_over_hashed(&tuple, hash, connection, waiting);
         if ack_owed {
-            self.kick(waiting);
+            self.ready.push_back(waiting);
         }
         if orphan {
-            self.tables.sockets.remove_at(slot);
+            self.remove_socket(slot);
         } else {
             self.announce(events, id);
         }
     }
 
+    /// The 2 MSL of an entry begin anew.
+    pub(super) fn restart_time_wait(&mut self, env: &Env<'_>, place: u32) {
+        if let Some(entry) = self.tables.time_wait.at_mut(place) {
+            entry.until = env.now + env.config.msl * 2;
+            self.leaving.tidy(&self.tables.time_wait);
+        }
+    }
+
     /// 2 MSL have passed, a new connection takes over, or a reset came.
     pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
-        let Some(mut entry) = self.tables.time_wait.remove_at(place) else {
+        let Some(entry) = self.tables.time_wait.remove_at(place) else {
             return;
         };
-        self.wheel.cancel(&mut entry.wheel);
-        while let Some((place, generation)) = self.oldest_waiting.front()
-            && self.tables.time_wait.get(*place, *generation).is_none()
-        {
-            self.oldest_waiting.pop_front();
-        }
-        self.leave(&entry.tuple, Entry::new(Kind::TimeWait, place));
+        self.leaving.tidy(&self.tables.time_wait);
+        let waiting = Entry::new(Kind::TimeWait, place);
+        self.forget_last(waiting);
+        self.demux.remove_hashed(entry.hash, waiting);
         self.bindings
             .connection_gone(entry.tuple.local, entry.tuple.local_port, entry.reuse);
         if let Some(id) = entry.block
@@ -451,7 +476,8 @@ impl Tcp {
             pending: Readiness::CLOSED | Readiness::WRITABLE | Readiness::READABLE,
         };
         let reuse = fresh.options.reuse_address;
-        *place = Slot::Fresh(Box::new(fresh));
+        let fresh = Slot::Fresh(self.spares.fresh(fresh));
+        self.spares.keep(core::mem::replace(place, fresh));
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local, tuple.local_port, reuse);
@@ -463,7 +489,7 @@ impl Tcp {
                 why,
             });
         if closing {
-            self.tables.sockets.remove_at(slot);
+            self.remove_socket(slot);
         } else {
             self.announce(events, id);
         }
@@ -471,15 +497,15 @@ impl Tcp {
 
     /// Removes a half-open entry.
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
-        let half = self.take_half_open(place)?;
+        let mut half = self.take_half_open(place)?;
+        self.wheel.cancel(&mut half.wheel);
         self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
         Some(half)
     }
 
-    /// As [`Tcp::drop_half_open`], leaving its addresses to be handed over or left.
+    /// As [`Tcp::drop_half_open`], leaving its addresses and its place in the wheel to be handed over or left.
     pub(crate) fn take_half_open(&mut self, place: u32) -> Option<HalfOpen> {
-        let mut half = self.tables.half_open.remove_at(place)?;
-        self.wheel.cancel(&mut half.wheel);
+        let half = self.tables.half_open.remove_at(place)?;
         if let Some(listener) = self.listener(half.listener) {
             listener.half_open -= 1;
         }
@@ -491,7 +517,7 @@ impl Tcp {
         while let Some(owner) = self.wheel.expire(env.now) {
             let entry = Entry::from_raw(owner);
             match entry.kind() {
-                Kind::TimeWait => self.end_time_wait(env, entry.slot(), Transition::TimeWaitOver),
+                Kind::TimeWait => debug_assert!(false, "{entry:?} has a queue of its own"),
                 Kind::Connection => {
                     match self.tables.sockets.at_mut(entry.slot()) {
                         Some(Slot::Open(tcb)) => tcb.wakes_at = Instant::NEVER,
@@ -501,6 +527,12 @@ impl Tcp {
                 }
                 Kind::HalfOpen => self.kick(entry),
             }
+        }
+        while let Some(at) = self.leaving.next()
+            && at <= env.now
+            && let Some(place) = self.leaving.first()
+        {
+            self.end_time_wait(env, place, Transition::TimeWaitOver);
         }
     }
 }

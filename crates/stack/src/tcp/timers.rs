@@ -154,7 +154,7 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
         return Look::Fired;
     }
     fired(tcb, cx, Timer::Retransmit);
-    let first = tcb.rtt.backoff_count() == 0;
+    let first = tcb.rtt.timeouts() == 0;
     let flight = tcb.flight();
     tcb.congestion
         .on_timeout(cx.now, flight, u32::from(tcb.snd_mss), first);
@@ -174,10 +174,10 @@ fn retransmit(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Look {
     tcb.dup_acks = 0;
     tcb.facts.remove(Fact::TIMED);
     tcb.probe_owed = ProbeOwed::Timeout;
-    tcb.rtt.backoff();
+    tcb.rtt.on_timeout();
     cx.congestion(tcb, Some(CongestionChange::Timeout));
     // SHLD-9, SHLD-10, MUST-20 (a): at R1 the application is told, and IP asks whether the next hop is there.
-    if tcb.rtt.backoff_count() >= cx.config.r1 && !tcb.facts.contains(Fact::R1_TOLD) {
+    if tcb.rtt.timeouts() >= cx.config.r1 && !tcb.facts.contains(Fact::R1_TOLD) {
         tcb.facts.insert(Fact::R1_TOLD);
         tcb.pending |= Readiness::SOFT_ERROR;
         tcb.facts.insert(Fact::DOUBTED);

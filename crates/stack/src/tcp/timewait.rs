@@ -1,13 +1,15 @@
 //! TIME-WAIT in a compact entry (RFC 9293 sections 3.3.2 and 3.10.7.4, RFC 6191): long enough to acknowledge the peer's FIN
 //! again and to let old segments die, short in memory.
 
+use alloc::collections::VecDeque;
+
 use super::conn::AckOwed;
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
-use crate::demux::FourTuple;
+use crate::arena::Arena;
+use crate::demux::{FourTuple, TableHash};
 use crate::stack::SocketId;
 use crate::time::Instant;
 use crate::trace::{AckCause, Cause, ChallengeCause};
-use crate::wheel::WheelEntry;
 
 /// What is left of a connection in TIME-WAIT.
 #[derive(Debug)]
@@ -26,7 +28,67 @@ pub(crate) struct TimeWait {
     /// An ACK is to be sent, and why: one answers all that came since (MUST-58).
     pub(crate) owed: AckOwed,
     pub(crate) queued: bool,
-    pub(crate) wheel: WheelEntry,
+    /// When the 2 MSL are over.
+    pub(crate) until: Instant,
+    /// Where the table has it.
+    pub(crate) hash: TableHash,
+}
+
+/// Whose turn it is to leave TIME-WAIT. Since all wait equally long, they leave in the order in which they came, and a queue
+/// does what would take a place in the timing wheel for each.
+///
+/// An entry that has gone early stays until it is at the front; one whose 2 MSL began anew moves to its new place when
+/// it is there.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving {
+    queue: VecDeque<Turn>,
+}
+
+/// A turn in the queue.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    at: Instant,
+    place: u32,
+    generation: u32,
+}
+
+impl Leaving {
+    /// Adds an entry, which leaves after all others.
+    pub(crate) fn push(&mut self, at: Instant, (place, generation): (u32, u32)) {
+        debug_assert!(self.queue.back().is_none_or(|last| last.at <= at));
+        self.queue.push_back(Turn {
+            at,
+            place,
+            generation,
+        });
+    }
+    /// When the first may leave; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.queue.front().map(|turn| turn.at)
+    }
+    /// The place of the entry that leaves first, whenever that is.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.queue.front().map(|turn| turn.place)
+    }
+    /// Makes the front of the queue an entry that is there and leaves when its turn says.
+    #[inline]
+    pub(crate) fn tidy(&mut self, entries: &Arena<TimeWait>) {
+        while let Some(&turn) = self.queue.front() {
+            match entries.get(turn.place, turn.generation) {
+                Some(entry) if entry.until == turn.at => return,
+                Some(entry) => {
+                    self.queue.pop_front();
+                    let at = entry.until;
+                    let behind = self.queue.partition_point(|other| other.at <= at);
+                    self.queue.insert(behind, Turn { at, ..turn });
+                }
+                None => {
+                    self.queue.pop_front();
+                }
+            }
+        }
+    }
 }
 
 /// What a segment did to the entry.

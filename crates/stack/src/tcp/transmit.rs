@@ -238,7 +238,7 @@ impl Tcp {
             Entry::new(Kind::HalfOpen, place).raw(),
             half.retry_at,
         );
-        let ts_value = (now.as_millis() as u32).wrapping_add(self.isn.timestamp_offset(&tuple));
+        let ts_value = (now.as_millis() as u32).wrapping_add(half.ts_offset);
         let options = self.listener(listener)?.options.clone();
         let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
         let mss = mss_along(cx.ip, &route, &options);
@@ -306,7 +306,14 @@ impl Tcp {
 
     /// The earliest deadline and whose it is.
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Option<SocketId>, Timer)> {
-        let (at, owner) = self.wheel.next_with_owner()?;
+        let waiting = self.leaving.next();
+        let Some((at, owner)) = self
+            .wheel
+            .next_with_owner()
+            .filter(|(at, _)| waiting.is_none_or(|leaves| *at <= leaves))
+        else {
+            return waiting.map(|at| (at, None, Timer::TimeWait));
+        };
         let entry = Entry::from_raw(owner);
         let (socket, timer) = match entry.kind() {
             Kind::TimeWait => (None, Timer::TimeWait),

@@ -42,6 +42,20 @@ impl Sum {
         }
     }
 
+    /// As [`Sum::add`], for a whole number of words, known beforehand. Only at an even position.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn add_words<const N: usize>(self, bytes: &[u8; N]) -> Sum {
+        const { assert!(N.is_multiple_of(4)) };
+        debug_assert!(!self.odd);
+        let words = bytes.as_chunks::<4>().0;
+        let mut value = self.value;
+        for word in words {
+            value += u64::from(u32::from_ne_bytes(*word));
+        }
+        Sum { value, ..self }
+    }
+
     /// Adds all slices of a payload.
     #[inline]
     #[must_use]

@@ -3,12 +3,12 @@
 //! Written in one go from values in registers, and told from everything else with a handful of comparisons. What it writes
 //! and reads is what [`super::ipv4`] and [`super::tcp`] write and read of the same headers.
 
+use bytes::Bytes;
 use core::net::Ipv4Addr;
 
 use super::checksum::Sum;
 use super::tcp::ALIGNED_TIMESTAMPS;
 use super::{ipv4, protocol, tcp, u16_at, u32_at};
-use crate::frame::Text;
 use crate::tcp::{EcnField, Flags, Options, Segment, SeqNumber, Timestamps};
 
 /// Octets of both headers.
@@ -93,26 +93,132 @@ impl Plain {
     }
 }
 
-/// Whether these are such headers, of a segment with ACK and perhaps PSH, that is no fragment.
-#[inline(always)]
-pub(crate) fn is_plain(b: &[u8; LEN]) -> bool {
-    b[0] == VERSION_AND_LENGTH
-        && u16_at(b, 6) & 0x3fff == 0
-        && b[9] == protocol::TCP
-        && b[32] == OFFSET
-        && b[33] & !Flags::PSH.bits() == Flags::ACK.bits()
-        && u32_at(b, 40) == ALIGNED_TIMESTAMPS
+/// A segment without payload and without SACK blocks, and what IP has to know of it: SYNs and acknowledgments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bare<'s> {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) traffic_class: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) identification: u16,
+    pub(crate) segment: &'s Segment,
 }
 
-/// Octets of the whole packet, as such headers tell it.
-#[inline]
-pub(crate) fn total_len(b: &[u8; LEN]) -> usize {
+/// Words of the longest headers of such a segment: those of a SYN with all options.
+const BARE_WORDS: usize = 15;
+/// Octets of them.
+pub(crate) const BARE_LEN: usize = 4 * BARE_WORDS;
+
+impl Bare<'_> {
+    /// Writes the headers, with both checksums or with none, and returns how many octets they have. Options stand as
+    /// [`tcp::emit`] has them.
+    pub(crate) fn emit(&self, checksums: bool, out: &mut [u8; BARE_LEN]) -> usize {
+        let Segment {
+            seq,
+            ack,
+            flags,
+            window,
+            urgent,
+            options,
+            ..
+        } = self.segment;
+        debug_assert!(self.segment.payload_len == 0 && options.sack.is_empty());
+        let mut words = [0; BARE_WORDS];
+        let mut len = LEAST / 4;
+        let mut option = |word: [u8; 4]| {
+            words[len] = u32::from_be_bytes(word);
+            len += 1;
+        };
+        if let Some(mss) = options.mss {
+            let [a, b] = mss.to_be_bytes();
+            option([tcp::MSS, 4, a, b]);
+        }
+        let [a, b] = match options.sack_permitted {
+            true => [tcp::SACK_PERMITTED, 2],
+            false => [tcp::NOP, tcp::NOP],
+        };
+        if let Some(t) = options.timestamps {
+            option([a, b, tcp::TIMESTAMPS, 10]);
+            option(t.value.to_be_bytes());
+            option(t.echo.to_be_bytes());
+        } else if options.sack_permitted {
+            option([tcp::NOP, tcp::NOP, a, b]);
+        }
+        if let Some(shift) = options.window_scale {
+            option([tcp::NOP, tcp::WINDOW_SCALE, 3, shift]);
+        }
+
+        let total = 4 * len as u32;
+        words[0] = u32::from(VERSION_AND_LENGTH) << 24 | u32::from(self.traffic_class) << 16 | total;
+        words[1] = u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT);
+        words[2] = u32::from(self.hop_limit) << 24 | u32::from(protocol::TCP) << 16;
+        (words[3], words[4]) = (self.source.to_bits(), self.destination.to_bits());
+        words[5] = u32::from(self.source_port) << 16 | u32::from(self.destination_port);
+        (words[6], words[7]) = (seq.0, ack.0);
+        let offset = len as u32 - ipv4::HEADER_LEN as u32 / 4;
+        words[8] = offset << 28 | u32::from(flags.bits()) << 16 | u32::from(*window);
+        words[9] = u32::from(*urgent);
+        if checksums {
+            let addresses = Sum::ZERO.add_u32(words[3]).add_u32(words[4]);
+            let ip = addresses.add_u32(words[0]).add_u32(words[1]).add_u32(words[2]);
+            let mut tcp = addresses
+                .add_u32(u32::from(protocol::TCP))
+                .add_u32(total - ipv4::HEADER_LEN as u32);
+            // Words that are not used are zero, and add nothing.
+            for word in &words[5..] {
+                tcp = tcp.add_u32(*word);
+            }
+            words[2] |= u32::from(ip.finish());
+            words[9] |= u32::from(tcp.finish()) << 16;
+        }
+        for (octets, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *octets = word.to_be_bytes();
+        }
+        total as usize
+    }
+}
+
+/// Octets of the least that TCP over IPv4 has in front of its payload: both headers without options.
+pub(crate) const LEAST: usize = ipv4::HEADER_LEN + tcp::HEADER_LEN;
+
+/// Whether this is the front of a TCP packet without IP options that is no fragment.
+#[inline(always)]
+pub(crate) fn is_whole_tcp(b: &[u8; LEAST]) -> bool {
+    b[0] == VERSION_AND_LENGTH && u16_at(b, 6) & 0x3fff == 0 && b[9] == protocol::TCP
+}
+
+/// Whether the TCP header of such a packet has timestamps as its only option, and is not that of a SYN.
+#[inline(always)]
+pub(crate) fn is_plain(b: &[u8; LEN]) -> bool {
+    b[32] >> 4 == OFFSET >> 4 && b[33] & Flags::SYN.bits() == 0 && u32_at(b, 40) == ALIGNED_TIMESTAMPS
+}
+
+/// Octets of the whole packet, as its header tells it.
+#[inline(always)]
+pub(crate) fn total_len(b: &[u8; LEAST]) -> usize {
     usize::from(u16_at(b, 2))
+}
+
+/// Source and destination.
+#[inline(always)]
+pub(crate) fn addresses(b: &[u8; LEAST]) -> (Ipv4Addr, Ipv4Addr) {
+    (
+        Ipv4Addr::from_bits(u32_at(b, 12)),
+        Ipv4Addr::from_bits(u32_at(b, 16)),
+    )
+}
+
+/// The source's port and the destination's.
+#[inline(always)]
+pub(crate) fn ports(b: &[u8; LEAST]) -> (u16, u16) {
+    (u16_at(b, 20), u16_at(b, 22))
 }
 
 /// Whether they stand between these two: the source with its port, and the destination with its.
 #[inline(always)]
-pub(crate) fn is_between(b: &[u8; LEN], source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16)) -> bool {
+pub(crate) fn is_between(b: &[u8; LEAST], source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16)) -> bool {
     u32_at(b, 12) == source.0.to_bits()
         && u32_at(b, 16) == destination.0.to_bits()
         && u32_at(b, 20) == u32::from(source.1) << 16 | u32::from(destination.1)
@@ -120,25 +226,93 @@ pub(crate) fn is_between(b: &[u8; LEN], source: (Ipv4Addr, u16), destination: (I
 
 /// Whether the checksum of the IP header is right.
 #[inline(always)]
-pub(crate) fn ip_is_intact(b: &[u8; LEN]) -> bool {
-    (0..5)
-        .fold(Sum::ZERO, |sum, word| sum.add_u32(u32_at(b, 4 * word)))
-        .verify()
+pub(crate) fn ip_is_intact(b: &[u8; LEAST]) -> bool {
+    let header = b.first_chunk::<{ ipv4::HEADER_LEN }>();
+    header.is_some_and(|header| Sum::ZERO.add_words(header).verify())
 }
 
-/// Whether the checksum of the segment is right; `b` are the headers at the front of `whole`.
+/// Whether the checksum of the segment is right. `headers` are the first `N` octets of a packet of `total`, up to the payload,
+/// and `payload` is in `front` and `behind`.
 #[inline(always)]
-pub(crate) fn tcp_is_intact(b: &[u8; LEN], whole: &Text<'_>) -> bool {
-    let transport_len = (whole.len() - ipv4::HEADER_LEN) as u32;
-    let pseudo = Sum::ZERO.add_u32(u32::from(protocol::TCP)).add_u32(transport_len);
-    // From the addresses on, which are the rest of the pseudo-header.
-    let headers = (3..LEN / 4).fold(pseudo, |sum, word| sum.add_u32(u32_at(b, 4 * word)));
-    let front = headers.add(&whole.front()[LEN..]);
-    whole
-        .behind_front()
-        .iter()
-        .fold(front, |sum, part| sum.add(part))
-        .verify()
+pub(crate) fn tcp_is_intact<const N: usize>(
+    headers: &[u8; N],
+    total: usize,
+    front: &[u8],
+    behind: &[Bytes],
+) -> bool {
+    // The addresses, which stand in front of the TCP header, are the rest of the pseudo-header; what stands before them
+    // is taken off again.
+    const BEFORE: usize = 12;
+    let pseudo = Sum::ZERO
+        .add_u32(u32::from(protocol::TCP))
+        .add_u32((total - ipv4::HEADER_LEN) as u32);
+    let mut sum = pseudo;
+    for word in headers.as_chunks::<4>().0.iter().skip(BEFORE / 4) {
+        sum = sum.add_words(word);
+    }
+    if !front.is_empty() {
+        sum = sum.add(front);
+    }
+    behind.iter().fold(sum, |sum, part| sum.add(part)).verify()
+}
+
+/// As [`tcp_is_intact`], of a segment with whatever options: `front` is the packet up to `behind`.
+#[inline(never)]
+pub(crate) fn any_tcp_is_intact(total: usize, front: &[u8], behind: &[Bytes]) -> bool {
+    let pseudo = Sum::ZERO
+        .add_u32(u32::from(protocol::TCP))
+        .add_u32((total - ipv4::HEADER_LEN) as u32);
+    let sum = pseudo.add(&front[12..]);
+    behind.iter().fold(sum, |sum, part| sum.add(part)).verify()
+}
+
+/// Octets of both headers of a SYN with all options that this stack sends.
+pub(crate) const SYN_LEN: usize = LEAST + 20;
+
+/// The segment in such a packet, if its options stand as [`tcp::emit`] writes them, with nothing behind: MSS, SACK-permitted (or
+/// not), timestamps, window scale.
+#[inline(always)]
+pub(crate) fn syn(b: &[u8; SYN_LEN]) -> Option<Segment> {
+    const MSS: u16 = u16::from_be_bytes([tcp::MSS, 4]);
+    const PERMITTED: u32 = u32::from_be_bytes([tcp::SACK_PERMITTED, 2, tcp::TIMESTAMPS, 10]);
+    const SCALE: u32 = u32::from_be_bytes([tcp::NOP, tcp::WINDOW_SCALE, 3, 0]);
+    let stamps = u32_at(b, 44);
+    let flags = Flags::from_bits_retain(b[33]);
+    let usual = usize::from(b[32] >> 4) * 4 == SYN_LEN - ipv4::HEADER_LEN
+        && total_len(b.first_chunk()?) == SYN_LEN
+        && flags.contains(Flags::SYN)
+        && u16_at(b, 40) == MSS
+        && (stamps == PERMITTED || stamps == ALIGNED_TIMESTAMPS)
+        && u32_at(b, 56) & !0xff == SCALE;
+    usual.then(|| Segment {
+        seq: SeqNumber(u32_at(b, 24)),
+        ack: SeqNumber(u32_at(b, 28)),
+        flags,
+        window: u16_at(b, 34),
+        urgent: u16_at(b, 38),
+        payload_len: 0,
+        options: Options {
+            mss: Some(u16_at(b, 42)),
+            window_scale: Some(b[59]),
+            sack_permitted: stamps == PERMITTED,
+            timestamps: Some(Timestamps {
+                value: u32_at(b, 48),
+                echo: u32_at(b, 52),
+            }),
+            ..Options::default()
+        },
+        ecn: EcnField::from_class(b[1]),
+    })
+}
+
+/// Reads the segment in a packet of `total` octets that begins with `front`, with whatever options; returns the octets of both
+/// headers, or `None` if anything is wrong with it.
+pub(crate) fn any_segment(front: &[u8], total: usize, seg: &mut Segment) -> Option<usize> {
+    let mut header = tcp::Header::default();
+    tcp::parse_into(&front[ipv4::HEADER_LEN..], total - ipv4::HEADER_LEN, &mut header).ok()?;
+    header.segment.ecn = EcnField::from_class(front[1]);
+    *seg = header.segment;
+    Some(ipv4::HEADER_LEN + header.header_len)
 }
 
 /// The segment that such headers stand before, with a payload of this many octets.
@@ -171,17 +345,6 @@ mod tests {
 
     /// The same headers by way of the general writers.
     fn written_out(plain: &Plain, payload: &[u8]) -> Vec<u8> {
-        let header = ipv4::Header {
-            hop_limit: plain.hop_limit,
-            traffic_class: plain.traffic_class,
-            identification: plain.identification,
-            ..ipv4::Header::new(
-                plain.source,
-                plain.destination,
-                protocol::TCP,
-                LEN + payload.len(),
-            )
-        };
         let segment = Segment {
             seq: plain.seq,
             ack: plain.ack,
@@ -194,15 +357,27 @@ mod tests {
             },
             ..Segment::default()
         };
-        let mut out = std::vec![0; LEN];
+        packet(plain, &segment, payload)
+    }
+
+    /// The headers of a segment by way of the general writers; addresses and the like are those of `plain`.
+    fn packet(plain: &Plain, segment: &Segment, payload: &[u8]) -> Vec<u8> {
+        let headers = ipv4::HEADER_LEN + tcp::header_len(segment);
+        let header = ipv4::Header {
+            hop_limit: plain.hop_limit,
+            traffic_class: plain.traffic_class,
+            identification: plain.identification,
+            ..ipv4::Header::new(
+                plain.source,
+                plain.destination,
+                protocol::TCP,
+                headers + payload.len(),
+            )
+        };
+        let mut out = std::vec![0; headers];
         ipv4::emit(&header, &mut out);
-        tcp::emit(
-            &segment,
-            plain.source_port,
-            plain.destination_port,
-            &mut out[20..],
-        );
-        let len = (TCP_LEN + payload.len()) as u32;
+        tcp::emit(segment, plain.source_port, plain.destination_port, &mut out[20..]);
+        let len = (headers - ipv4::HEADER_LEN + payload.len()) as u32;
         let sum = checksum::pseudo_v4(plain.source, plain.destination, protocol::TCP, len)
             .add(&out[20..])
             .add(payload);
@@ -246,6 +421,53 @@ mod tests {
 
     proptest! {
         #[test]
+        fn bare_segments_are_what_the_general_writers_write(
+            plain in any_plain(), flags: u8, mss: Option<u16>, scale: Option<u8>, sack_permitted: bool, stamped: bool
+        ) {
+            let segment = Segment {
+                seq: plain.seq,
+                ack: plain.ack,
+                flags: Flags::from_bits_retain(flags),
+                window: plain.window,
+                options: Options {
+                    mss,
+                    window_scale: scale,
+                    sack_permitted,
+                    timestamps: stamped.then_some(plain.timestamps),
+                    ..Options::default()
+                },
+                ..Segment::default()
+            };
+            let bare = Bare {
+                source: plain.source,
+                destination: plain.destination,
+                source_port: plain.source_port,
+                destination_port: plain.destination_port,
+                traffic_class: plain.traffic_class,
+                hop_limit: plain.hop_limit,
+                identification: plain.identification,
+                segment: &segment,
+            };
+            let mut whole = [0xee; BARE_LEN];
+            let len = bare.emit(true, &mut whole);
+            let mut expected = packet(&plain, &segment, &[]);
+            prop_assert_eq!(&whole[..len], &expected[..]);
+            prop_assert!(any_tcp_is_intact(len, &whole[..len], &[]));
+            let all = mss.is_some() && scale.is_some() && stamped && flags & Flags::SYN.bits() != 0;
+            let read = (len == SYN_LEN).then(|| syn(&whole)).flatten();
+            prop_assert_eq!(read.is_some(), all);
+            if let Some(read) = read {
+                prop_assert!(tcp_is_intact(&whole, len, &[], &[]));
+                let ecn = EcnField::from_class(plain.traffic_class);
+                prop_assert_eq!(read, Segment { ecn, ..segment });
+            }
+            let len = bare.emit(false, &mut whole);
+            expected[10..12].fill(0);
+            expected[36..38].fill(0);
+            prop_assert_eq!(&whole[..len], &expected[..]);
+        }
+
+        #[test]
         fn is_what_the_general_writers_write(plain in any_plain(), payload in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut out = [0; LEN];
             plain.emit(&payload, true, &mut out);
@@ -261,10 +483,18 @@ mod tests {
         fn is_read_as_the_general_readers_read_it(plain in any_plain(), payload_len in 0usize..300) {
             let mut out = [0; LEN];
             plain.emit(&std::vec![7; payload_len], true, &mut out);
-            prop_assert!(is_plain(&out));
-            prop_assert_eq!(total_len(&out), LEN + payload_len);
+            let least = out.first_chunk().unwrap();
+            prop_assert!(is_whole_tcp(least) && is_plain(&out) && ip_is_intact(least));
+            let payload = std::vec![7; payload_len];
+            let (front, behind) = payload.split_at(payload_len / 3);
+            let behind = [Bytes::copy_from_slice(behind)];
+            prop_assert!(tcp_is_intact(&out, LEN + payload_len, front, &behind));
+            prop_assert!(any_tcp_is_intact(LEN + payload_len, &[&out, front].concat(), &behind));
+            prop_assert_eq!(total_len(least), LEN + payload_len);
+            prop_assert_eq!(addresses(least), (plain.source, plain.destination));
+            prop_assert_eq!(ports(least), (plain.source_port, plain.destination_port));
             prop_assert!(is_between(
-                &out, (plain.source, plain.source_port), (plain.destination, plain.destination_port)
+                least, (plain.source, plain.source_port), (plain.destination, plain.destination_port)
             ));
             let mut read = tcp::parse(&out[20..], TCP_LEN + payload_len).unwrap();
             read.segment.ecn = EcnField::from_class(plain.traffic_class);
@@ -280,7 +510,11 @@ mod tests {
             let read = tcp::parse(&out[20..], TCP_LEN);
             let header = ipv4::parse(&out, 1 << 16, Check::Trust);
             // A total length that leaves no room for the headers is for the caller to refuse.
-            if is_plain(&out) && total_len(&out) >= LEN {
+            let least = out.first_chunk().unwrap();
+            if is_whole_tcp(least) && is_plain(&out) && total_len(least) >= LEN {
+                let mut any = Segment::default();
+                prop_assert_eq!(any_segment(&out, LEN, &mut any), Some(LEN));
+                prop_assert_eq!(any, segment(&out, 0));
                 let (header, mut read) = (header.unwrap(), read.unwrap());
                 read.segment.ecn = EcnField::from_class(header.traffic_class);
                 prop_assert!(header.header_len == 20 && header.protocol == protocol::TCP && !header.is_fragment());

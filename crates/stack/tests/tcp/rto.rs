@@ -94,6 +94,41 @@ fn no_sample_from_a_retransmitted_segment() {
     assert_eq!(samples(&p), [ms(100)]);
 }
 
+/// The second half of Karn's rule: without a sample, RTO stays as long as the timeouts made it.
+///
+/// Proves: MUST-18, 6298-3a, 6298-5.5.
+#[test]
+fn the_backoff_stays_until_a_sample() {
+    let mut p = round_trip(Setup::default(), 100);
+    p.write(b"x");
+    p.expect("PSH,ACK 1+1 ack 1");
+    p.mark();
+    p.expect_at(1000, "PSH,ACK 1+1 ack 1");
+    p.wait_ms(50);
+    p.send(ack(1, 2));
+    assert_eq!(
+        (p.info().rto, p.info().backoff, p.info().timeouts),
+        (secs(2), 1, 0)
+    );
+    p.write(b"y");
+    p.expect("PSH,ACK 2+1 ack 1");
+    p.mark();
+    let again = p.expect_at(2000, "PSH,ACK 2+1 ack 1");
+    // The first timeout of this segment, though not the first since the last sample.
+    let cause = RetransmitCause::Timeout {
+        count: 1,
+        rto: secs(2),
+    };
+    assert_eq!(again.cause, Cause::Retransmit(cause));
+    p.wait_ms(50);
+    p.send(ack(1, 3));
+    p.write(b"z");
+    p.expect("PSH,ACK 3+1 ack 1");
+    p.wait_ms(100);
+    p.send(ack(1, 4));
+    assert_eq!((p.info().rto, p.info().backoff), (secs(1), 0));
+}
+
 /// RFC 6298 section 5.3: an ACK of new data restarts the timer; section 5.2: when all is acknowledged it stops.
 ///
 /// Proves: MUST-18, 6298-5.2, 6298-5.3.

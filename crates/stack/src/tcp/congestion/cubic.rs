@@ -9,6 +9,8 @@
 //!               0 ───────────────────────────────▶ t since the congestion avoidance stage began
 //! ```
 
+use alloc::boxed::Box;
+
 use super::Window;
 use crate::time::{Duration, Instant};
 
@@ -27,6 +29,13 @@ const MAX_SPAN: i64 = 1 << 17;
 #[derive(Clone, Debug)]
 pub(crate) struct Cubic {
     pub(super) window: Window,
+    /// The curve, from the first reduction on: most connections never lose anything.
+    curve: Option<Box<Curve>>,
+}
+
+/// The variables of RFC 9438 section 4.1.2.
+#[derive(Clone, Debug, Default)]
+struct Curve {
     /// W_max: the window before the last reduction, in octets; 0 if there was none.
     w_max: u32,
     /// cwnd_prior: cwnd when ssthresh was last set.
@@ -47,17 +56,7 @@ pub(crate) struct Cubic {
 
 impl Cubic {
     pub(super) fn new(window: Window) -> Self {
-        Cubic {
-            window,
-            w_max: 0,
-            cwnd_prior: 0,
-            w_est: 0,
-            k: 0,
-            epoch: 0,
-            last_ack: 0,
-            w_est_fraction: 0,
-            in_epoch: false,
-        }
+        Cubic { window, curve: None }
     }
     pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32, limited: bool) {
         let now = now.as_millis() as u32;
@@ -66,55 +65,41 @@ impl Cubic {
             self.pass_over(now);
             return;
         }
-        self.last_ack = now;
+        if let Some(curve) = &mut self.curve {
+            curve.last_ack = now;
+        }
         if self.window.in_slow_start() {
             self.window.slow_start(acked, mss);
             return;
         }
-        if !self.in_epoch {
-            self.begin_epoch(now, mss);
-        }
-        let acked = acked.min(self.window.cwnd);
-        let t = now.wrapping_sub(self.epoch);
-        self.grow_estimate(acked, mss);
-        // Section 4.3, the Reno-friendly region.
-        if self.w_cubic(t, mss) < self.w_est {
-            self.window.counted = 0;
-            self.window.grow_to(self.w_est);
-            return;
-        }
-        // Sections 4.4 and 4.5: (target - cwnd) / cwnd segments for each segment acknowledged.
-        let cwnd = self.window.cwnd;
         let srtt = u32::try_from(srtt.as_millis()).unwrap_or(u32::MAX);
-        let target = self
-            .w_cubic(t.saturating_add(srtt), mss)
-            .clamp(cwnd, cwnd.saturating_add(cwnd / 2));
-        let grown = u64::from(target - cwnd) * u64::from(acked) + u64::from(self.window.counted);
-        self.window.counted = (grown % u64::from(cwnd.max(1))) as u32;
-        self.window
-            .grow_to(cwnd.saturating_add((grown / u64::from(cwnd.max(1))) as u32));
+        let curve = self.curve.get_or_insert_default();
+        curve.last_ack = now;
+        curve.avoid_congestion(&mut self.window, now, acked, srtt, mss);
     }
     pub(super) fn on_enter_recovery(&mut self, now: Instant, flight: u32, mss: u32) {
-        self.last_ack = now.as_millis() as u32;
+        let curve = self.curve.get_or_insert_default();
+        curve.last_ack = now.as_millis() as u32;
         let cwnd = self.window.cwnd;
         // Section 4.7, fast convergence: a flow that shrinks leaves room to a new one.
-        self.w_max = if cwnd < self.w_max {
+        curve.w_max = if cwnd < curve.w_max {
             (u64::from(cwnd) * FAST_CONVERGENCE_HUNDREDTHS / 100) as u32
         } else {
             cwnd
         };
-        self.cwnd_prior = cwnd;
-        self.in_epoch = false;
+        curve.cwnd_prior = cwnd;
+        curve.in_epoch = false;
         self.window.enter_recovery(reduced(flight, mss));
     }
     pub(super) fn on_timeout(&mut self, now: Instant, flight: u32, mss: u32, first: bool) {
-        self.last_ack = now.as_millis() as u32;
+        let curve = self.curve.get_or_insert_default();
+        curve.last_ack = now.as_millis() as u32;
         if first {
-            self.cwnd_prior = self.window.cwnd;
+            curve.cwnd_prior = self.window.cwnd;
         }
         // Section 4.8: the next stage begins with K = 0 and W_max = cwnd.
-        self.w_max = 0;
-        self.in_epoch = false;
+        curve.w_max = 0;
+        curve.in_epoch = false;
         self.window.timeout(first.then(|| reduced(flight, mss)), mss);
     }
     pub(super) fn on_idle(&mut self, now: Instant) {
@@ -123,25 +108,53 @@ impl Cubic {
     pub(super) fn undo(&mut self) -> bool {
         // Section 4.9: the window of before is the point of balance again; the curve begins anew from there.
         let undone = self.window.undo();
-        if undone {
-            self.w_max = self.w_max.max(self.cwnd_prior);
-            self.in_epoch = false;
+        if undone && let Some(curve) = &mut self.curve {
+            curve.w_max = curve.w_max.max(curve.cwnd_prior);
+            curve.in_epoch = false;
         }
         undone
     }
 
     /// Moves the stage's beginning so that the time since the last ACK does not count.
     fn pass_over(&mut self, now: u32) {
-        self.epoch = self.epoch.wrapping_add(now.wrapping_sub(self.last_ack));
-        self.last_ack = now;
+        if let Some(curve) = &mut self.curve {
+            curve.epoch = curve.epoch.wrapping_add(now.wrapping_sub(curve.last_ack));
+            curve.last_ack = now;
+        }
     }
-    fn begin_epoch(&mut self, now: u32, mss: u32) {
-        let cwnd = self.window.cwnd;
+}
+
+impl Curve {
+    /// Lets cwnd grow for `acked` octets outside slow start.
+    fn avoid_congestion(&mut self, window: &mut Window, now: u32, acked: u32, srtt: u32, mss: u32) {
+        if !self.in_epoch {
+            self.begin_epoch(window, now, mss);
+        }
+        let cwnd = window.cwnd;
+        let acked = acked.min(cwnd);
+        let t = now.wrapping_sub(self.epoch);
+        self.grow_estimate(cwnd, acked, mss);
+        // Section 4.3, the Reno-friendly region.
+        if self.w_cubic(t, mss) < self.w_est {
+            window.counted = 0;
+            window.grow_to(self.w_est);
+            return;
+        }
+        // Sections 4.4 and 4.5: (target - cwnd) / cwnd segments for each segment acknowledged.
+        let target = self
+            .w_cubic(t.saturating_add(srtt), mss)
+            .clamp(cwnd, cwnd.saturating_add(cwnd / 2));
+        let grown = u64::from(target - cwnd) * u64::from(acked) + u64::from(window.counted);
+        window.counted = (grown % u64::from(cwnd.max(1))) as u32;
+        window.grow_to(cwnd.saturating_add((grown / u64::from(cwnd.max(1))) as u32));
+    }
+    fn begin_epoch(&mut self, window: &mut Window, now: u32, mss: u32) {
+        let cwnd = window.cwnd;
         self.in_epoch = true;
         self.epoch = now;
         self.w_est = cwnd;
         self.w_est_fraction = 0;
-        self.window.counted = 0;
+        window.counted = 0;
         if cwnd < self.w_max {
             // Section 4.2: K = cbrt((W_max - cwnd_epoch) / C), C = 0.4, in segments and seconds; here in milliseconds.
             let below = u64::from(self.w_max - cwnd);
@@ -159,14 +172,13 @@ impl Cubic {
         (i64::from(self.w_max) + rise).clamp(0, i64::from(super::MAX_WINDOW)) as u32
     }
     /// W_est += alpha_cubic * segments_acked / cwnd (section 4.3), in octets.
-    fn grow_estimate(&mut self, acked: u32, mss: u32) {
+    fn grow_estimate(&mut self, cwnd: u32, acked: u32, mss: u32) {
         let (above, below) = if self.w_est >= self.cwnd_prior {
             (1, 1)
         } else {
             ALPHA
         };
-        let step =
-            ((u64::from(acked) * u64::from(mss)) << FRACTION_BITS) / u64::from(self.window.cwnd.max(1));
+        let step = ((u64::from(acked) * u64::from(mss)) << FRACTION_BITS) / u64::from(cwnd.max(1));
         let sum = step * above / below + u64::from(self.w_est_fraction);
         self.w_est = self.w_est.saturating_add((sum >> FRACTION_BITS) as u32);
         self.w_est_fraction = (sum & ((1 << FRACTION_BITS) - 1)) as u16;
@@ -250,6 +262,13 @@ mod tests {
         }
     }
 
+    /// (K, W_max).
+    fn curve(cubic: &Cubic) -> (u32, u32) {
+        cubic
+            .curve
+            .as_ref()
+            .map_or((0, 0), |curve| (curve.k, curve.w_max))
+    }
     fn cubic(segments: u32) -> Cubic {
         let mut window = Window::new(segments * MSS);
         window.ssthresh = segments * MSS;
@@ -309,12 +328,13 @@ mod tests {
     fn the_curve_passes_its_points() {
         let mut cubic = cubic(100);
         cubic.on_enter_recovery(Instant::ZERO, 100 * MSS, MSS);
-        assert_eq!((cubic.window.cwnd, cubic.w_max), (70 * MSS, 100 * MSS));
-        cubic.begin_epoch(0, MSS);
-        assert_eq!(cubic.k, 4217);
-        assert!(cubic.w_cubic(0, MSS).abs_diff(70 * MSS) < MSS / 10);
-        assert_eq!(cubic.w_cubic(4217, MSS), 100 * MSS);
-        assert_eq!(cubic.w_cubic(4217 + 10_000, MSS), 500 * MSS);
+        let (window, curve) = (&mut cubic.window, cubic.curve.as_mut().unwrap());
+        assert_eq!((window.cwnd, curve.w_max), (70 * MSS, 100 * MSS));
+        curve.begin_epoch(window, 0, MSS);
+        assert_eq!(curve.k, 4217);
+        assert!(curve.w_cubic(0, MSS).abs_diff(70 * MSS) < MSS / 10);
+        assert_eq!(curve.w_cubic(4217, MSS), 100 * MSS);
+        assert_eq!(curve.w_cubic(4217 + 10_000, MSS), 500 * MSS);
     }
 
     /// Section 4.7: a second loss below the old W_max.
@@ -325,7 +345,10 @@ mod tests {
         let mut cubic = cubic(100);
         cubic.on_enter_recovery(Instant::ZERO, 100 * MSS, MSS);
         cubic.on_enter_recovery(Instant::ZERO, 70 * MSS, MSS);
-        assert_eq!((cubic.w_max, cubic.window.cwnd), (70 * MSS * 85 / 100, 49 * MSS));
+        assert_eq!(
+            (curve(&cubic).1, cubic.window.cwnd),
+            (70 * MSS * 85 / 100, 49 * MSS)
+        );
     }
 
     /// Section 4.8: after a timeout the curve begins flat where slow start ends.
@@ -340,7 +363,7 @@ mod tests {
         }
         assert_eq!(cubic.window.cwnd, 70 * MSS);
         cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
-        assert_eq!((cubic.k, cubic.w_max), (0, 70 * MSS));
+        assert_eq!(curve(&cubic), (0, 70 * MSS));
     }
 
     /// A pause, or time in which the application had nothing to send, is no time on the curve.
@@ -373,8 +396,8 @@ mod tests {
         let mut cubic = cubic(100);
         cubic.on_timeout(Instant::ZERO, 100 * MSS, MSS, true);
         assert!(cubic.undo());
-        assert_eq!((cubic.window.cwnd, cubic.w_max), (100 * MSS, 100 * MSS));
+        assert_eq!((cubic.window.cwnd, curve(&cubic).1), (100 * MSS, 100 * MSS));
         cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
-        assert!(cubic.window.cwnd >= 100 * MSS && cubic.k == 0);
+        assert!(cubic.window.cwnd >= 100 * MSS && curve(&cubic).0 == 0);
     }
 }

@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn small() {
-        assert!(size_of::<Congestion>() <= 64, "{}", size_of::<Congestion>());
+        assert!(size_of::<Congestion>() <= 40, "{}", size_of::<Congestion>());
     }
 
     /// RFC 6928 section 2, and RFC 5681 section 3.1 for fewer segments.

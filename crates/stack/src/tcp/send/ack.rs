@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 
 use crate::stack::Readiness;
-use crate::tcp::Segment;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::rtt::expected_samples;
 use crate::tcp::scope::Scope;
+use crate::tcp::{Flags, Segment};
 use crate::tcp::{ecn, urgent};
 use crate::time::{Duration, Instant};
 use crate::trace::{CongestionChange, TraceKind, TraceMask, Transition};
@@ -73,7 +73,7 @@ pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
-    tcb.rtt.reset_backoff();
+    tcb.rtt.on_progress();
     tcb.first_again = 0;
     let change = grow(tcb, cx, acked, flight, false);
     if tcb.outstanding() == 0 {
@@ -141,7 +141,7 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
         let from = tcb.state();
         tcb.fin_out = FinOut::Acked;
         // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
-        let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No;
+        let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin(tcb, seg);
         tcb.set_end(if waits {
             cx.now + cx.config.fin_wait_2
         } else {
@@ -154,6 +154,15 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
         tcb.pending |= Readiness::WRITABLE;
     }
     acked
+}
+
+/// Whether the segment is the peer's FIN, next in sequence and without text, which will be taken after its acknowledgment.
+fn brings_fin(tcb: &Tcb, seg: &Segment) -> bool {
+    seg.flags.contains(Flags::FIN)
+        && seg.payload_len == 0
+        && seg.seq == tcb.rcv_nxt
+        && tcb.rcv_wnd() > 0
+        && !tcb.facts.contains(Fact::FIN_AHEAD)
 }
 
 /// Takes a round-trip sample: from the segment being timed, or from the echoed timestamp, which is unambiguous even
@@ -194,7 +203,7 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, f
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
     if !tcb.facts.contains(Fact::PROBING) {
-        tcb.rtt.reset_backoff();
+        tcb.rtt.on_progress();
     }
     if was_spurious(tcb, seg) {
         undo(tcb, cx);
@@ -382,7 +391,7 @@ fn update_window(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
 fn window_opened(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     tcb.facts.remove(Fact::PROBING);
     tcb.probes = 0;
-    tcb.rtt.reset_backoff();
+    tcb.rtt.on_progress();
     tcb.probe_owed = ProbeOwed::No;
     tcb.rexmt_at = Instant::NEVER;
     if tcb.outstanding() == 1 && tcb.recovery == Recovery::Open {

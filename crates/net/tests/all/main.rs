@@ -1,0 +1,8 @@
+//! The tests of the sockets, in one program: what each is for stands at the head of its file. `loom.rs` is built
+//! otherwise and stands apart.
+
+mod conformance;
+mod docs;
+mod faces;
+mod os;
+mod tun;

@@ -1,0 +1,151 @@
+//! The direct way in: a TCP packet over IPv4 that needs nothing of the layer below is read where it lies.
+//!
+//! That is a whole packet without IP options, on a link without link addresses, between the two addresses of the packet before:
+//! nearly all that come. Both headers are checked here as [`crate::iface`] and [`super::dispatch`] check them, and the
+//! segment goes to its connection; the one that follows what the last connection received takes the shortest steps there
+//! ([`super::predict`]). Whatever is not quite like this, or wrong in any way, is left untouched for the general path,
+//! which also counts what it drops.
+
+use core::net::IpAddr;
+
+use super::Segment;
+use super::dispatch::Around;
+use super::table::Tcp;
+use crate::InterfaceId;
+use crate::demux::{Entry, FourTuple, Kind};
+use crate::frame::{RxMeta, Text};
+use crate::wire::plain;
+
+impl Tcp {
+    /// Takes the frame, `whole`, if it is such a packet, and says whether it was.
+    #[inline]
+    pub(crate) fn direct(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        on: InterfaceId,
+        mut whole: Text<'_>,
+        meta: RxMeta,
+    ) -> bool {
+        #[cfg(test)]
+        if self.general_only {
+            return false;
+        }
+        let (front, _) = whole.parts();
+        let Some(b) = front.first_chunk() else {
+            return false;
+        };
+        let total = plain::total_len(b);
+        if !plain::is_whole_tcp(b) || total < plain::LEAST || total > whole.len() {
+            return false;
+        }
+        let (source, destination) = plain::addresses(b);
+        let Some(trusted) = cx.ip.trusts_pair(on, source, destination) else {
+            return false;
+        };
+        // MUST-63: the pair may have been that of a query from nowhere.
+        if source.is_unspecified() || !trusted && !plain::ip_is_intact(b) {
+            return false;
+        }
+        let verified = trusted || meta.checksum_verified;
+        let known = self.known(b);
+        if total < whole.len() {
+            whole.truncate(total); // padding of the link
+        }
+        let (front, behind) = whole.parts();
+        let Some((b, text)) = front
+            .split_first_chunk::<{ plain::LEN }>()
+            .filter(|(b, _)| plain::is_plain(b))
+        else {
+            return self.direct_other(cx, known, whole, verified);
+        };
+        if !verified && !plain::tcp_is_intact(b, total, text, behind) {
+            return false;
+        }
+        let seg = plain::segment(b, (total - plain::LEN) as u32);
+        if let Some(entry) = known
+            && entry.kind() == Kind::Connection
+            && self.predicted(cx, on, entry.slot(), &seg, &mut whole)
+        {
+            return true;
+        }
+        let Some(b) = whole.parts().0.first_chunk() else {
+            return false;
+        };
+        let tuple = tuple_of(b);
+        whole.advance(plain::LEN);
+        self.found(cx, known, &tuple, &seg, whole);
+        true
+    }
+
+    /// As [`Tcp::direct`], for a segment with other options, or without any.
+    #[inline(never)]
+    fn direct_other(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        known: Option<Entry>,
+        mut whole: Text<'_>,
+        verified: bool,
+    ) -> bool {
+        let (front, behind) = whole.parts();
+        let Some(b) = front.first_chunk() else {
+            return false;
+        };
+        let (tuple, total) = (tuple_of(b), plain::total_len(b));
+        let syn = <&[u8; plain::SYN_LEN]>::try_from(front).ok();
+        if let Some((b, segment)) = syn.and_then(|b| Some((b, plain::syn(b)?))) {
+            if !verified && !plain::tcp_is_intact(b, total, &[], behind) {
+                return false;
+            }
+            whole.advance(plain::SYN_LEN);
+            self.found(cx, known, &tuple, &segment, whole);
+            return true;
+        }
+        if !verified && !plain::any_tcp_is_intact(total, front, behind) {
+            return false;
+        }
+        let mut seg = Segment::default();
+        let Some(headers) = plain::any_segment(front, total, &mut seg) else {
+            return false;
+        };
+        whole.advance(headers);
+        self.found(cx, known, &tuple, &seg, whole);
+        true
+    }
+
+    /// Hands the segment to its entry.
+    #[inline(always)]
+    fn found(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        known: Option<Entry>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
+        let entry = known.or_else(|| self.find_for_segment(tuple));
+        self.arrives_at(cx, entry, tuple, seg, text);
+    }
+
+    /// The last segment's entry, if this one stands between the same addresses and ports (Van Jacobson's one-behind cache).
+    #[inline(always)]
+    fn known(&self, b: &[u8; plain::LEAST]) -> Option<Entry> {
+        let (tuple, entry) = self.last.as_ref()?;
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
+            return None;
+        };
+        plain::is_between(b, (remote, tuple.remote_port), (local, tuple.local_port)).then_some(*entry)
+    }
+}
+
+/// The addresses of a packet, as its receiver has them.
+#[inline(always)]
+fn tuple_of(b: &[u8; plain::LEAST]) -> FourTuple {
+    let (source, destination) = plain::addresses(b);
+    let (source_port, destination_port) = plain::ports(b);
+    FourTuple {
+        local: destination.into(),
+        local_port: destination_port,
+        remote: source.into(),
+        remote_port: source_port,
+    }
+}

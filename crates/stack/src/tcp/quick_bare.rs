@@ -1,0 +1,199 @@
+//! The segments that open a connection and the last that ends it, sent at once: a SYN, the SYN,ACK of a half-open entry, the
+//! acknowledgment of a TIME-WAIT entry.
+//!
+//! As in [`super::quick`]: over IPv4, on a link without link headers. What is sent is decided and noted as in
+//! [`super::transmit`]; the headers are written in one go ([`Bare`]) instead of by way of a run of segments.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::Segment;
+use super::conn::AckOwed;
+use super::dispatch::{Around, mss_along};
+use super::listen;
+use super::quick::{ROOM, plain_link};
+use super::table::{Slot, Tcp};
+use crate::config::Config;
+use crate::demux::{Entry, FourTuple, Kind};
+use crate::frame::TxMeta;
+use crate::iface::{IpLayer, Route};
+use crate::stack::{InterfaceId, Readiness, SocketId};
+use crate::trace::{Cause, TraceKind, TraceMask, Tuple};
+use crate::wire::plain::Bare;
+
+/// Where a segment goes and how, known before anything is changed.
+struct Way {
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    interface: InterfaceId,
+    hop_limit: u8,
+    traffic_class: u8,
+    checksums: bool,
+}
+
+impl Way {
+    /// The way along this route, if it is one that this module knows. `hop_limit` and `traffic_class` are what the socket's
+    /// options ask for.
+    #[inline(always)]
+    fn along(
+        route: &Route,
+        tuple: &FourTuple,
+        (hop_limit, traffic_class): (Option<u8>, u8),
+        ip: &IpLayer,
+        config: &Config,
+    ) -> Option<Way> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local, tuple.remote) else {
+            return None;
+        };
+        // Where DF stays off, headers are others.
+        if route.mtu <= config.path_mtu_min {
+            return None;
+        }
+        Some(Way {
+            source,
+            destination,
+            interface: route.interface,
+            hop_limit: hop_limit.unwrap_or_else(|| route.hop_limit_or(config)),
+            traffic_class,
+            checksums: plain_link(route.interface, ip)?,
+        })
+    }
+}
+
+impl Tcp {
+    /// The SYN of the active open that is next, or its SYN,ACK, if it owes one.
+    #[inline(never)]
+    pub(super) fn quick_syn(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        out: &mut [u8; ROOM],
+    ) -> Option<(TxMeta, usize)> {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
+            return None;
+        };
+        let cause = opening.owed?;
+        let asked = (opening.options.hops(), opening.options.traffic_class);
+        let way = Way::along(&opening.route, &opening.tuple, asked, cx.ip, config)?;
+
+        // From here on it is sent.
+        self.ready.pop_front();
+        opening.queued = false;
+        opening.ack_owed = AckOwed::No; // the SYN,ACK says all that an ACK does
+        opening.sent(now);
+        let segment = opening.segment(config, now);
+        let entry = Entry::new(Kind::Connection, slot);
+        self.wheel
+            .schedule(&mut opening.wheel, entry.raw(), opening.retry_at);
+        let (id, tuple) = (opening.id, opening.tuple);
+        if opening.pending.contains(Readiness::SOFT_ERROR) {
+            self.announce(cx.events, id);
+        }
+        self.write_bare(cx, way, Some(id), &tuple, &segment, cause, out)
+    }
+
+    /// The SYN,ACK of the half-open entry that is next, if it owes one.
+    #[inline(never)]
+    pub(super) fn quick_syn_ack(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        place: u32,
+        out: &mut [u8; ROOM],
+    ) -> Option<(TxMeta, usize)> {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let half = self.tables.half_open.at_mut(place)?;
+        let cause = half.owed?;
+        let (tuple, listener) = (half.tuple, half.listener);
+        let Some(Slot::Listener(listener)) = self.tables.sockets.get(listener.slot, listener.generation)
+        else {
+            return None;
+        };
+        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        let asked = (listener.options.hops(), listener.options.traffic_class);
+        let way = Way::along(&route, &tuple, asked, cx.ip, config)?;
+        let mss = mss_along(cx.ip, &route, &listener.options);
+
+        // From here on it is sent.
+        self.ready.pop_front();
+        half.queued = false;
+        half.ack_owed = AckOwed::No;
+        half.sent(now, config);
+        let entry = Entry::new(Kind::HalfOpen, place);
+        self.wheel.schedule(&mut half.wheel, entry.raw(), half.retry_at);
+        let answer = listen::Answer {
+            iss: half.iss,
+            mss,
+            ts_value: (now.as_millis() as u32).wrapping_add(half.ts_offset),
+            told: half.told,
+        };
+        let segment = listen::syn_ack(answer, &half.peer);
+        self.write_bare(cx, way, None, &tuple, &segment, cause, out)
+    }
+
+    /// The acknowledgment of the TIME-WAIT entry that is next, if it owes one.
+    #[inline(never)]
+    pub(super) fn quick_last_ack(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        place: u32,
+        out: &mut [u8; ROOM],
+    ) -> Option<(TxMeta, usize)> {
+        let entry = self.tables.time_wait.at_mut(place)?;
+        let cause = entry.owed.cause()?;
+        let tuple = entry.tuple;
+        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        let way = Way::along(&route, &tuple, (None, 0), cx.ip, cx.env.config)?;
+
+        // From here on it is sent.
+        self.ready.pop_front();
+        entry.queued = false;
+        entry.owed = AckOwed::No;
+        let segment = entry.ack(cx.env.now);
+        self.write_bare(cx, way, None, &tuple, &segment, cause, out)
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three callers beside it, each with all of them at hand"
+    )]
+    fn write_bare(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        way: Way,
+        socket: Option<SocketId>,
+        tuple: &FourTuple,
+        segment: &Segment,
+        cause: Cause,
+        out: &mut [u8; ROOM],
+    ) -> Option<(TxMeta, usize)> {
+        let kind = || TraceKind::SegmentOut {
+            tuple: Tuple::from(*tuple),
+            segment: *segment,
+            cause,
+        };
+        cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
+        let bare = Bare {
+            source: way.source,
+            destination: way.destination,
+            source_port: tuple.local_port,
+            destination_port: tuple.remote_port,
+            traffic_class: segment.ecn.in_class(way.traffic_class),
+            hop_limit: way.hop_limit,
+            identification: cx.ip.atomic_id(),
+            segment,
+        };
+        let len = bare.emit(way.checksums, out.first_chunk_mut()?);
+        #[cfg(test)]
+        {
+            self.short_ways[1] += 1;
+        }
+        let meta = TxMeta {
+            interface: way.interface,
+            gso_size: 0,
+            checksum: None,
+            cause,
+        };
+        Some((meta, len))
+    }
+}

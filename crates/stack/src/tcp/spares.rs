@@ -1,0 +1,76 @@
+//! The boxes of sockets that are gone, for those that come: a connection after another allocates nothing.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::conn::Tcb;
+use super::open::SynSent;
+use super::table::{Fresh, Slot};
+
+/// Most boxes kept, of each kind. Sockets that come and go a few at a time find theirs here; a thousand that go at once give
+/// their memory back.
+const KEEP: usize = 16;
+
+/// Boxes to be filled anew.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "a slot takes the box as it is; unboxed, each take would allocate"
+)]
+pub(crate) struct Spares {
+    fresh: Vec<Box<Fresh>>,
+    openings: Vec<Box<SynSent>>,
+    blocks: Vec<Box<Tcb>>,
+}
+
+impl Spares {
+    /// The socket in a box.
+    #[inline]
+    pub(crate) fn fresh(&mut self, socket: Fresh) -> Box<Fresh> {
+        boxed(&mut self.fresh, socket)
+    }
+    /// The active open in a box.
+    #[inline]
+    pub(crate) fn opening(&mut self, opening: SynSent) -> Box<SynSent> {
+        boxed(&mut self.openings, opening)
+    }
+    /// The connection in a box.
+    #[inline(always)]
+    pub(crate) fn block(&mut self, block: Tcb) -> Box<Tcb> {
+        boxed(&mut self.blocks, block)
+    }
+    /// Keeps the box of a socket that is gone, and nothing that this held.
+    #[inline]
+    pub(crate) fn keep(&mut self, gone: Slot) {
+        match gone {
+            Slot::Fresh(fresh) => keep(&mut self.fresh, fresh),
+            Slot::Listener(_) => {}
+            Slot::SynSent(mut opening) => {
+                opening.text = None;
+                keep(&mut self.openings, opening);
+            }
+            Slot::Open(mut tcb) => {
+                tcb.release();
+                keep(&mut self.blocks, tcb);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn boxed<T>(spares: &mut Vec<Box<T>>, value: T) -> Box<T> {
+    match spares.pop() {
+        Some(mut place) => {
+            *place = value;
+            place
+        }
+        None => Box::new(value),
+    }
+}
+
+#[inline]
+fn keep<T>(spares: &mut Vec<Box<T>>, gone: Box<T>) {
+    if spares.len() < KEEP {
+        spares.push(gone);
+    }
+}

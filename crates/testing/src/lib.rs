@@ -1,0 +1,4 @@
+//! What the tests of several crates share.
+
+pub mod namespace;
+pub mod texts;
