@@ -68,10 +68,10 @@ pub fn measure(server: &Server) -> io::Result<Unanswered> {
     })
 }
 
-/// Processor time of a server in seconds: of all its processes, and of those that it has waited for. Counted in
-/// hundredths.
+/// Processor time of a server in seconds: of all its processes, and of those that it has waited for.
 pub fn processor_time(server: &Server) -> f64 {
     // utime, stime, and the two of children that are gone: fields 14 to 17, counted after the name in parentheses.
+    // Hundredths of a second.
     let ticks = |pid: &u32| -> u64 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields = stat.rsplit(") ").next().unwrap_or_default();

@@ -206,7 +206,7 @@ fn measure(case: &Case, servers: &[Server], places: &Places, got: &Path, rounds:
         for (server, figure) in servers.iter().zip(&mut figures) {
             let before = costs::processor_time(server);
             let ran = cases::run(case, server, places, got, round as u64);
-            if ran.is_ok() {
+            if ran.is_ok() && !server.forks {
                 figure.processor.push(costs::processor_time(server) - before);
             }
             figure.seconds.push(ran);

@@ -14,7 +14,7 @@ use crate::servers::{Server, says};
 pub struct Figure {
     /// How long it took, or why it failed.
     pub seconds: Vec<Result<f64, String>>,
-    /// The server's processor time in seconds, where it did not fail.
+    /// The server's processor time in seconds, where it did not fail and can be seen.
     pub processor: Vec<f64>,
 }
 impl Figure {

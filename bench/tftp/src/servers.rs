@@ -14,6 +14,8 @@ pub struct Server {
     pub version: String,
     /// Where it takes requests.
     pub at: SocketAddr,
+    /// Whether each transfer is a process, whose processor time is lost when it ends.
+    pub forks: bool,
     child: Child,
 }
 
@@ -73,6 +75,7 @@ pub fn start_all(places: &Places) -> io::Result<Vec<Server>> {
             name: candidate.name,
             version: candidate.version,
             at: candidate.at,
+            forks: candidate.name == "tftpd-hpa",
             child,
         };
         if listens(server.at.port()) {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::netascii::Encoder;
 use super::packet::Mode;
 
-/// How much is read at once, when a transfer is under way: little enough that it is in a core's cache when it is sent.
-const CHUNK: usize = 64 * 1024;
+/// How much is copied at once from the page cache, when a transfer is under way: little enough that what hundreds of
+/// transfers hold stays in a core's cache until it is sent.
+const CHUNK: usize = 16 * 1024;
 
-/// How much the kernel is told to read ahead.
+/// How much the kernel is told to read ahead, each time that half of it is used up.
 const AHEAD: u64 = 256 * 1024;
 
 /// A file as blocks. What the page cache has is read at once; for the rest a thread of the blocking pool waits, and the
@@ -49,6 +50,8 @@ struct Input {
     start: u64,
     /// Octets of `window` that are filled.
     filled: usize,
+    /// The kernel was told to read up to here.
+    ahead: u64,
     /// It is read here: it lies in memory, so that reading never waits, or nobody minds.
     at_once: bool,
 }
@@ -83,6 +86,7 @@ impl Source {
             window,
             start: 0,
             filled,
+            ahead: 0,
         };
         Source {
             input,
@@ -207,12 +211,8 @@ impl Input {
             self.window = window;
             self.filled = filled + done?;
         }
-        #[cfg(target_os = "linux")]
-        if under_way && let Some(len) = std::num::NonZeroU64::new(AHEAD) {
-            let next = from + self.filled as u64;
-            if next < self.size {
-                let _ = rustix::fs::fadvise(&*file, next, Some(len), rustix::fs::Advice::WillNeed); // advice only
-            }
+        if under_way {
+            self.read_ahead(&file, from + self.filled as u64);
         }
         if self.filled < needed {
             // It was longer when the transfer began.
@@ -223,6 +223,23 @@ impl Input {
         }
         Ok(())
     }
+}
+
+impl Input {
+    /// Tells the kernel what comes next, from `at` on.
+    #[cfg(target_os = "linux")]
+    fn read_ahead(&mut self, file: &File, at: u64) {
+        if at >= self.size || at + AHEAD / 2 < self.ahead {
+            return;
+        }
+        let from = self.ahead.max(at);
+        self.ahead = at + AHEAD;
+        if let Some(len) = std::num::NonZeroU64::new(self.ahead - from) {
+            let _ = rustix::fs::fadvise(file, from, Some(len), rustix::fs::Advice::WillNeed); // advice only
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    fn read_ahead(&mut self, _: &File, _: u64) {}
 }
 
 /// Reads what needs no waiting; how much that is.

@@ -1,8 +1,17 @@
 //! A TFTP server.
 //!
-//! One task listens; each transfer is a small task of its own (about two kilobytes until data flow), so that one thread
-//! serves them all, or a few: see [`Options::threads`]. What a peer sends is bounded everywhere: requests above the limit on transfers are dropped, single-port
-//! queues hold a window, blocks beyond the window are dropped.
+//! One task listens. Each transfer is a small future of its own (about two kilobytes until data flow), and a few threads
+//! carry all of them on: see [`Options::threads`]. What a peer sends is bounded everywhere: requests above the limit on
+//! transfers are dropped, single-port queues hold a window, blocks beyond the window are dropped.
+//!
+//! ```text
+//!   request ──▶ listener ──▶ a lane: epoll over its transfers' sockets
+//!                              │ the client answers, much is left, a seat is free
+//!                              ▼
+//!                            a seat: a thread that blocks in receiving
+//! ```
+//!
+//! On a stack, on a single port and off Linux transfers are tasks of tokio.
 
 mod crew;
 mod download;
