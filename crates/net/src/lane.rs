@@ -248,7 +248,7 @@ impl Loop {
         let data = epoll::EventData::new_u64(place as u64);
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         let fd = conversation.socket.descriptor();
-        if !fd.is_some_and(|fd| epoll::add(&self.epoll, fd, data, flags).is_ok()) {
+        if fd.is_none_or(|fd| epoll::add(&self.epoll, fd, data, flags).is_err()) {
             // No memory: it ends before it has begun.
             self.free.push(place);
             return;
