@@ -310,13 +310,14 @@ impl Tcp {
             now,
             &mut self.spares,
         );
-        tcb.facts.insert(Fact::UNACCEPTED);
+        tcb.facts.insert(Fact::UNACCEPTED | Fact::QUEUED);
         tcb.wheel = core::mem::take(&mut done.wheel);
         tcb.wakes_at = done.wakes_at;
         self.wheel
             .hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
         open::take_timestamp(&mut tcb, seg);
         self.tables.sockets.insert(Slot::Open(tcb));
+        self.ready.push_back(Entry::new(Kind::Connection, slot));
         let connection = Entry::new(Kind::Connection, slot);
         match done.half_open {
             Some(half_open) => self.hand_over(&tuple, half_open, connection),
@@ -339,7 +340,6 @@ impl Tcp {
         self.announce(cx.events, listener_id);
         self.kept_text(cx, slot, done.peer.irs, seg, done.text);
         self.rest_of(cx, slot, seg, text);
-        self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// Nothing comes of a handshake that was complete.
