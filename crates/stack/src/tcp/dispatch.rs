@@ -412,7 +412,6 @@ impl Tcp {
             half_open: None,
             ts_offset: offset,
             wheel: Default::default(),
-            wakes_at: Instant::NEVER,
         };
         self.admit(cx, id, done, seg, text);
     }
