@@ -8,6 +8,7 @@
 
 use core::cell::Cell;
 use core::fmt;
+use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashTable;
@@ -99,6 +100,11 @@ impl Entry {
     pub(crate) const fn new(kind: Kind, slot: u32) -> Entry {
         debug_assert!(slot >> Self::SLOT_BITS == 0);
         Entry((kind as u32) << Self::SLOT_BITS | slot)
+    }
+    /// Whether it is a socket's, as most are.
+    #[inline]
+    pub(crate) const fn is_connection(self) -> bool {
+        self.0 >> Self::SLOT_BITS == Kind::Connection as u32
     }
     /// Which collection the slot is in.
     #[inline]
@@ -265,9 +271,19 @@ fn upper(hash: u64) -> TableHash {
     TableHash((hash >> 32) as u32)
 }
 
+/// The hash of the octets that stand for the tuple ([`FourTuple::with_octets`]).
 #[inline]
 fn hash(function: &SipHasher24, tuple: &FourTuple) -> u64 {
-    tuple.with_octets(|octets| function.hash(octets))
+    let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
+        return tuple.with_octets(|octets| function.hash(octets));
+    };
+    // The same octets as two numbers: the hash need not put them together again.
+    let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+    let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+    let mut hasher = *function;
+    hasher.write_u64(pair.to_be());
+    hasher.write_u32(ports.to_be());
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -303,6 +319,7 @@ mod tests {
             for slot in [0, 1, (1 << 30) - 1] {
                 let entry = Entry::new(kind, slot);
                 assert_eq!((entry.kind(), entry.slot()), (kind, slot));
+                assert_eq!(entry.is_connection(), kind == Kind::Connection);
                 assert_eq!(Entry::from_raw(entry.raw()), entry);
             }
         }
@@ -324,6 +341,10 @@ mod tests {
             tuple("[fd00::2]:80", "[fd00::1]:5000"),
         ];
         let demux = Demux::new([1; 16]);
+        for one in &tuples {
+            let whole = one.with_octets(|octets| demux.function.hash(octets));
+            assert_eq!(demux.hash_of(one), whole, "{one:?}");
+        }
         for (i, one) in tuples.iter().enumerate() {
             for other in &tuples[..i] {
                 assert_ne!(one.with_octets(<[u8]>::to_vec), other.with_octets(<[u8]>::to_vec));

@@ -403,7 +403,10 @@ impl Stack {
     /// If `out` has no room for the frame: it takes the link header and the MTU of the interface, or what
     /// [`gso_max`](crate::Capabilities::gso_max) says if that is more.
     pub fn poll_transmit_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        while !self.is_quiet() && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+        if self.is_quiet() {
+            return None;
+        }
+        while self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
             let Some(sent) = self.with_tcp(now, |tcp, around| tcp.poll_transmit_into(around, out)) else {
                 break;
             };
@@ -411,9 +414,9 @@ impl Stack {
                 return Some(sent);
             }
             self.handle_octets(now, InterfaceId::LOOPBACK, &out[..sent.1], RxMeta::INTACT);
-        }
-        if self.is_quiet() {
-            return None;
+            if self.is_quiet() {
+                return None;
+            }
         }
         let mut frame = self.spare.take().unwrap_or_default();
         let sent = self.poll_transmit(now, &mut frame).map(|meta| {

@@ -133,7 +133,7 @@ impl Wheel {
         self.next().map(|at| (at, self.earliest_owner))
     }
     /// The deadline of `entry`, if it is scheduled.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn deadline(&self, entry: &WheelEntry) -> Option<Instant> {
         let e = self.entries.get(entry.0 as usize)?;
         (e.slot != IDLE).then(|| Instant::from_nanos(e.deadline))

@@ -412,7 +412,7 @@ impl Tcp {
         } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {
             tcb.set_end(now + scope.config.fin_wait_2);
         }
-        self.kick(Entry::new(Kind::Connection, slot));
+        scope.kick(tcb);
     }
 
     /// Removes the block of an ended connection; a TIME-WAIT entry goes on without it.

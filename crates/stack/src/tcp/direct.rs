@@ -12,8 +12,9 @@ use super::Segment;
 use super::dispatch::Around;
 use super::table::Tcp;
 use crate::InterfaceId;
-use crate::demux::{Entry, FourTuple, Kind};
+use crate::demux::{Entry, FourTuple};
 use crate::frame::{RxMeta, Text};
+use crate::trace::TraceMask;
 use crate::wire::plain;
 
 impl Tcp {
@@ -63,10 +64,16 @@ impl Tcp {
         }
         let seg = plain::segment(b, (total - plain::LEN) as u32);
         if let Some(entry) = known
-            && entry.kind() == Kind::Connection
-            && self.predicted(cx, on, entry.slot(), &seg, &mut whole)
+            && entry.is_connection()
         {
-            return true;
+            if self.predicted(cx, on, entry.slot(), &seg, &mut whole) {
+                return true;
+            }
+            if !cx.env.trace.wants(TraceMask::SEGMENTS) {
+                whole.advance(plain::LEN);
+                self.at_connection(cx, entry.slot(), &seg, whole);
+                return true;
+            }
         }
         let Some(b) = whole.parts().0.first_chunk() else {
             return false;

@@ -88,6 +88,7 @@ impl Tcp {
             cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
         }
         match entry {
+            Some(entry) if entry.is_connection() => self.at_connection(cx, entry.slot(), seg, text),
             Some(entry) => match entry.kind() {
                 Kind::Connection => self.at_connection(cx, entry.slot(), seg, text),
                 Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, text),
@@ -411,7 +412,6 @@ impl Tcp {
             half_open: None,
             ts_offset: offset,
             wheel: Default::default(),
-            wakes_at: Instant::NEVER,
         };
         self.admit(cx, id, done, seg, text);
     }

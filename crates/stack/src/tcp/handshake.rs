@@ -88,9 +88,10 @@ impl Tcp {
             now,
             &mut self.spares,
         );
-        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner.
+        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner. The deadline is the
+        // wheel's own word, since it may just have gone off.
         tcb.wheel = core::mem::take(&mut opening.wheel);
-        tcb.wakes_at = opening.retry_at;
+        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
         let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
         let kept = opening.text.take();
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
@@ -261,7 +262,6 @@ impl Tcp {
             half_open: Some(Entry::new(Kind::HalfOpen, place)),
             ts_offset: half.ts_offset,
             wheel: half.wheel,
-            wakes_at: half.retry_at,
         };
         self.admit(cx, listener, facts, seg, text);
     }
@@ -310,13 +310,14 @@ impl Tcp {
             now,
             &mut self.spares,
         );
-        tcb.facts.insert(Fact::UNACCEPTED);
+        tcb.facts.insert(Fact::UNACCEPTED | Fact::QUEUED);
         tcb.wheel = core::mem::take(&mut done.wheel);
-        tcb.wakes_at = done.wakes_at;
+        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
         self.wheel
             .hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
         open::take_timestamp(&mut tcb, seg);
         self.tables.sockets.insert(Slot::Open(tcb));
+        self.ready.push_back(Entry::new(Kind::Connection, slot));
         let connection = Entry::new(Kind::Connection, slot);
         match done.half_open {
             Some(half_open) => self.hand_over(&tuple, half_open, connection),
@@ -339,7 +340,6 @@ impl Tcp {
         self.announce(cx.events, listener_id);
         self.kept_text(cx, slot, done.peer.irs, seg, done.text);
         self.rest_of(cx, slot, seg, text);
-        self.kick(Entry::new(Kind::Connection, slot));
     }
 
     /// Nothing comes of a handshake that was complete.
@@ -364,7 +364,6 @@ pub(super) struct Finished {
     pub(super) round_trip: Option<Duration>,
     pub(super) syn_lost: bool,
     pub(super) ts_offset: u32,
-    /// The half-open entry's place in the wheel, and when it would have been woken there.
+    /// The half-open entry's place in the wheel.
     pub(super) wheel: WheelEntry,
-    pub(super) wakes_at: Instant,
 }

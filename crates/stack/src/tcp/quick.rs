@@ -17,7 +17,6 @@ use super::table::Tcp;
 use super::timers::Look;
 use super::transmit::{hold, watch};
 use super::{EcnField, Flags, Options, Segment, Timestamps};
-use crate::demux::Kind;
 use crate::frame::{INLINE_PAYLOAD, TxMeta};
 use crate::iface::IpLayer;
 use crate::stack::InterfaceId;
@@ -38,14 +37,12 @@ impl Tcp {
             return None;
         }
         let entry = *self.ready.front()?;
-        let slot = entry.slot();
-        match entry.kind() {
-            Kind::Connection => {}
-            Kind::HalfOpen => return self.quick_syn_ack(cx, slot, out),
-            Kind::TimeWait => return self.quick_last_ack(cx, slot, out),
+        if !entry.is_connection() {
+            return self.quick_bare(cx, entry, out);
         }
+        let slot = entry.slot();
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
-            return self.quick_syn(cx, slot, out);
+            return self.quick_bare(cx, entry, out);
         };
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (tcb.tuple.local, tcb.tuple.remote) else {
             return None;

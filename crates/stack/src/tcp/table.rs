@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 
 use super::State;
 use super::burst::{Burst, Reply};
-use super::conn::{AckOwed, Fact, Phase, Tcb};
+use super::conn::{Fact, Phase, Tcb};
 use super::cookie::Cookies;
 use super::isn::TimestampOffsets;
 use super::listen::{HalfOpen, Listener};
@@ -203,7 +203,7 @@ impl Tcp {
     }
 
     /// The one-behind cache does not name this entry any more.
-    fn forget_last(&mut self, entry: Entry) {
+    pub(super) fn forget_last(&mut self, entry: Entry) {
         if self.last.as_ref().is_some_and(|(_, last)| *last == entry) {
             self.last = None;
         }
@@ -215,7 +215,7 @@ impl Tcp {
     }
 
     /// As [`Tcp::hand_over`], for a tuple with this hash.
-    fn hand_over_hashed(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
+    pub(super) fn hand_over_hashed(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
         match &mut self.last {
             Some((_, last)) if *last == from => *last = to,
             _ => self.last = Some((*tuple, to)),
@@ -360,100 +360,6 @@ impl Tcp {
         }
     }
 
-    /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
-    pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
-        while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
-            let Some(place) = self.leaving.first() else { break };
-            self.end_time_wait(env, place, Transition::TimeWaitOver);
-        }
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
-            return;
-        };
-        let hash = self.demux.table_hash(&tcb.tuple);
-        let Some((tcb, scope)) = self.open(env, events, slot) else {
-            return;
-        };
-        // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
-        let ack_owed = tcb.ack_owed != AckOwed::No;
-        let until = scope.now + scope.config.msl * 2;
-        let entry = TimeWait {
-            owed: if ack_owed {
-                AckOwed::Now(crate::trace::AckCause::Fin)
-            } else {
-                AckOwed::No
-            },
-            queued: ack_owed,
-            tuple: tcb.tuple,
-            snd_nxt: tcb.snd_nxt,
-            rcv_nxt: tcb.rcv_nxt,
-            rcv_wnd: tcb.rcv_wnd(),
-            window: super::recv::window::field(tcb),
-            reuse: tcb.switches.reuse,
-            timestamps: tcb
-                .facts
-                .contains(Fact::TIMESTAMPS)
-                .then_some((tcb.ts_recent, tcb.ts_offset)),
-            block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
-            until,
-            hash,
-        };
-        let orphan = tcb.facts.contains(Fact::ORPHAN);
-        let (id, tuple) = (tcb.id, tcb.tuple);
-        tcb.phase = Phase::TimeWait;
-        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
-        release_buffers(tcb, scope.pool);
-        scope.wheel.cancel(&mut tcb.wheel);
-        let (place, generation) = self.tables.time_wait.insert(entry);
-        self.leaving.push(until, (place, generation));
-        let (connection, waiting) = (
-            Entry::new(Kind::Connection, slot),
-            Entry::new(Kind::TimeWait, place),
-        );
-        self.hand_over_hashed(&tuple, hash, connection, waiting);
-        if ack_owed {
-            self.ready.push_back(waiting);
-        }
-        if orphan {
-            self.remove_socket(slot);
-        } else {
-            self.announce(events, id);
-        }
-    }
-
-    /// The 2 MSL of an entry begin anew.
-    pub(super) fn restart_time_wait(&mut self, env: &Env<'_>, place: u32) {
-        if let Some(entry) = self.tables.time_wait.at_mut(place) {
-            entry.until = env.now + env.config.msl * 2;
-            self.leaving.tidy(&self.tables.time_wait);
-        }
-    }
-
-    /// 2 MSL have passed, a new connection takes over, or a reset came.
-    pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
-        let Some(entry) = self.tables.time_wait.remove_at(place) else {
-            return;
-        };
-        self.leaving.tidy(&self.tables.time_wait);
-        let waiting = Entry::new(Kind::TimeWait, place);
-        self.forget_last(waiting);
-        self.demux.remove_hashed(entry.hash, waiting);
-        self.bindings
-            .connection_gone(entry.tuple.local, entry.tuple.local_port, entry.reuse);
-        if let Some(id) = entry.block
-            && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
-        {
-            tcb.phase = Phase::Ended;
-        }
-        let tuple = Tuple::from(entry.tuple);
-        env.trace
-            .record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
-                tuple,
-                from: State::TimeWait,
-                to: State::Closed,
-                why,
-            });
-    }
-
     /// An opening connection failed: the socket is fresh again, with the error for the application.
     pub(crate) fn fail_open(
         &mut self,
@@ -538,7 +444,7 @@ impl Tcp {
 }
 
 /// Gives back what an ended connection no longer needs; what can still be read stays.
-fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
+pub(super) fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut buffer) = tcb.send.take() {
         let all = buffer.len();
         buffer.ack(pool, all);

@@ -3,13 +3,15 @@
 
 use alloc::collections::VecDeque;
 
-use super::conn::AckOwed;
-use super::{Flags, Options, Segment, SeqNumber, Timestamps};
+use super::conn::{AckOwed, Fact, Phase};
+use super::table::{Slot, Tcp, release_buffers};
+use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::arena::Arena;
-use crate::demux::{FourTuple, TableHash};
-use crate::stack::SocketId;
+use crate::demux::{Entry, FourTuple, Kind, TableHash};
+use crate::iface::Env;
+use crate::stack::{Events, Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{AckCause, Cause, ChallengeCause};
+use crate::trace::{AckCause, Cause, ChallengeCause, TraceKind, TraceMask, Transition, Tuple};
 
 /// What is left of a connection in TIME-WAIT.
 #[derive(Debug)]
@@ -88,6 +90,102 @@ impl Leaving {
                 }
             }
         }
+    }
+}
+
+impl Tcp {
+    /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
+    pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
+        while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
+            let Some(place) = self.leaving.first() else { break };
+            self.end_time_wait(env, place, Transition::TimeWaitOver);
+        }
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+            return;
+        };
+        let hash = self.demux.table_hash(&tcb.tuple);
+        let Some((tcb, scope)) = self.open(env, events, slot) else {
+            return;
+        };
+        // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
+        let ack_owed = tcb.ack_owed != AckOwed::No;
+        let until = scope.now + scope.config.msl * 2;
+        let entry = TimeWait {
+            owed: if ack_owed {
+                AckOwed::Now(AckCause::Fin)
+            } else {
+                AckOwed::No
+            },
+            queued: ack_owed,
+            tuple: tcb.tuple,
+            snd_nxt: tcb.snd_nxt,
+            rcv_nxt: tcb.rcv_nxt,
+            rcv_wnd: tcb.rcv_wnd(),
+            window: super::recv::window::field(tcb),
+            reuse: tcb.switches.reuse,
+            timestamps: tcb
+                .facts
+                .contains(Fact::TIMESTAMPS)
+                .then_some((tcb.ts_recent, tcb.ts_offset)),
+            block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
+            until,
+            hash,
+        };
+        let orphan = tcb.facts.contains(Fact::ORPHAN);
+        let (id, tuple) = (tcb.id, tcb.tuple);
+        tcb.phase = Phase::TimeWait;
+        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
+        release_buffers(tcb, scope.pool);
+        scope.wheel.cancel(&mut tcb.wheel);
+        let (place, generation) = self.tables.time_wait.insert(entry);
+        self.leaving.push(until, (place, generation));
+        let (connection, waiting) = (
+            Entry::new(Kind::Connection, slot),
+            Entry::new(Kind::TimeWait, place),
+        );
+        self.hand_over_hashed(&tuple, hash, connection, waiting);
+        if ack_owed {
+            self.ready.push_back(waiting);
+        }
+        if orphan {
+            self.remove_socket(slot);
+        } else {
+            self.announce(events, id);
+        }
+    }
+
+    /// The 2 MSL of an entry begin anew.
+    pub(super) fn restart_time_wait(&mut self, env: &Env<'_>, place: u32) {
+        if let Some(entry) = self.tables.time_wait.at_mut(place) {
+            entry.until = env.now + env.config.msl * 2;
+            self.leaving.tidy(&self.tables.time_wait);
+        }
+    }
+
+    /// 2 MSL have passed, a new connection takes over, or a reset came.
+    pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
+        let Some(entry) = self.tables.time_wait.remove_at(place) else {
+            return;
+        };
+        self.leaving.tidy(&self.tables.time_wait);
+        let waiting = Entry::new(Kind::TimeWait, place);
+        self.forget_last(waiting);
+        self.demux.remove_hashed(entry.hash, waiting);
+        self.bindings
+            .connection_gone(entry.tuple.local, entry.tuple.local_port, entry.reuse);
+        if let Some(id) = entry.block
+            && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
+        {
+            tcb.phase = Phase::Ended;
+        }
+        let tuple = Tuple::from(entry.tuple);
+        env.trace
+            .record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
+                tuple,
+                from: State::TimeWait,
+                to: State::Closed,
+                why,
+            });
     }
 }
 

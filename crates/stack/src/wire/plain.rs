@@ -57,7 +57,7 @@ impl Plain {
         let (ip_sum, tcp_sum) = if checksums {
             let addresses = Sum::ZERO.add_u32(source).add_u32(destination);
             let ip = addresses.add_u32(first).add_u32(second).add_u32(third);
-            let tcp = addresses
+            let mut tcp = addresses
                 .add_u32(u32::from(protocol::TCP))
                 .add_u32(transport_len)
                 .add_u32(ports)
@@ -66,8 +66,10 @@ impl Plain {
                 .add_u32(control)
                 .add_u32(ALIGNED_TIMESTAMPS)
                 .add_u32(value)
-                .add_u32(echo)
-                .add(payload);
+                .add_u32(echo);
+            if !payload.is_empty() {
+                tcp = tcp.add(payload);
+            }
             (ip.finish(), tcp.finish())
         } else {
             (0, 0)
@@ -160,21 +162,21 @@ impl Bare<'_> {
         let offset = len as u32 - ipv4::HEADER_LEN as u32 / 4;
         words[8] = offset << 28 | u32::from(flags.bits()) << 16 | u32::from(*window);
         words[9] = u32::from(*urgent);
+        // In network order from here on, so that each word is turned once.
+        let words = words.map(u32::to_be_bytes);
+        for (octets, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(&words) {
+            *octets = *word;
+        }
         if checksums {
-            let addresses = Sum::ZERO.add_u32(words[3]).add_u32(words[4]);
-            let ip = addresses.add_u32(words[0]).add_u32(words[1]).add_u32(words[2]);
-            let mut tcp = addresses
+            let addresses = Sum::ZERO.add_words(&words[3]).add_words(&words[4]);
+            let ip = words[..3].iter().fold(addresses, |sum, word| sum.add_words(word));
+            let tcp = addresses
                 .add_u32(u32::from(protocol::TCP))
                 .add_u32(total - ipv4::HEADER_LEN as u32);
             // Words that are not used are zero, and add nothing.
-            for word in &words[5..] {
-                tcp = tcp.add_u32(*word);
-            }
-            words[2] |= u32::from(ip.finish());
-            words[9] |= u32::from(tcp.finish()) << 16;
-        }
-        for (octets, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *octets = word.to_be_bytes();
+            let tcp = words[5..].iter().fold(tcp, |sum, word| sum.add_words(word));
+            out[10..12].copy_from_slice(&ip.finish().to_be_bytes());
+            out[36..38].copy_from_slice(&tcp.finish().to_be_bytes());
         }
         total as usize
     }
@@ -253,7 +255,10 @@ pub(crate) fn tcp_is_intact<const N: usize>(
     if !front.is_empty() {
         sum = sum.add(front);
     }
-    behind.iter().fold(sum, |sum, part| sum.add(part)).verify()
+    if !behind.is_empty() {
+        sum = behind.iter().fold(sum, |sum, part| sum.add(part));
+    }
+    sum.verify()
 }
 
 /// As [`tcp_is_intact`], of a segment with whatever options: `front` is the packet up to `behind`.

@@ -497,3 +497,34 @@ fn entries_without_a_block_answer_a_batch_once() {
     p.expect("ACK 2 ack 2");
     p.quiet();
 }
+
+/// The timer of a SYN, or of a SYN,ACK, goes off, and its answer comes before anything is sent again: the connection's own
+/// timers run all the same.
+#[test]
+fn an_answer_comes_as_the_timer_goes_off() {
+    for active in [true, false] {
+        let mut p = Peer::new(Setup::default());
+        if active {
+            p.connect();
+        } else {
+            p.listen();
+            p.send(p.syn());
+        }
+        p.take();
+        let (at, _) = p.stack.next_timeout().expect("it waits for an answer");
+        p.now = at;
+        p.stack.handle_timeout(at);
+        if active {
+            p.send(p.syn().with(Flags::ACK).acking(1));
+            p.expect("ACK 1 ack 1");
+        } else {
+            p.send(ack(1, 1));
+            p.accept();
+        }
+        p.write(b"hello");
+        p.expect("PSH,ACK 1+5 ack 1");
+        p.mark();
+        let rto = p.info().rto;
+        p.expect_at(rto.as_millis(), "PSH,ACK 1+5 ack 1");
+    }
+}
