@@ -259,9 +259,9 @@ impl BatchSocket {
             Kind::Net(socket) => socket.recv_from(buf).await,
         }
     }
-    /// In a conversation of a [`Lane`](crate::lane::Lane): receives a datagram, or nothing when `deadline` has come
-    /// or the conversation was woken by its waker. With `look` false none is expected to be there yet, which saves a call that finds nothing; one that is there after all
-    /// is found when another one comes, or at the deadline.
+    /// In a conversation of a [`Lane`](crate::lane::Lane): receives a datagram, or nothing when `deadline` has come or
+    /// the conversation was woken by its waker. With `look` false none is expected to be there yet, which saves a call
+    /// that finds nothing; one that is there after all is found when another one comes, or at the deadline.
     ///
     /// # Errors
     /// Those of the operating system; `Unsupported` if it is not [for a lane](BatchSocket::bind_for_lane).
