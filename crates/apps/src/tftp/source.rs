@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::netascii::Encoder;
 use super::packet::Mode;
 
-/// How much is copied at once from the page cache, when a transfer is under way: little enough that what hundreds of
-/// transfers hold stays in a core's cache until it is sent.
+/// How much is copied at once from the page cache, when a transfer is under way. Little, since hundreds of transfers may
+/// hold as much each.
 const CHUNK: usize = 16 * 1024;
 
 /// How much the kernel is told to read ahead, each time that half of it is used up.
