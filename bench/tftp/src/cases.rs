@@ -21,6 +21,25 @@ pub enum Client {
     Swarm(usize, u16),
 }
 
+impl Client {
+    /// The program that it needs and that is not there.
+    pub fn missing(self) -> Option<&'static str> {
+        let program = match self {
+            Client::Curl(_) => "curl",
+            Client::Atftp(..) => "atftp",
+            Client::Sockeye(..) | Client::Swarm(..) => return None,
+        };
+        let mut command = Command::new(program);
+        let there = command
+            .arg("--version")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        there.is_err().then_some(program)
+    }
+}
+
 /// One column.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {

@@ -1,33 +1,34 @@
 //! Sockeye's TFTP server beside tftpd-hpa, atftpd and dnsmasq (and rs-tftpd and tftpy, where they are), in one run: each
 //! case is put to one server after the other, round by round, so that the machine's moods fall on all of them.
 //!
-//! As root it makes a network of its own, in which port 69 is free. Prints a table of medians, ours against the best of the
-//! others, and writes every figure as JSON.
+//! As root it makes a network of its own, in which port 69 is free. Prints tables of medians, ours against the best of the
+//! others, for people or as Markdown, and writes every figure as JSON.
 
 mod cases;
+mod costs;
 mod relay;
+mod report;
 mod servers;
 mod swarm;
-mod unanswered;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use serde_json::{Value, json};
-
 use cases::{CASES, Case};
+use report::{Figure, Report, Row};
 use servers::{Places, Server};
 
 const HELP: &str = "\
 sockeye-bench-tftp [OPTIONS]
   --sockeye PATH   our command (../target/release/sockeye)
-  --peers DIR      where in.tftpd, atftpd and tftpd are (../target/peers/usr/sbin)
+  --peers DIR      where the others are: usr/sbin/in.tftpd, usr/sbin/atftpd, bin/tftpd, py/tftpy (../target/peers)
   --rounds N       how often each case is run with each server (3)
   --only TEXT      only cases with TEXT in their heading; may be given again
   --servers A,B    only these servers, ours among them
   --long           also the cases of 1 GiB, of which some take a minute
   --quick          one round of the short cases with small files: to see that all works
   --json FILE      every figure
+  --markdown       the tables once more at the end, as Markdown
 Exit code 1: our server failed.";
 
 struct Args {
@@ -39,18 +40,20 @@ struct Args {
     long: bool,
     quick: bool,
     json: Option<PathBuf>,
+    markdown: bool,
 }
 
 fn arguments() -> Result<Args, String> {
     let mut args = Args {
         sockeye: "../target/release/sockeye".into(),
-        peers: "../target/peers/usr/sbin".into(),
+        peers: "../target/peers".into(),
         rounds: 3,
         only: Vec::new(),
         servers: None,
         long: false,
         quick: false,
         json: None,
+        markdown: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -63,6 +66,7 @@ fn arguments() -> Result<Args, String> {
             "--servers" => args.servers = Some(value()?),
             "--long" => args.long = true,
             "--quick" => args.quick = true,
+            "--markdown" => args.markdown = true,
             "--json" => args.json = Some(value()?.into()),
             _ => return Err(HELP.into()),
         }
@@ -132,22 +136,9 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
         std::env::temp_dir()
     };
     let got = Scratch::new(base.join(format!("{name}-got")))?;
-    let root = served.0.clone();
-    let cases: Vec<Case> = CASES
-        .iter()
-        .filter(|c| args.only.is_empty() || args.only.iter().any(|o| c.name.contains(o)))
-        .filter(|c| !c.long || (args.long && !args.quick))
-        .map(|c| match args.quick {
-            true => Case {
-                size: c.size / 10,
-                limit: 5,
-                ..*c
-            },
-            false => *c,
-        })
-        .collect();
-    for size in cases.iter().map(|c| c.size).chain([5000]) {
-        let file = root.join(size.to_string());
+    let cases = chosen(args);
+    for size in cases.iter().map(|c| c.size).chain([costs::OCTETS]) {
+        let file = served.0.join(size.to_string());
         if !file.exists() {
             std::fs::write(file, cases::content(size)).map_err(|e| e.to_string())?;
         }
@@ -155,7 +146,7 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
     let places = Places {
         sockeye: args.sockeye.clone(),
         peers: args.peers.clone(),
-        root,
+        root: served.0.clone(),
     };
     let mut servers = servers::start_all(&places).map_err(|e| format!("{}: {e}", args.sockeye.display()))?;
     if let Some(wanted) = &args.servers {
@@ -164,35 +155,64 @@ fn compare(args: &Args) -> Result<ExitCode, String> {
     if servers.first().is_none_or(|s| s.name != "sockeye") {
         return Err("our own server is not among them".into());
     }
-    describe(&servers);
+    let mut report = Report::new(&servers, machine());
     let rounds = if args.quick { 1 } else { args.rounds };
-    let mut report = Vec::new();
-    let mut failed = false;
+    report.head();
     for case in &cases {
-        let mut seconds = vec![Vec::new(); servers.len()];
-        for round in 0..rounds {
-            for (server, seconds) in servers.iter().zip(&mut seconds) {
-                seconds.push(cases::run(case, server, &places, &got.0, round as u64));
-            }
+        if let Some(missing) = case.client.missing() {
+            eprintln!("without \"{}\": there is no {missing}", case.name);
+            continue;
         }
-        failed |= seconds[0].iter().any(Result::is_err);
-        report.push(show(case, &servers, &seconds));
+        report.add(measure(case, &servers, &places, &got.0, rounds));
     }
-    let unanswered = unanswered(&servers)?;
+    for server in &servers {
+        let cost = costs::measure(server).map_err(|e| e.to_string())?;
+        report.add_cost(server.name, cost);
+    }
+    if args.markdown {
+        print!("{}", report.markdown());
+    }
     if let Some(file) = &args.json {
-        let versions: Vec<Value> = servers
-            .iter()
-            .map(|s| json!({ "name": s.name, "version": s.version }))
-            .collect();
-        let all = json!({ "machine": machine(), "servers": versions, "rounds": rounds, "cases": report,
-            "unanswered": unanswered });
+        let all = report.json(rounds);
         std::fs::write(file, format!("{all:#}\n")).map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    Ok(if failed {
+    Ok(if report.we_failed() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// The cases that are asked for.
+fn chosen(args: &Args) -> Vec<Case> {
+    let named = |c: &&Case| args.only.is_empty() || args.only.iter().any(|o| c.name.contains(o));
+    let short = |c: &&Case| !c.long || (args.long && !args.quick);
+    let cases = CASES.iter().filter(named).filter(short);
+    let quick = |c: &Case| match args.quick {
+        true => Case {
+            size: c.size / 10,
+            limit: 5,
+            ..*c
+        },
+        false => *c,
+    };
+    cases.map(quick).collect()
+}
+
+/// Runs a case with one server after the other, round by round.
+fn measure(case: &Case, servers: &[Server], places: &Places, got: &Path, rounds: usize) -> Row {
+    let mut figures = vec![Figure::default(); servers.len()];
+    for round in 0..rounds {
+        for (server, figure) in servers.iter().zip(&mut figures) {
+            let before = costs::processor_time(server);
+            let ran = cases::run(case, server, places, got, round as u64);
+            if ran.is_ok() && !server.forks {
+                figure.processor.push(costs::processor_time(server) - before);
+            }
+            figure.seconds.push(ran);
+        }
+    }
+    Row { case: *case, figures }
 }
 
 fn machine() -> String {
@@ -203,79 +223,10 @@ fn machine() -> String {
         .unwrap_or("unknown processor");
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, |n| n.get());
-    format!("{model}, {cores} cores, Linux {}", kernel.trim())
-}
-
-fn describe(servers: &[Server]) {
-    println!("{}", machine());
-    for server in servers {
-        println!("{}: {}", server.name, server.version);
-    }
-    for client in ["curl", "atftp"] {
-        println!("{}", servers::says(Command::new(client).arg("--version")));
-    }
-    print!("\nseconds, medians\n{:28}", "");
-    for server in servers {
-        print!("{:>11}", server.name);
-    }
-    println!("{:>22}", "ours / best of others");
-}
-
-/// The middle one; a failure counts as longer than any time.
-fn median(runs: &[Result<f64, String>]) -> Result<f64, String> {
-    let mut runs = runs.to_vec();
-    runs.sort_by(|a, b| match (a, b) {
-        (Ok(a), Ok(b)) => a.total_cmp(b),
-        (a, b) => b.is_ok().cmp(&a.is_ok()),
-    });
-    runs.swap_remove(runs.len() / 2)
-}
-
-fn show(case: &Case, servers: &[Server], seconds: &[Vec<Result<f64, String>>]) -> Value {
-    let medians: Vec<_> = seconds.iter().map(|runs| median(runs)).collect();
-    print!("{:28}", case.name);
-    for median in &medians {
-        match median {
-            Ok(seconds) => print!("{seconds:11.3}"),
-            Err(why) => print!("{:>11}", why.chars().take(10).collect::<String>()),
-        }
-    }
-    let best = medians[1..].iter().flatten().copied().min_by(f64::total_cmp);
-    let ratio = match (&medians[0], best) {
-        (Ok(ours), Some(best)) => Some(ours / best),
-        _ => None,
-    };
-    println!("{:>22}", ratio.map_or("-".into(), |r| format!("{r:.2}")));
-    let all: serde_json::Map<String, Value> = servers
-        .iter()
-        .zip(seconds)
-        .map(|(server, runs)| {
-            let runs = runs.iter().map(|run| match run {
-                Ok(seconds) => json!(seconds),
-                Err(why) => json!(why),
-            });
-            (server.name.to_owned(), runs.collect())
-        })
-        .collect();
-    json!({ "case": case.name, "octets": case.size, "seconds": all, "ratio_to_best": ratio })
-}
-
-/// The last table: afterwards the servers have forsaken transfers to look after.
-fn unanswered(servers: &[Server]) -> Result<Value, String> {
-    const REQUESTS: usize = 300;
-    println!("\n{REQUESTS} unanswered requests   memory, MB more      threads    processes     answered");
-    let mut all = serde_json::Map::new();
-    for server in servers {
-        let (before, after, answered) =
-            unanswered::measure(server, "5000", REQUESTS).map_err(|e| e.to_string())?;
-        let more = (after.memory as f64 - before.memory as f64) / 1e6;
-        println!(
-            "{:24}{more:16.1}{:>13}{:>13}{answered:>13}",
-            server.name, after.threads, after.processes
-        );
-        let value = json!({ "megabytes_more": more, "threads_before": before.threads, "threads": after.threads,
-            "processes": after.processes, "answered": answered });
-        all.insert(server.name.to_owned(), value);
-    }
-    Ok(all.into())
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    format!(
+        "{model}, {cores} cores, Linux {}, load {load} before",
+        kernel.trim()
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ pub struct Server {
     pub version: String,
     /// Where it takes requests.
     pub at: SocketAddr,
+    /// Whether each transfer is a process, whose processor time is lost when it ends.
+    pub forks: bool,
     child: Child,
 }
 
@@ -35,118 +37,140 @@ impl Drop for Server {
 pub struct Places {
     /// Our command.
     pub sockeye: PathBuf,
-    /// The directory with `in.tftpd` and `atftpd`, or `None` for the system's.
+    /// The directory that the peers are in: Debian's packages unpacked, `bin/tftpd` and `py/tftpy`.
     pub peers: PathBuf,
     /// What is served.
     pub root: PathBuf,
 }
 
-/// Starts every server that is there; ours is the first. What is missing is named on standard error.
+/// A server that could be started.
+struct Candidate {
+    name: &'static str,
+    /// Empty: it is not there.
+    version: String,
+    at: SocketAddr,
+    command: Command,
+    /// How to come by it.
+    from: &'static str,
+}
+
+/// Starts every server that is there; ours is the first. What is missing is named on standard error, with the way to
+/// come by it.
 pub fn start_all(places: &Places) -> io::Result<Vec<Server>> {
-    let root = places.root.display().to_string();
-    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let candidates = [sockeye, tftpd_hpa, atftpd, dnsmasq, rs_tftpd, tftpy];
     let mut servers = Vec::new();
-    let mut start = |name, at: SocketAddr, version: String, command: &mut Command| {
-        if version.is_empty() {
-            eprintln!("missing: {name}");
-            return Ok(());
+    for candidate in candidates {
+        let mut candidate = candidate(places);
+        if candidate.version.is_empty() {
+            eprintln!("without {}: {}", candidate.name, candidate.from);
+            continue;
         }
-        let child = command
+        let child = candidate
+            .command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
         let server = Server {
-            name,
-            version,
-            at,
+            name: candidate.name,
+            version: candidate.version,
+            at: candidate.at,
+            forks: candidate.name == "tftpd-hpa",
             child,
         };
-        if listens(at.port()) {
+        if listens(server.at.port()) {
             servers.push(server);
         } else {
-            eprintln!("does not start: {name}");
+            eprintln!("without {}: it does not start", server.name);
         }
-        io::Result::Ok(())
-    };
-    let ours = at(16900);
-    let version = says(Command::new(&places.sockeye).arg("--version"));
+    }
+    Ok(servers)
+}
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+fn sockeye(places: &Places) -> Candidate {
+    let at = at(16900);
     let mut command = Command::new(&places.sockeye);
-    command.args(["tftp", "serve", &root, "--listen", &ours.to_string()]);
-    start("sockeye", ours, version, &mut command)?;
-
-    let hpa = places.peers.join("in.tftpd");
-    let mut command = Command::new(&hpa);
-    command.args([
-        "--foreground",
-        "--listen",
-        "--address",
-        "127.0.0.1:16901",
-        "--secure",
-        "-u",
-        "root",
-        &root,
-    ]);
-    start(
-        "tftpd-hpa",
-        at(16901),
-        says(Command::new(&hpa).arg("-V")),
-        &mut command,
-    )?;
-
-    let atftpd = places.peers.join("atftpd");
-    let mut command = Command::new(&atftpd);
-    command.args([
-        "--daemon",
-        "--no-fork",
-        "--bind-address",
-        "127.0.0.1",
-        "--port",
-        "16902",
-    ]);
-    command.args(["--maxthread", "1000", "--user", "root", "--group", "root", &root]);
-    start(
-        "atftpd",
-        at(16902),
-        says(Command::new(&atftpd).arg("--version")),
-        &mut command,
-    )?;
-
+    command.args(["tftp", "serve"]).arg(&places.root);
+    command.args(["--listen", &at.to_string()]);
+    Candidate {
+        name: "sockeye",
+        version: says(Command::new(&places.sockeye).arg("--version")),
+        at,
+        command,
+        from: "cargo build --release, in the repository's root",
+    }
+}
+fn tftpd_hpa(places: &Places) -> Candidate {
+    let program = places.peers.join("usr/sbin/in.tftpd");
+    let at = at(16901);
+    let mut command = Command::new(&program);
+    command.args(["--foreground", "--listen", "--address", &at.to_string()]);
+    command.args(["--secure", "-u", "root"]).arg(&places.root);
+    Candidate {
+        name: "tftpd-hpa",
+        version: says(Command::new(&program).arg("-V")),
+        at,
+        command,
+        from: "apt-get download tftpd-hpa, dpkg-deb -x into target/peers",
+    }
+}
+fn atftpd(places: &Places) -> Candidate {
+    let program = places.peers.join("usr/sbin/atftpd");
+    let mut command = Command::new(&program);
+    command.args(["--daemon", "--no-fork", "--bind-address", "127.0.0.1"]);
+    command.args(["--port", "16902", "--maxthread", "1000"]);
+    command
+        .args(["--user", "root", "--group", "root"])
+        .arg(&places.root);
+    Candidate {
+        name: "atftpd",
+        version: says(Command::new(&program).arg("--version")),
+        at: at(16902),
+        command,
+        from: "apt-get download atftpd, dpkg-deb -x into target/peers",
+    }
+}
+fn dnsmasq(places: &Places) -> Candidate {
     let mut command = Command::new("dnsmasq");
-    command.args([
-        "--no-daemon",
-        "--conf-file=/dev/null",
-        "--port",
-        "0",
-        "--enable-tftp",
-        "--tftp-max=1000",
-    ]);
-    command.args([
-        "--user=root",
-        "--listen-address",
-        "127.0.0.1",
-        "--bind-interfaces",
-    ]);
-    command.arg(format!("--tftp-root={root}"));
-    // It knows no other port.
-    start(
-        "dnsmasq",
-        at(69),
-        says(Command::new("dnsmasq").arg("--version")),
-        &mut command,
-    )?;
-
-    // Not Debian's: `cargo install tftpd --root DIR` and `pip install tftpy --target DIR/py`, beside the others.
-    let rs = places.peers.join("tftpd");
-    let version = if rs.exists() {
-        format!("rs-tftpd {}", rs_version(&places.peers))
+    command.args(["--no-daemon", "--conf-file=/dev/null", "--port", "0"]);
+    command.args(["--enable-tftp", "--tftp-max=1000", "--user=root"]);
+    command.args(["--listen-address", "127.0.0.1", "--bind-interfaces"]);
+    command.arg(format!("--tftp-root={}", places.root.display()));
+    Candidate {
+        name: "dnsmasq",
+        version: says(Command::new("dnsmasq").arg("--version")),
+        // It knows no other port.
+        at: at(69),
+        command,
+        from: "apt-get install dnsmasq-base",
+    }
+}
+fn rs_tftpd(places: &Places) -> Candidate {
+    let program = places.peers.join("bin/tftpd");
+    let mut command = Command::new(&program);
+    command.args(["-i", "127.0.0.1", "-p", "16904", "-r", "-d"]);
+    command.arg(&places.root);
+    // It does not tell; cargo writes down what it has installed.
+    let list = std::fs::read_to_string(places.peers.join(".crates.toml")).unwrap_or_default();
+    let entry = list.lines().find_map(|line| line.strip_prefix("\"tftpd "));
+    let number = entry.and_then(|e| e.split(' ').next()).unwrap_or_default();
+    let version = if program.exists() {
+        format!("rs-tftpd {number}").trim().to_owned()
     } else {
         String::new()
     };
-    let mut command = Command::new(&rs);
-    command.args(["-i", "127.0.0.1", "-p", "16904", "-d", &root, "-r"]);
-    start("rs-tftpd", at(16904), version, &mut command)?;
-
+    Candidate {
+        name: "rs-tftpd",
+        version,
+        at: at(16904),
+        command,
+        from: "cargo install --root target/peers tftpd",
+    }
+}
+fn tftpy(places: &Places) -> Candidate {
     let python = |code: &str| {
         let mut command = Command::new("python3");
         command
@@ -154,10 +178,17 @@ pub fn start_all(places: &Places) -> io::Result<Vec<Server>> {
             .env("PYTHONPATH", places.peers.join("py"));
         command
     };
-    let version = says(&mut python("import tftpy; print('tftpy', tftpy.__version__)"));
-    let code = format!("import tftpy; tftpy.TftpServer({root:?}).listen('127.0.0.1', 16905)");
-    start("tftpy", at(16905), version, &mut python(&code))?;
-    Ok(servers)
+    let code = format!(
+        "import tftpy; tftpy.TftpServer({:?}).listen('127.0.0.1', 16905)",
+        places.root
+    );
+    Candidate {
+        name: "tftpy",
+        version: says(&mut python("import tftpy; print('tftpy', tftpy.__version__)")),
+        at: at(16905),
+        command: python(&code),
+        from: "pip install --target target/peers/py tftpy",
+    }
 }
 
 /// The first line that a program prints; nothing if there is no such program.
@@ -178,16 +209,6 @@ pub fn says(command: &mut Command) -> String {
         .trim()
         .to_owned()
 }
-fn rs_version(peers: &Path) -> String {
-    // cargo writes down what it has installed.
-    let list = std::fs::read_to_string(peers.join("../.crates.toml")).unwrap_or_default();
-    let entry = list.lines().find_map(|line| line.strip_prefix("\"tftpd "));
-    entry
-        .and_then(|e| e.split(' ').next())
-        .unwrap_or("of unknown version")
-        .to_owned()
-}
-
 /// Waits until something is bound to a UDP port.
 fn listens(port: u16) -> bool {
     let until = Instant::now() + Duration::from_secs(10);

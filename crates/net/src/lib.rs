@@ -30,6 +30,8 @@ pub mod device;
 pub mod driver;
 pub mod error;
 pub mod halves;
+#[cfg(target_os = "linux")]
+pub mod lane;
 mod names;
 mod net;
 mod options;

@@ -56,6 +56,16 @@ impl Sock {
     pub(crate) fn set(&self, change: impl FnOnce(&mut UdpOptions)) -> io::Result<()> {
         options::set_udp(&self.host, self.id, change)
     }
+    /// Makes room for at least so many octets of received datagrams; how much there is.
+    pub(crate) fn make_room(&self, octets: usize) -> io::Result<usize> {
+        let default = self.host.look(|stack, _| stack.config().udp_receive_buffer);
+        let held = self.options()?.receive_buffer.unwrap_or(default);
+        let wanted = u32::try_from(octets).unwrap_or(u32::MAX);
+        if held < wanted {
+            self.set(|o| o.receive_buffer = Some(wanted))?;
+        }
+        Ok(held.max(wanted) as usize)
+    }
 }
 impl Drop for Sock {
     fn drop(&mut self) {

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+#[cfg(target_os = "linux")]
+use std::task::Poll;
 
 use crate::net::{Net, Place};
 use crate::udp::{Inner, UdpSocket, receive};
@@ -82,8 +84,18 @@ pub struct BatchSocket(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    /// A tokio runtime waits for it.
     Os(os::Socket),
+    /// A lane waits for it, or a thread.
+    #[cfg(target_os = "linux")]
+    Bare(std::net::UdpSocket),
     Net(UdpSocket),
+}
+
+/// A socket without who waits for it.
+enum Face<'a> {
+    Os(&'a std::net::UdpSocket),
+    Net(&'a UdpSocket),
 }
 
 /// How long to wait for room to send, where the system does not tell.
@@ -104,31 +116,65 @@ impl BatchSocket {
             )?),
         }))
     }
+    /// Binds to `addr`, for a [`Lane`](crate::lane::Lane) or a thread: of what waits, only [`BatchSocket::recv_until`] and
+    /// [`BatchSocket::recv_within`] can be called.
+    ///
+    /// # Errors
+    /// `Unsupported` on a stack; as [`BatchSocket::bind`].
+    #[cfg(target_os = "linux")]
+    pub fn bind_for_lane(net: &Net, addr: SocketAddr) -> io::Result<BatchSocket> {
+        let Place::Os = net.0 else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let socket = std::net::UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        Ok(BatchSocket(Kind::Bare(socket)))
+    }
+    /// Where it is, for what does not wait.
+    fn face(&self) -> Face<'_> {
+        match &self.0 {
+            Kind::Os(os) => Face::Os(os.get_ref()),
+            #[cfg(target_os = "linux")]
+            Kind::Bare(socket) => Face::Os(socket),
+            Kind::Net(socket) => Face::Net(socket),
+        }
+    }
+    /// What a lane watches.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        match self.face() {
+            Face::Os(os) => Some(std::os::fd::AsFd::as_fd(os)),
+            Face::Net(_) => None,
+        }
+    }
     /// The local address.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
-            Kind::Os(os) => os.get_ref().local_addr(),
-            Kind::Net(socket) => socket.local_addr(),
+        match self.face() {
+            Face::Os(os) => os.local_addr(),
+            Face::Net(socket) => socket.local_addr(),
         }
     }
     /// Asks for room for at least `octets` of received datagrams (SO_RCVBUF); returns what it now is, in the system's own
-    /// count (Linux doubles it, and counts its own structures too). A stack's queue stays as it is.
+    /// count (Linux doubles it, and counts its own structures too).
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn set_recv_buffer_size(&self, octets: usize) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Os(os) => {
-                let socket = socket2::SockRef::from(os.get_ref());
+        match self.face() {
+            Face::Os(os) => {
+                let socket = socket2::SockRef::from(os);
                 if socket.recv_buffer_size()? < octets {
                     socket.set_recv_buffer_size(octets)?;
                 }
                 socket.recv_buffer_size()
             }
-            Kind::Net(_) => Ok(octets),
+            Face::Net(socket) => match &socket.0 {
+                Inner::Stack(sock) => sock.make_room(octets),
+                Inner::Os(_) => Ok(octets),
+            },
         }
     }
     /// Reports ICMP errors also to a socket without a peer (Linux: IP_RECVERR): receiving then fails with
@@ -137,9 +183,9 @@ impl BatchSocket {
     /// # Errors
     /// Those of the operating system.
     pub fn set_report_errors(&self, on: bool) -> io::Result<()> {
-        match &self.0 {
-            Kind::Os(os) => os::set_report_errors(os.get_ref(), on),
-            Kind::Net(_) => Ok(()),
+        match self.face() {
+            Face::Os(os) => os::set_report_errors(os, on),
+            Face::Net(_) => Ok(()),
         }
     }
     /// Tells with each datagram where it was sent to (Linux: IP_PKTINFO): see [`BatchSocket::try_recv_msg`].
@@ -147,9 +193,9 @@ impl BatchSocket {
     /// # Errors
     /// Those of the operating system.
     pub fn set_receive_destination(&self, on: bool) -> io::Result<()> {
-        match &self.0 {
-            Kind::Os(os) => os::set_receive_destination(os.get_ref(), on),
-            Kind::Net(_) => Ok(()),
+        match self.face() {
+            Face::Os(os) => os::set_receive_destination(os, on),
+            Face::Net(_) => Ok(()),
         }
     }
     /// Receives a datagram, without waiting, and says where it was sent to.
@@ -157,9 +203,9 @@ impl BatchSocket {
     /// # Errors
     /// `WouldBlock` if none is there.
     pub fn try_recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
-        match &self.0 {
-            Kind::Os(os) => os::try_recv_msg(os.get_ref(), buf),
-            Kind::Net(socket) => match &socket.0 {
+        match self.face() {
+            Face::Os(os) => os::try_recv_msg(os, buf),
+            Face::Net(socket) => match &socket.0 {
                 Inner::Stack(sock) => sock.call(|socket| receive(socket, buf)),
                 Inner::Os(_) => socket
                     .try_recv_from(buf)
@@ -172,9 +218,9 @@ impl BatchSocket {
     /// # Errors
     /// `WouldBlock` if none is there.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        match &self.0 {
-            Kind::Os(os) => os.get_ref().recv_from(buf),
-            Kind::Net(socket) => socket.try_recv_from(buf),
+        match self.face() {
+            Face::Os(os) => os.recv_from(buf),
+            Face::Net(socket) => socket.try_recv_from(buf),
         }
     }
     /// As [`UdpSocket::recv_from`].
@@ -184,6 +230,8 @@ impl BatchSocket {
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &self.0 {
             Kind::Os(os) => os::async_read(os, |socket| socket.recv_from(buf)).await,
+            #[cfg(target_os = "linux")]
+            Kind::Bare(_) => Err(io::ErrorKind::Unsupported.into()),
             Kind::Net(socket) => socket.recv_from(buf).await,
         }
     }
@@ -206,7 +254,69 @@ impl BatchSocket {
                     Err(_) => {} // nothing there after all: it waits again
                 }
             },
+            #[cfg(target_os = "linux")]
+            Kind::Bare(_) => Err(io::ErrorKind::Unsupported.into()),
             Kind::Net(socket) => socket.recv_from(buf).await,
+        }
+    }
+    /// In a conversation of a [`Lane`](crate::lane::Lane): receives a datagram, or nothing when `deadline` has come or
+    /// the conversation was woken by its waker. With `look` false none is expected to be there yet, which saves a call
+    /// that finds nothing; one that is there after all is found when another one comes, or at the deadline.
+    ///
+    /// # Errors
+    /// Those of the operating system; `Unsupported` if it is not [for a lane](BatchSocket::bind_for_lane).
+    #[cfg(target_os = "linux")]
+    pub async fn recv_until(
+        &self,
+        buf: &mut [u8],
+        mut look: bool,
+        deadline: Option<std::time::Instant>,
+    ) -> io::Result<Option<(usize, SocketAddr)>> {
+        let Kind::Bare(socket) = &self.0 else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut waited = false;
+        std::future::poll_fn(|_| {
+            if look {
+                match socket.recv_from(buf) {
+                    Err(error) if is_early(&error) => {}
+                    result => return Poll::Ready(result.map(Some)),
+                }
+                if waited {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+            (look, waited) = (true, true);
+            if let Some(at) = deadline {
+                crate::lane::wake_at(at);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+    /// Takes a socket that was bound [for a lane](BatchSocket::bind_for_lane) to a thread of its own: from now on sending
+    /// blocks, and [`BatchSocket::recv_within`] does for about so long (at least a millisecond). May be called again for
+    /// another time.
+    ///
+    /// # Errors
+    /// Those of the operating system; `Unsupported` if it was not bound so.
+    #[cfg(target_os = "linux")]
+    pub fn set_blocking(&self, within: std::time::Duration) -> io::Result<()> {
+        let Kind::Bare(socket) = &self.0 else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(within.max(std::time::Duration::from_millis(1))))
+    }
+    /// After [`BatchSocket::set_blocking`]: receives a datagram, or nothing if none came in that time.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    #[cfg(target_os = "linux")]
+    pub fn recv_within(&self, buf: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+        match self.try_recv_from(buf) {
+            Err(error) if is_early(&error) => Ok(None),
+            result => result.map(Some),
         }
     }
     /// As [`BatchSocket::try_recv_msg`], waiting until one is there.
@@ -216,6 +326,8 @@ impl BatchSocket {
     pub async fn recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
         match &self.0 {
             Kind::Os(os) => os::async_read(os, |socket| os::try_recv_msg(socket, buf)).await,
+            #[cfg(target_os = "linux")]
+            Kind::Bare(_) => Err(io::ErrorKind::Unsupported.into()),
             Kind::Net(socket) => loop {
                 match self.try_recv_msg(buf) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.readable().await?,
@@ -229,9 +341,9 @@ impl BatchSocket {
     /// # Errors
     /// `WouldBlock` if there is no room.
     pub fn try_send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Os(os) => os.get_ref().send_to(buf, to),
-            Kind::Net(socket) => socket.try_send_to(buf, to),
+        match self.face() {
+            Face::Os(os) => os.send_to(buf, to),
+            Face::Net(socket) => socket.try_send_to(buf, to),
         }
     }
     /// As [`UdpSocket::send_to`].
@@ -239,14 +351,14 @@ impl BatchSocket {
     /// # Errors
     /// As there.
     pub async fn send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
-        match &self.0 {
-            Kind::Os(os) => loop {
-                match os.get_ref().send_to(buf, to) {
+        match self.face() {
+            Face::Os(os) => loop {
+                match os.send_to(buf, to) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(ROOM).await,
                     result => return result,
                 }
             },
-            Kind::Net(socket) => socket.send_to(buf, to).await,
+            Face::Net(socket) => socket.send_to(buf, to).await,
         }
     }
     fn try_send_parts(
@@ -257,9 +369,9 @@ impl BatchSocket {
     ) -> io::Result<()> {
         const SMALL: usize = 2048;
         let len = head.len() + body.len();
-        match &self.0 {
-            Kind::Os(os) if len > SMALL || from.is_some() => {
-                os::try_send(os.get_ref(), &[(head, body)], None, to, from)
+        match self.face() {
+            Face::Os(os) if len > SMALL || from.is_some() => {
+                os::try_send(os, &[(head, body)], None, to, from)
             }
             _ if body.is_empty() => self.try_send_to(head, to).map(|_| ()),
             _ if len <= SMALL => {
@@ -278,11 +390,20 @@ impl BatchSocket {
         to: SocketAddr,
         from: Option<IpAddr>,
     ) -> io::Result<()> {
-        match (&self.0, u16::try_from(length)) {
-            (Kind::Os(os), Ok(length)) => os::try_send(os.get_ref(), datagrams, Some(length), to, from),
+        match (self.face(), u16::try_from(length)) {
+            (Face::Os(os), Ok(length)) => os::try_send(os, datagrams, Some(length), to, from),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+}
+
+/// Nothing is there yet, or not in the time that was given.
+#[cfg(target_os = "linux")]
+fn is_early(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
 }
 
 #[cfg(target_os = "linux")]

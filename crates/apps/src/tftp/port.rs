@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use sockeye_net::{Batch, BatchSocket, Parts};
 use sockeye_stack::time::Instant;
@@ -32,6 +34,15 @@ impl Clock {
 pub(super) enum Line {
     /// A socket of its own: its port is the transfer's TID.
     Own(BatchSocket),
+    /// The same, in an event loop for such sockets.
+    #[cfg(target_os = "linux")]
+    Lane(Arc<BatchSocket>),
+    /// The same, on a thread of its own: waiting blocks it, for about so long at a time.
+    #[cfg(target_os = "linux")]
+    Seat {
+        socket: Arc<BatchSocket>,
+        within: Duration,
+    },
     /// The server's: the peer's datagrams come by the inbox, and others never.
     Shared {
         socket: Arc<BatchSocket>,
@@ -61,6 +72,21 @@ pub(super) struct Port {
     look: bool,
 }
 
+impl Line {
+    fn socket(&self) -> &BatchSocket {
+        match self {
+            Line::Own(socket) => socket,
+            #[cfg(target_os = "linux")]
+            Line::Lane(socket) | Line::Seat { socket, .. } => socket,
+            Line::Shared { socket, .. } => socket,
+        }
+    }
+}
+
+/// The longest that a thread waits for one datagram, so that it sees when it is to end.
+#[cfg(target_os = "linux")]
+const PATIENCE: Duration = Duration::from_millis(50);
+
 impl Port {
     pub(super) fn new(line: Line, peer: SocketAddr, duplicates: u8) -> Port {
         Port {
@@ -79,10 +105,45 @@ impl Port {
         self.peer = peer;
     }
     pub(super) fn socket(&self) -> &BatchSocket {
+        self.line.socket()
+    }
+    /// What a lane has to watch for it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn watched(&self) -> Option<Arc<BatchSocket>> {
         match &self.line {
-            Line::Own(socket) => socket,
-            Line::Shared { socket, .. } => socket,
+            Line::Lane(socket) => Some(Arc::clone(socket)),
+            _ => None,
         }
+    }
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn watched(&self) -> Option<Arc<BatchSocket>> {
+        None
+    }
+    /// Whether [`Port::sit`] does anything.
+    #[cfg(target_os = "linux")]
+    pub(super) fn can_sit(&self) -> bool {
+        matches!(self.line, Line::Lane(_))
+    }
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn can_sit(&self) -> bool {
+        false
+    }
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn sit(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Takes it from its lane to a thread of its own: from now on sending and waiting block.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    #[cfg(target_os = "linux")]
+    pub(super) fn sit(&mut self) -> io::Result<()> {
+        if let Line::Lane(socket) = &self.line {
+            socket.set_blocking(PATIENCE)?;
+            let (socket, within) = (Arc::clone(socket), PATIENCE);
+            self.line = Line::Seat { socket, within };
+        }
+        Ok(())
     }
 
     /// Sends datagrams to the peer, all but the last of the same length. Waits while the socket is full. What the network
@@ -92,8 +153,8 @@ impl Port {
     /// A datagram is too long for the socket.
     pub(super) async fn send(&mut self, datagrams: &[Parts<'_>]) -> io::Result<()> {
         let from = match &self.line {
-            Line::Own(_) => None,
             Line::Shared { from, .. } => *from,
+            _ => None,
         };
         let Port {
             line,
@@ -102,10 +163,7 @@ impl Port {
             copies,
             ..
         } = self;
-        let socket = match &*line {
-            Line::Own(socket) => socket,
-            Line::Shared { socket, .. } => socket,
-        };
+        let socket = line.socket();
         for _ in 0..*copies {
             let mut rest = datagrams;
             while let Some((head, body)) = rest.first() {
@@ -152,6 +210,8 @@ impl Port {
                 }
                 None => std::future::pending().await, // the server stops, and the task with it
             },
+            #[cfg(target_os = "linux")]
+            Line::Lane(_) | Line::Seat { .. } => Err(io::ErrorKind::Unsupported.into()),
         }
     }
     /// Waits for a datagram, at most until `deadline`. The sleeper is set only when it must be earlier: one that wakes too
@@ -163,6 +223,10 @@ impl Port {
         mut sleeper: Pin<&mut Sleep>,
         deadline: Option<Instant>,
     ) -> io::Result<Woken> {
+        #[cfg(target_os = "linux")]
+        if let Line::Lane(_) | Line::Seat { .. } = &self.line {
+            return self.wait_by_itself(buf, clock, deadline).await;
+        }
         if self.look {
             if let Some((n, from)) = self.look(buf)? {
                 return Ok(Woken::Datagram(n, from));
@@ -186,6 +250,31 @@ impl Port {
         self.look = true;
         Ok(woken)
     }
+    /// The wait without a runtime.
+    #[cfg(target_os = "linux")]
+    async fn wait_by_itself(
+        &mut self,
+        buf: &mut [u8],
+        clock: &Clock,
+        deadline: Option<Instant>,
+    ) -> io::Result<Woken> {
+        let look = std::mem::replace(&mut self.look, true);
+        let came = match &mut self.line {
+            Line::Lane(socket) => {
+                let deadline = deadline.map(|at| clock.at(at).into_std());
+                socket.recv_until(buf, look, deadline).await?
+            }
+            Line::Seat { socket, within } => {
+                if let Some(deadline) = deadline {
+                    let left = deadline.since(clock.now()).as_nanos();
+                    sit_until(socket, within, Duration::from_nanos(left))?;
+                }
+                socket.recv_within(buf)?
+            }
+            Line::Own(_) | Line::Shared { .. } => None,
+        };
+        Ok(came.map_or(Woken::Time, |(n, from)| Woken::Datagram(n, from)))
+    }
     /// What is there already.
     fn look(&self, buf: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
         let Line::Own(socket) = &self.line else {
@@ -197,6 +286,18 @@ impl Port {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Sets how long a wait takes, if what is set is too long for this time or far too short. Waking a little late or too early
+/// costs less than setting it for each block.
+#[cfg(target_os = "linux")]
+fn sit_until(socket: &BatchSocket, within: &mut Duration, left: Duration) -> io::Result<()> {
+    let left = left.min(PATIENCE);
+    if left + Duration::from_millis(2) < *within || left > *within * 4 {
+        *within = left.max(Duration::from_millis(1));
+        socket.set_blocking(*within)?;
+    }
+    Ok(())
 }
 
 /// Message too long (EMSGSIZE).

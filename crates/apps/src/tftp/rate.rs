@@ -86,6 +86,10 @@ impl Limiter {
 #[derive(Debug)]
 pub(super) struct Allowance([Option<Arc<Mutex<Bucket>>>; 2]);
 impl Allowance {
+    /// Whether there is a limit at all.
+    pub(super) fn is_limited(&self) -> bool {
+        self.0.iter().any(Option::is_some)
+    }
     /// How many octets may go now, or how long to wait.
     pub(super) fn now(&self, now: Instant) -> Result<u64, Duration> {
         let mut least = Ok(u64::MAX);

@@ -9,8 +9,12 @@ use std::sync::Arc;
 use super::netascii::Encoder;
 use super::packet::Mode;
 
-/// How much is read at once, when a transfer is under way.
-const CHUNK: usize = 256 * 1024;
+/// How much is copied at once from the page cache, when a transfer is under way: little enough that what hundreds of
+/// transfers hold stays in a core's cache until it is sent.
+const CHUNK: usize = 16 * 1024;
+
+/// How much the kernel is told to read ahead, each time that half of it is used up.
+const AHEAD: u64 = 256 * 1024;
 
 /// A file as blocks. What the page cache has is read at once; for the rest a thread of the blocking pool waits, and the
 /// kernel is told what comes next (read-ahead).
@@ -46,8 +50,10 @@ struct Input {
     start: u64,
     /// Octets of `window` that are filled.
     filled: usize,
-    /// The file lies in memory: to read it never waits.
-    resident: bool,
+    /// The kernel was told to read up to here.
+    ahead: u64,
+    /// It is read here: it lies in memory, so that reading never waits, or nobody minds.
+    at_once: bool,
 }
 
 impl Source {
@@ -74,12 +80,13 @@ impl Source {
         };
         let filled = window.len();
         let input = Input {
-            resident: file.as_ref().is_some_and(|file| is_resident(file)),
+            at_once: file.as_ref().is_some_and(|file| is_resident(file)),
             file,
             size,
             window,
             start: 0,
             filled,
+            ahead: 0,
         };
         Source {
             input,
@@ -90,6 +97,10 @@ impl Source {
     /// Another block size, before the first block is asked for.
     pub(super) fn set_blksize(&mut self, blksize: u16) {
         self.blksize = blksize.into();
+    }
+    /// Waiting for a disk is no matter: from now on it is read here, and not by another thread.
+    pub(super) fn set_patient(&mut self) {
+        self.input.at_once = true;
     }
     /// The last block, if it is known before the file is read.
     pub(super) fn last(&self) -> Option<u64> {
@@ -182,11 +193,11 @@ impl Input {
             self.window.resize(wanted, 0);
         }
         self.start = from;
-        self.filled = match self.resident {
+        self.filled = match self.at_once {
             true => fill(&file, &mut self.window[..wanted], from)?,
             false => read_cached(&file, &mut self.window[..wanted], from),
         };
-        if self.filled < needed && !self.resident {
+        if self.filled < needed && !self.at_once {
             let mut window = std::mem::take(&mut self.window);
             let filled = self.filled;
             let reader = Arc::clone(&file);
@@ -200,12 +211,8 @@ impl Input {
             self.window = window;
             self.filled = filled + done?;
         }
-        #[cfg(target_os = "linux")]
-        if under_way && let Some(len) = std::num::NonZeroU64::new(CHUNK as u64) {
-            let next = from + self.filled as u64;
-            if next < self.size {
-                let _ = rustix::fs::fadvise(&*file, next, Some(len), rustix::fs::Advice::WillNeed); // advice only
-            }
+        if under_way {
+            self.read_ahead(&file, from + self.filled as u64);
         }
         if self.filled < needed {
             // It was longer when the transfer began.
@@ -216,6 +223,23 @@ impl Input {
         }
         Ok(())
     }
+}
+
+impl Input {
+    /// Tells the kernel what comes next, from `at` on.
+    #[cfg(target_os = "linux")]
+    fn read_ahead(&mut self, file: &File, at: u64) {
+        if at >= self.size || at + AHEAD / 2 < self.ahead {
+            return;
+        }
+        let from = self.ahead.max(at);
+        self.ahead = at + AHEAD;
+        if let Some(len) = std::num::NonZeroU64::new(self.ahead - from) {
+            let _ = rustix::fs::fadvise(file, from, Some(len), rustix::fs::Advice::WillNeed); // advice only
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    fn read_ahead(&mut self, _: &File, _: u64) {}
 }
 
 /// Reads what needs no waiting; how much that is.

@@ -18,7 +18,9 @@ impl Error {
             Error::Refused => text!(words, "tftp-error-refused"),
             Error::TimedOut => text!(words, "tftp-error-timed-out"),
             Error::Protocol(said) => text!(words, "tftp-error-protocol", said = said),
-            Error::Unresolved(error) => text!(words, "tftp-error-name", error = words.error(error)),
+            Error::Unresolved { host, error } => {
+                text!(words, "tftp-error-name", host = host, error = words.error(error))
+            }
             Error::Network(error) => text!(words, "tftp-error-network", error = words.error(error)),
             Error::DiskFull => text!(words, "tftp-error-full"),
             Error::File(said) => said.clone(),

@@ -139,10 +139,12 @@ fn files_go_both_ways() {
     assert_eq!(get.status.code(), Some(0), "{}", told(&get));
     assert!(std::fs::read(&copy).unwrap() == content);
     let put = run(
-        &format!("tftp put {} tftp://server/up {serve}", copy.display()),
+        &format!("tftp put --json {} tftp://server/up {serve}", copy.display()),
         "",
     );
     assert_eq!(put.status.code(), Some(0), "{}", told(&put));
+    // The window that was asked for: a stack's sockets have room for it.
+    assert!(told(&put).contains("windowsize=16"), "{}", told(&put));
     assert!(std::fs::read(directory.path("served/up")).unwrap() == content);
     // Nothing is overwritten, and what is not there is said.
     let twice = run(

@@ -26,7 +26,12 @@ pub enum Error {
     /// The server does not keep to the protocol.
     Protocol(String),
     /// The server's name is unknown.
-    Unresolved(io::Error),
+    Unresolved {
+        /// The name.
+        host: String,
+        /// What the look-up said.
+        error: io::Error,
+    },
     /// The network cannot reach it, or our socket failed.
     Network(io::Error),
     /// Our disk is full, or the file is larger than allowed.
@@ -43,7 +48,7 @@ impl Error {
             Error::File(_) => 3,
             Error::Refused => 4,
             Error::TimedOut => 5,
-            Error::Unresolved(_) | Error::Network(_) => 7,
+            Error::Unresolved { .. } | Error::Network(_) => 7,
             Error::NotFound(_) => 8,
             Error::Access(_) => 9,
             Error::DiskFull | Error::ServerDiskFull(_) => 10,

@@ -3,18 +3,40 @@
 use std::pin::pin;
 
 use sockeye_stack::time::Instant;
+use tokio::runtime::Handle;
 
 use super::super::metrics::Drop;
 use super::super::packet::{self, ErrorCode, HEADER, Packet};
-use super::super::port::{Port, Woken};
+use super::super::port::{Clock, Port, Woken};
 use super::super::rate::Allowance;
 use super::super::record::Outcome;
 use super::super::source::Source;
 use super::super::transfer::{AckOutcome, Burst, Sender, TimeoutOutcome};
+use super::seats::Seat;
 use super::ticket::Ticket;
 
 /// The most blocks of one burst: what one call can send.
 const BURST: u32 = 64;
+
+/// So many blocks are worth the start of a thread.
+const WORTH_A_SEAT: u64 = 64;
+
+/// What there is to do with a transfer.
+enum Step {
+    /// It is over.
+    Over(Outcome),
+    /// It goes on here.
+    Sit(Seat),
+}
+
+/// What came of sending.
+enum Sent {
+    /// All that may be sent now is sent.
+    All,
+    /// The rest may be sent then.
+    Pause(Instant),
+    Over(Outcome),
+}
 
 /// What a download is made of.
 pub(super) struct Download {
@@ -26,20 +48,43 @@ pub(super) struct Download {
     /// The OACK, if options were granted.
     pub(super) handshake: Option<Vec<u8>>,
     pub(super) blksize: u16,
+    /// Whether it has a thread of its own.
+    pub(super) seated: bool,
 }
 
 impl Download {
     /// Runs it to its end.
     pub(super) async fn run(mut self) {
-        let outcome = match self.transfer().await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Network(error.to_string()),
+        match self.transfer().await {
+            Ok(Step::Over(outcome)) => self.end(outcome),
+            Ok(Step::Sit(seat)) => {
+                let runtime = Handle::current();
+                // Seated it has nothing to wait for but its socket, by calls that block.
+                seat.run(move || runtime.block_on(self.sit()));
+            }
+            Err(error) => self.end(Outcome::Network(error.to_string())),
+        }
+    }
+    /// Runs it to its end, on a thread of its own.
+    async fn sit(mut self) {
+        self.seated = true;
+        self.source.set_patient();
+        let step = match self.port.sit() {
+            Ok(()) => self.transfer().await,
+            Err(error) => Err(error),
         };
+        match step {
+            Ok(Step::Over(outcome)) => self.end(outcome),
+            Ok(Step::Sit(_)) => {} // one seat is enough
+            Err(error) => self.end(Outcome::Network(error.to_string())),
+        }
+    }
+    fn end(&mut self, outcome: Outcome) {
         self.ticket.record.count(self.sender.counts());
         self.ticket.record.outcome = outcome;
     }
 
-    async fn transfer(&mut self) -> std::io::Result<Outcome> {
+    async fn transfer(&mut self) -> std::io::Result<Step> {
         let clock = self.ticket.shared.clock;
         let mut sleeper = pin!(tokio::time::sleep(std::time::Duration::ZERO));
         // ACKs are short, and of an ERROR's text more than this helps nobody.
@@ -47,44 +92,71 @@ impl Download {
         if let Some(last) = self.source.last() {
             self.sender.set_last(last);
         }
+        let mut now = clock.now();
         loop {
-            let mut deadline = None;
-            loop {
-                let now = clock.now();
-                let most = match self.allowance.now(now) {
-                    Ok(octets) => (octets / u64::from(self.blksize)).clamp(1, BURST.into()) as u32,
-                    Err(wait) => {
-                        deadline = Some(now + wait);
-                        break;
-                    }
-                };
-                let Some(burst) = self.sender.poll_transmit(now, most) else {
-                    break;
-                };
-                if let Some(outcome) = self.send(burst).await? {
-                    return Ok(outcome);
-                }
+            let pause = match self.send_all(&clock, now).await? {
+                Sent::All => None,
+                Sent::Pause(until) => Some(until),
+                Sent::Over(outcome) => return Ok(Step::Over(outcome)),
+            };
+            if let Some(seat) = self.seat() {
+                return Ok(Step::Sit(seat));
             }
-            let deadline = [deadline, self.sender.deadline()].into_iter().flatten().min();
-            match self
+            let deadline = [pause, self.sender.deadline()].into_iter().flatten().min();
+            let woken = self
                 .port
                 .wait(&mut buf, &clock, sleeper.as_mut(), deadline)
-                .await?
-            {
+                .await?;
+            if self.ticket.is_superseded() || (self.seated && self.ticket.shared.seats.is_closed()) {
+                return Ok(Step::Over(Outcome::Stopped));
+            }
+            now = clock.now();
+            match woken {
                 Woken::Datagram(n, from) if from == self.port.peer() => {
-                    if let Some(outcome) = self.handle(clock.now(), &buf[..n]).await {
-                        return Ok(outcome);
+                    if let Some(outcome) = self.handle(now, &buf[..n]) {
+                        return Ok(Step::Over(outcome));
                     }
                 }
                 Woken::Datagram(_, stranger) => {
                     self.ticket.shared.metrics.dropped(Drop::Stray);
                     self.port.refuse(stranger);
                 }
-                Woken::Time => match self.sender.handle_timeout(clock.now()) {
-                    TimeoutOutcome::GaveUp => return Ok(Outcome::TimedOut),
+                Woken::Time => match self.sender.handle_timeout(now) {
+                    TimeoutOutcome::GaveUp => return Ok(Step::Over(Outcome::TimedOut)),
                     TimeoutOutcome::Early | TimeoutOutcome::Resend | TimeoutOutcome::Finished => {}
                 },
             }
+        }
+    }
+
+    /// A seat, if it is worth one: the client answers, much is left, and no limit holds it up.
+    fn seat(&self) -> Option<Seat> {
+        let left = self.source.last()?.saturating_sub(self.sender.base());
+        let worth = !self.seated && self.port.can_sit() && self.sender.base() > 1 && left >= WORTH_A_SEAT;
+        if worth && !self.allowance.is_limited() {
+            self.ticket.shared.seats.take()
+        } else {
+            None
+        }
+    }
+
+    /// Sends what may be sent.
+    async fn send_all(&mut self, clock: &Clock, mut now: Instant) -> std::io::Result<Sent> {
+        loop {
+            let most = match self.allowance.now(now) {
+                Ok(octets) => (octets / u64::from(self.blksize)).clamp(1, BURST.into()) as u32,
+                Err(wait) => return Ok(Sent::Pause(now + wait)),
+            };
+            let Some(burst) = self.sender.poll_transmit(now, most) else {
+                return Ok(Sent::All);
+            };
+            if let Some(outcome) = self.send(burst).await? {
+                return Ok(Sent::Over(outcome));
+            }
+            if self.sender.is_waiting() {
+                return Ok(Sent::All);
+            }
+            now = clock.now();
         }
     }
 
@@ -145,7 +217,7 @@ impl Download {
     }
 
     /// A datagram of the peer; the outcome, if it ends the transfer.
-    async fn handle(&mut self, now: Instant, datagram: &[u8]) -> Option<Outcome> {
+    fn handle(&mut self, now: Instant, datagram: &[u8]) -> Option<Outcome> {
         let why = match Packet::parse(datagram) {
             Ok(Packet::Ack { block }) => match self.sender.handle_ack(now, block) {
                 AckOutcome::Finished => return Some(Outcome::Done),

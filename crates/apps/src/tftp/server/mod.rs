@@ -1,11 +1,22 @@
 //! A TFTP server.
 //!
-//! One task listens; each transfer is a small task of its own (about two kilobytes until data flow), so that one thread
-//! serves them all, or a few: see [`Options::threads`]. What a peer sends is bounded everywhere: requests above the limit on transfers are dropped, single-port
-//! queues hold a window, blocks beyond the window are dropped.
+//! One task listens. Each transfer is a small future of its own (about two kilobytes until data flow), and a few threads
+//! carry all of them on: see [`Options::threads`]. What a peer sends is bounded everywhere: requests above the limit on
+//! transfers are dropped, single-port queues hold a window, blocks beyond the window are dropped.
+//!
+//! ```text
+//!   request ──▶ listener ──▶ a lane: epoll over its transfers' sockets
+//!                              │ the client answers, much is left, a seat is free
+//!                              ▼
+//!                            a seat: a thread that blocks in receiving
+//! ```
+//!
+//! On a stack, on a single port and off Linux transfers are tasks of tokio.
 
+mod crew;
 mod download;
 mod options;
+mod seats;
 mod ticket;
 mod upload;
 mod workers;
@@ -17,18 +28,18 @@ use std::sync::{Arc, Mutex};
 
 use sockeye_net::{BatchSocket, Net, Received, lookup_host};
 use sockeye_stack::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use options::{Options, window_that_fits};
 pub use ticket::Log;
 
+use self::crew::{Crew, Turn};
 use self::download::Download;
 use self::options::{Granted, grant};
+use self::seats::Seats;
 use self::ticket::{Shared, Standing, Table, Ticket};
 use self::upload::Upload;
-use self::workers::Workers;
 use super::metrics::{Drop, Metrics};
 use super::packet::{self, BadOption, ErrorCode, HEADER, Kind, Mode, Packet, Request};
 use super::port::{Clock, Line, Port};
@@ -51,7 +62,13 @@ pub struct Server {
     socket: Arc<BatchSocket>,
     local: SocketAddr,
     shared: Arc<Shared>,
-    workers: Workers,
+    crew: Crew,
+}
+
+impl std::ops::Drop for Server {
+    fn drop(&mut self) {
+        self.shared.seats.close();
+    }
 }
 
 impl Server {
@@ -77,10 +94,11 @@ impl Server {
             log,
             table: Mutex::new(Table::default()),
             over: Notify::new(),
+            seats: Seats::new(options.threads),
             options,
         };
         Ok(Server {
-            workers: Workers::new(shared.options.threads)?,
+            crew: Crew::new(net, &shared.options)?,
             net: net.clone(),
             socket: Arc::new(socket),
             local,
@@ -242,8 +260,8 @@ impl Server {
             let text = "more than 65535 blocks: ask for a larger blksize";
             return Err(Refused::Io(io::Error::new(io::ErrorKind::FileTooLarge, text)));
         }
-        let worker = self.workers.next();
-        let (port, inbox) = self.line(worker, peer, asked, 16, None)?;
+        let turn = self.crew.next();
+        let (port, inbox) = self.line(&turn, peer, asked, 16, None)?;
         let mut record = Record::new(peer, Kind::Read, request.name, mode);
         record.options = granted.answer;
         let handshake = (!granted.answer.is_empty()).then(|| packet::option_ack(&granted.answer));
@@ -262,10 +280,11 @@ impl Server {
             allowance: shared.limiter.join(peer.ip(), now),
             handshake,
             blksize,
+            seated: false,
         };
         let number = download.ticket.number;
-        let task = tasks.spawn_on(download.run(), worker);
-        shared.table().set_task(peer, number, task);
+        let stop = turn.run(download.port.watched(), download.run(), tasks);
+        shared.table().set_stop(peer, number, stop);
         Ok(())
     }
 
@@ -291,8 +310,8 @@ impl Server {
         // Linux doubles what is asked for and counts with that.
         let room = wanted.windowsize.map(|_| options.receive_buffer / 2);
         let inbox_of = wanted.windowsize.map_or(16, |w| usize::from(w).min(256) + 16);
-        let worker = self.workers.next();
-        let (port, inbox) = self.line(worker, peer, asked, inbox_of, room)?;
+        let turn = self.crew.next();
+        let (port, inbox) = self.line(&turn, peer, asked, inbox_of, room)?;
         let buffer = match &options.single_port {
             // All share the listening port's buffer and the inbox.
             true => options.peer_buffer,
@@ -325,8 +344,8 @@ impl Server {
             blksize: granted.blksize,
         };
         let number = upload.ticket.number;
-        let task = tasks.spawn_on(upload.run(), worker);
-        shared.table().set_task(peer, number, task);
+        let stop = turn.run(upload.port.watched(), upload.run(), tasks);
+        shared.table().set_stop(peer, number, stop);
         Ok(())
     }
 
@@ -334,7 +353,7 @@ impl Server {
     #[expect(clippy::type_complexity, reason = "two halves of one thing")]
     fn line(
         &self,
-        worker: &Handle,
+        turn: &Turn<'_>,
         peer: SocketAddr,
         asked: Option<IpAddr>,
         queue: usize,
@@ -351,8 +370,6 @@ impl Server {
             };
             return Ok((Port::new(line, peer, options.duplicates), Some(sender)));
         }
-        // Its readiness is told to the thread that runs the transfer.
-        let _there = worker.enter();
         // An IPv4 client of a dual-stack socket gets an IPv4 socket.
         let ip = asked.unwrap_or(self.local.ip()).to_canonical();
         let peer = match peer.ip().to_canonical() {
@@ -371,9 +388,9 @@ impl Server {
                 }
                 _ => SocketAddr::new(ip, port),
             };
-            BatchSocket::bind(&self.net, address)
+            turn.bind(&self.net, address)
         };
-        let socket = match options.ports {
+        let line = match options.ports {
             None => bind(0),
             Some((low, high)) => {
                 let count = u32::from(high.saturating_sub(low)) + 1;
@@ -390,11 +407,11 @@ impl Server {
                 result
             }
         };
-        let socket = socket.map_err(Refused::Io)?;
+        let port = Port::new(line.map_err(Refused::Io)?, peer, options.duplicates);
         if let Some(room) = room {
-            socket.set_recv_buffer_size(room).map_err(Refused::Io)?;
+            port.socket().set_recv_buffer_size(room).map_err(Refused::Io)?;
         }
-        Ok((Port::new(Line::Own(socket), peer, options.duplicates), None))
+        Ok((port, None))
     }
 }
 

@@ -43,7 +43,8 @@ pub struct Options {
     pub rollover: Rollover,
     /// The bounds of the retransmission timer.
     pub timing: Timing,
-    /// How many threads the transfers are spread over, each on one of them; 1, the server's own, by default.
+    /// How many threads the transfers are spread over, each on one of them; 1 by default. On Linux's own sockets as many
+    /// again serve one long transfer each while it lasts.
     pub threads: usize,
     /// Further copies of each packet, 0 to 3, for boot loaders that lose what comes too early. 0 by default.
     pub duplicates: u8,

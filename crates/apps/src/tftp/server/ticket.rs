@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sockeye_stack::time::Instant;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::AbortHandle;
 
 use super::super::metrics::{Drop, Metrics};
 use super::super::port::Clock;
@@ -15,6 +14,8 @@ use super::super::rate::Limiter;
 use super::super::record::{Outcome, Record};
 use super::super::root::Root;
 use super::Options;
+use super::crew::Stop;
+use super::seats::Seats;
 
 /// Takes each transfer's record when it is over.
 pub type Log = Arc<dyn Fn(&Record) + Send + Sync>;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Log,
     pub(super) table: Mutex<Table>,
+    pub(super) seats: Arc<Seats>,
     /// Told whenever a transfer is over.
     pub(super) over: Notify,
 }
@@ -52,7 +54,7 @@ struct Entry {
     under_way: Arc<AtomicBool>,
     /// Single port only: where its datagrams go.
     inbox: Option<mpsc::Sender<Box<[u8]>>>,
-    task: Option<AbortHandle>,
+    stop: Option<Stop>,
     superseded: Arc<AtomicBool>,
 }
 
@@ -81,8 +83,8 @@ impl Table {
             return Standing::Duplicate;
         }
         entry.superseded.store(true, Relaxed);
-        if let Some(task) = &entry.task {
-            task.abort();
+        if let Some(stop) = &entry.stop {
+            stop.stop();
         }
         Standing::New
     }
@@ -93,9 +95,9 @@ impl Table {
         inbox.try_send(datagram.into()).map_err(|_| Drop::QueueFull)
     }
     /// Keeps the handle by which a transfer can be stopped.
-    pub(super) fn set_task(&mut self, peer: SocketAddr, number: u64, task: AbortHandle) {
+    pub(super) fn set_stop(&mut self, peer: SocketAddr, number: u64, stop: Stop) {
         if let Some(entry) = self.entries.get_mut(&peer).filter(|e| e.number == number) {
-            entry.task = Some(task);
+            entry.stop = Some(stop);
         }
     }
 }
@@ -138,7 +140,7 @@ impl Ticket {
             request: request.into(),
             under_way: Arc::clone(&ticket.under_way),
             inbox,
-            task: None,
+            stop: None,
             superseded: Arc::clone(&ticket.superseded),
         };
         table.entries.insert(peer, entry);
@@ -157,6 +159,10 @@ impl Ticket {
         shared.metrics.ended(&self.record);
         (shared.log)(&self.record);
         shared.over.notify_one();
+    }
+    /// Whether another request of the client has taken its place.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.superseded.load(Relaxed)
     }
     /// The client has answered: the same request again would be another one.
     pub(super) fn set_under_way(&self) {

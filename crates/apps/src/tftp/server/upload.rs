@@ -64,11 +64,14 @@ impl Upload {
                 // The ACK waits: that is how a receiver slows its sender.
                 Err(wait) => Some(now + wait),
             };
-            match self
+            let woken = self
                 .port
                 .wait(&mut buf, &clock, sleeper.as_mut(), deadline)
-                .await?
-            {
+                .await?;
+            if self.ticket.is_superseded() {
+                return Ok(Outcome::Stopped);
+            }
+            match woken {
                 Woken::Datagram(n, from) if from == self.port.peer() => {
                     if let Some(outcome) = self.handle(clock.now(), &buf[..n]).await? {
                         return Ok(outcome);

@@ -110,6 +110,10 @@ impl Sender {
     pub fn timer(&self) -> &Timer {
         &self.timer
     }
+    /// Whether all that may be sent is in flight, so that there is nothing to send before something comes.
+    pub fn is_waiting(&self) -> bool {
+        self.next >= self.end()
+    }
     /// The number of a block on the wire.
     pub fn wire(&self, block: u64) -> u16 {
         self.numbers.wire(block)

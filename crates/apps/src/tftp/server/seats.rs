@@ -1,0 +1,124 @@
+//! Threads of their own for a few transfers.
+//!
+//! A transfer in lockstep spends its time in being woken. A thread that blocks in receiving is woken with one call less
+//! than an event loop, which pays as long as there are about as many transfers as cores; many are better off in a loop.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+/// What a transfer that is seated needs of its stack.
+const STACK: usize = 256 * 1024;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// How many there are, and how many are taken.
+#[derive(Debug)]
+pub(super) struct Seats {
+    most: usize,
+    /// Those that are taken, and a copy to look at without waiting.
+    taken: Mutex<usize>,
+    hint: AtomicUsize,
+    left: Condvar,
+    closed: AtomicBool,
+}
+
+/// A seat that is taken: a thread that waits for its work. Dropped, it is free again.
+pub(super) struct Seat(mpsc::Sender<Job>);
+
+/// Frees the seat when its thread ends, however it does.
+struct Leaving(Arc<Seats>);
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut taken = self.0.taken();
+        *taken -= 1;
+        self.0.hint.store(*taken, Relaxed);
+        self.0.left.notify_all();
+    }
+}
+
+impl Seats {
+    pub(super) fn new(most: usize) -> Arc<Seats> {
+        Arc::new(Seats {
+            most,
+            taken: Mutex::new(0),
+            hint: AtomicUsize::new(0),
+            left: Condvar::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+    fn taken(&self) -> MutexGuard<'_, usize> {
+        // A number is whole whatever happened.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Takes a seat, if one is free and the system has a thread.
+    pub(super) fn take(self: &Arc<Seats>) -> Option<Seat> {
+        if self.hint.load(Relaxed) >= self.most || self.is_closed() {
+            return None;
+        }
+        {
+            let mut taken = self.taken();
+            if *taken >= self.most {
+                return None;
+            }
+            *taken += 1;
+            self.hint.store(*taken, Relaxed);
+        }
+        let leaving = Leaving(Arc::clone(self));
+        let (sender, jobs) = mpsc::channel::<Job>();
+        let thread = thread::Builder::new().name("transfer".into()).stack_size(STACK);
+        let spawned = thread.spawn(move || {
+            let _leaving = leaving;
+            if let Ok(job) = jobs.recv() {
+                job();
+            }
+        });
+        spawned.ok().map(|_| Seat(sender))
+    }
+    /// Whether who sits is to end.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+    /// Ends all who sit, and waits until they have gone.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        let mut taken = self.taken();
+        while *taken > 0 {
+            taken = self.left.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+impl Seat {
+    /// Gives the thread its work.
+    pub(super) fn run(self, job: impl FnOnce() + Send + 'static) {
+        // Its thread waits for nothing else.
+        let _ = self.0.send(Box::new(job));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_bounded_and_free_again() {
+        let seats = Seats::new(2);
+        let (first, second) = (seats.take().unwrap(), seats.take().unwrap());
+        assert!(seats.take().is_none());
+        drop(first); // its thread ends without work
+        let (release, wait) = mpsc::channel::<()>();
+        second.run(move || {
+            let _ = wait.recv();
+            panic!("a transfer's own fault");
+        });
+        drop(release);
+        let mut taken = seats.taken();
+        while *taken > 0 {
+            taken = seats.left.wait(taken).unwrap();
+        }
+        drop(taken);
+        assert!(seats.take().is_some());
+        seats.close();
+        assert!(seats.take().is_none());
+    }
+}
