@@ -156,7 +156,11 @@ fn mistakes_are_told_with_what_to_do() {
             7,
             "check the name, the address and the network",
         ),
-        ("tftp get tftp://nobody.invalid/x -".into(), 7, "unknown server nobody.invalid"),
+        (
+            "tftp get tftp://nobody.invalid/x -".into(),
+            7,
+            "unknown server nobody.invalid",
+        ),
         (
             format!("upper serve 127.0.0.1:{port}"),
             7,
