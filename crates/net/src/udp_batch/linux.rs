@@ -11,8 +11,7 @@ use nix::sys::socket::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::batch::MOST_SEGMENTS;
-use super::{Parts, Received};
+use super::Received;
 
 pub(super) type Socket = AsyncFd<UdpSocket>;
 
@@ -86,21 +85,14 @@ fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
         _ => None,
     }
 }
-/// One call: all parts, cut into segments if `segment` says so.
+/// One call, and one datagram, or as many as there are when it is cut into segments of this length.
 pub(super) fn try_send(
     socket: &UdpSocket,
-    datagrams: &[Parts<'_>],
+    octets: &[u8],
     segment: Option<u16>,
     to: SocketAddr,
     from: Option<IpAddr>,
 ) -> io::Result<()> {
-    let mut slices = [IoSlice::new(&[]); 2 * MOST_SEGMENTS];
-    let mut used = 0;
-    for &(head, body) in datagrams.iter().take(MOST_SEGMENTS) {
-        slices[used] = IoSlice::new(head);
-        slices[used + 1] = IoSlice::new(body);
-        used += 2;
-    }
     let v4;
     let v6;
     let mut controls = Vec::new(); // an empty one allocates nothing
@@ -130,7 +122,7 @@ pub(super) fn try_send(
     let to = SockaddrStorage::from(to);
     sendmsg(
         socket.as_raw_fd(),
-        &slices[..used],
+        &[IoSlice::new(octets)],
         &controls,
         MsgFlags::empty(),
         Some(&to),

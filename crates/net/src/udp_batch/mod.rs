@@ -17,7 +17,7 @@ use std::task::Poll;
 use crate::net::{Net, Place};
 use crate::udp::{Inner, UdpSocket, receive};
 
-pub use batch::{Batch, Parts};
+pub use batch::Batch;
 
 /// A datagram's receipt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -314,37 +314,23 @@ impl BatchSocket {
             Face::Net(socket) => socket.send_to(buf, to).await,
         }
     }
-    fn try_send_parts(
-        &self,
-        (head, body): Parts<'_>,
-        to: SocketAddr,
-        from: Option<IpAddr>,
-    ) -> io::Result<()> {
-        const SMALL: usize = 2048;
-        let len = head.len() + body.len();
+    fn try_send_one(&self, datagram: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<usize> {
         match self.face() {
-            Face::Os(os) if len > SMALL || from.is_some() => {
-                os::try_send(os, &[(head, body)], None, to, from)
+            Face::Os(os) if from.is_some() => {
+                os::try_send(os, datagram, None, to, from).map(|()| datagram.len())
             }
-            _ if body.is_empty() => self.try_send_to(head, to).map(|_| ()),
-            _ if len <= SMALL => {
-                let mut whole = [0; SMALL];
-                whole[..head.len()].copy_from_slice(head);
-                whole[head.len()..len].copy_from_slice(body);
-                self.try_send_to(&whole[..len], to).map(|_| ())
-            }
-            _ => self.try_send_to(&[head, body].concat(), to).map(|_| ()),
+            _ => self.try_send_to(datagram, to),
         }
     }
     fn try_send_segments(
         &self,
-        datagrams: &[Parts<'_>],
+        octets: &[u8],
         length: usize,
         to: SocketAddr,
         from: Option<IpAddr>,
     ) -> io::Result<()> {
         match (self.face(), u16::try_from(length)) {
-            (Face::Os(os), Ok(length)) => os::try_send(os, datagrams, Some(length), to, from),
+            (Face::Os(os), Ok(length)) => os::try_send(os, octets, Some(length), to, from),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -372,19 +358,22 @@ mod tests {
             assert!(to.set_recv_buffer_size(100_000).unwrap() >= 100_000);
             let from = BatchSocket::bind(&net, address.parse().unwrap()).unwrap();
             let target = to.local_addr().unwrap();
-            let bodies: Vec<Vec<u8>> = (0..100u8)
+            let datagrams: Vec<Vec<u8>> = (0..100u8)
                 .map(|n| vec![n; if n == 99 { 3 } else { 1400 }])
                 .collect();
-            let datagrams: Vec<Parts<'_>> = bodies.iter().map(|b| (&b"head"[..], &b[..])).collect();
+            let octets = datagrams.concat();
             let (mut batch, mut sent, mut buf) = (Batch::default(), 0, [0; 2000]);
             let mut read = 0;
-            while read < bodies.len() {
-                if sent < bodies.len() {
-                    sent += batch.try_send(&from, &datagrams[sent..], target, None).unwrap();
+            while read < datagrams.len() {
+                if sent < octets.len() {
+                    let source = (sent > 0).then_some(target.ip()); // to itself: the same address
+                    sent += batch
+                        .try_send(&from, &octets[sent..], 1400, target, source)
+                        .unwrap();
                 }
-                while read < sent {
+                while read < sent.div_ceil(1400) {
                     let got = to.recv_msg(&mut buf).await.unwrap();
-                    assert_eq!(&buf[..got.len], [b"head", &bodies[read][..]].concat());
+                    assert_eq!(&buf[..got.len], datagrams[read]);
                     assert_eq!(got.from, from.local_addr().unwrap());
                     assert_eq!(got.to, Some(target.ip()));
                     read += 1;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Parts, Received};
+use super::Received;
 
 pub(super) type Socket = AsyncFd<UdpSocket>;
 
@@ -41,13 +41,13 @@ pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Rec
 }
 pub(super) fn try_send(
     socket: &UdpSocket,
-    datagrams: &[Parts<'_>],
+    octets: &[u8],
     segment: Option<u16>,
     to: SocketAddr,
     _from: Option<IpAddr>,
 ) -> io::Result<()> {
-    match datagrams {
-        [(head, body)] if segment.is_none() => socket.send_to(&[*head, *body].concat(), to).map(|_| ()),
-        _ => Err(io::ErrorKind::Unsupported.into()),
+    match segment {
+        None => socket.send_to(octets, to).map(|_| ()),
+        Some(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
