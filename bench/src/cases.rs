@@ -241,7 +241,7 @@ fn connections(size: usize, width: usize) -> Row {
     // Enough that the first entries of TIME-WAIT have gone: from here on one goes for each that comes.
     let name = match width {
         1 => format!("connections/{size}"),
-        _ => format!("connections/{size}/{width}-at-a-time"),
+        _ => format!("connections-{width}/{size}"),
     };
     Row {
         name,
