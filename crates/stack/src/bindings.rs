@@ -219,10 +219,10 @@ impl Bindings {
     pub(crate) fn listener_for(&self, tuple: &FourTuple) -> Option<SocketId> {
         let listeners = self
             .ports
-            .find(hash(tuple.local_port), |p| p.number == tuple.local_port)?
+            .find(hash(tuple.local_port()), |p| p.number == tuple.local_port())?
             .listeners();
-        let best = listeners.iter().filter_map(|l| l.fit(tuple.local)).max()?;
-        let mut group = listeners.iter().filter(|l| l.fit(tuple.local) == Some(best));
+        let best = listeners.iter().filter_map(|l| l.fit(tuple.local())).max()?;
+        let mut group = listeners.iter().filter(|l| l.fit(tuple.local()) == Some(best));
         let first = group.next()?;
         let more = group.clone().count() as u64;
         if more == 0 {
@@ -359,12 +359,7 @@ mod tests {
         } else {
             "2001:db8::7"
         };
-        FourTuple {
-            local: local.ip(),
-            local_port: local.port(),
-            remote: remote.parse().unwrap(),
-            remote_port,
-        }
+        FourTuple::new(local.ip(), local.port(), remote.parse().unwrap(), remote_port)
     }
 
     #[test]
@@ -690,12 +685,7 @@ mod tests {
             for address in ADDRESSES.map(|a| a.parse::<IpAddr>().unwrap()) {
                 let best = model.listeners(address, port);
                 for remote_port in 0..4 {
-                    let tuple = FourTuple {
-                        local: address,
-                        local_port: port,
-                        remote: address,
-                        remote_port,
-                    };
+                    let tuple = FourTuple::new(address, port, address, remote_port);
                     let found = bindings.listener_for(&tuple);
                     prop_assert_eq!(found.is_none(), best.is_empty());
                     prop_assert!(
