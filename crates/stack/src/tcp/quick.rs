@@ -42,9 +42,7 @@ impl Tcp {
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return self.quick_bare(cx, entry, out);
         };
-        let Some((source, destination)) = tcb.tuple.as_v4() else {
-            return None;
-        };
+        let (source, destination) = tcb.tuple.as_v4()?;
         // Where DF stays off, headers are others.
         let whole = tcb.path.mtu > scope.config.path_mtu_min;
         if !whole || tcb.route_generation != cx.ip.generation() {

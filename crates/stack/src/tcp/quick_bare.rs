@@ -41,9 +41,7 @@ impl Way {
         ip: &IpLayer,
         config: &Config,
     ) -> Option<Way> {
-        let Some((source, destination)) = tuple.as_v4() else {
-            return None;
-        };
+        let (source, destination) = tuple.as_v4()?;
         // Where DF stays off, headers are others.
         if path.mtu <= config.path_mtu_min {
             return None;
