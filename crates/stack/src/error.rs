@@ -62,9 +62,23 @@ pub enum ConnectError {
     /// No route leads there (ENETUNREACH).
     #[error("no route to {0}")]
     NoRoute(IpAddr),
+    /// The interface that leads there, or the host's last one, has failed (ENETDOWN).
+    #[error("the network is down")]
+    NetworkDown,
     /// Binding a local address failed.
     #[error(transparent)]
     Bind(#[from] BindError),
+}
+
+/// Taking a connection off a listener's queue failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum AcceptError {
+    /// The socket is gone, or is no listener.
+    #[error("the socket is no listener, or no longer exists")]
+    Stale,
+    /// The host's last interface has failed: nobody will come any more (ENETDOWN).
+    #[error("the network is down")]
+    NetworkDown,
 }
 
 /// Why a connection failed or ended abnormally.
@@ -88,6 +102,9 @@ pub enum ConnectionError {
     /// ICMP: port or protocol unreachable (ECONNREFUSED).
     #[error("port unreachable")]
     PortUnreachable,
+    /// The interface that it ran over, or the host's last one, has failed (ENETDOWN). Told by every call from then on.
+    #[error("the network is down")]
+    NetworkDown,
 }
 
 /// Sending on a TCP socket failed.
@@ -159,6 +176,10 @@ pub enum UdpError {
     /// No route leads there (ENETUNREACH).
     #[error("no route to {0}")]
     NoRoute(IpAddr),
+    /// The interface that leads there, or the host's last one, has failed (ENETDOWN). Told by every call from then on; what
+    /// came before can be received first.
+    #[error("the network is down")]
+    NetworkDown,
     /// Binding a local address failed.
     #[error(transparent)]
     Bind(#[from] BindError),

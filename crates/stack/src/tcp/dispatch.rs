@@ -150,11 +150,7 @@ impl Tcp {
                 let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
                     return;
                 };
-                let reset = Reply {
-                    tuple: tcb.tuple,
-                    segment: reset_of(tcb),
-                    cause: Cause::Reset(cause),
-                };
+                let reset = reset_of(tcb, cause);
                 self.reply(reset);
                 self.end(cx.env, cx.events, slot, error, why);
             }
@@ -526,12 +522,16 @@ pub(super) fn mss_along(ip: &IpLayer, route: &Route, options: &super::TcpOptions
 const COOKIE_LIFE: Duration = Duration::from_secs(128);
 
 /// The reset that ends one of our own connections (RFC 9293 section 3.10.5).
-pub(crate) fn reset_of(tcb: &Tcb) -> Segment {
-    Segment {
-        seq: tcb.snd_nxt,
-        ack: tcb.rcv_nxt,
-        flags: Flags::RST | Flags::ACK,
-        ..Segment::default()
+pub(super) fn reset_of(tcb: &Tcb, cause: ResetCause) -> Reply {
+    Reply {
+        tuple: tcb.tuple,
+        segment: Segment {
+            seq: tcb.snd_nxt,
+            ack: tcb.rcv_nxt,
+            flags: Flags::RST | Flags::ACK,
+            ..Segment::default()
+        },
+        cause: Cause::Reset(cause),
     }
 }
 

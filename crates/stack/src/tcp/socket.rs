@@ -243,7 +243,7 @@ impl<'a> TcpSocket<'a> {
             return Err(not_open(slot).into());
         };
         if !tcb.can_send() {
-            return Err(tcb.error.take().map_or(SendError::BrokenPipe, SendError::from));
+            return Err(told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from));
         }
         let room = tcb.room();
         let n = len.min(room);
@@ -471,10 +471,10 @@ impl<'a> TcpSocket<'a> {
             .sockets
             .get_mut(self.id.slot, self.id.generation)?
         {
-            Slot::Fresh(fresh) => fresh.error.take(),
+            Slot::Fresh(fresh) => told(&mut fresh.error),
             Slot::Listener(_) => None,
             Slot::SynSent(opening) => opening.soft_error.take(),
-            Slot::Open(tcb) => tcb.error.take().or_else(|| tcb.soft_error.take()),
+            Slot::Open(tcb) => told(&mut tcb.error).or_else(|| tcb.soft_error.take()),
         }
     }
     /// Whether the error that ended the connection or the attempt has not been told yet.
@@ -535,15 +535,20 @@ impl<'a> TcpSocket<'a> {
     }
 }
 
+/// Takes the error that ended a connection, or the attempt: each is told once, but for one that lasts.
+fn told(error: &mut Option<ConnectionError>) -> Option<ConnectionError> {
+    match *error {
+        Some(ConnectionError::NetworkDown) => *error,
+        _ => error.take(),
+    }
+}
+
 /// What a socket without a connection says of sending and reading.
 #[cold]
 fn not_open(slot: Option<&mut Slot>) -> Refusal {
     match slot {
         None => Refusal::Stale,
-        Some(Slot::Fresh(fresh)) => fresh
-            .error
-            .take()
-            .map_or(Refusal::NotConnected, Refusal::Connection),
+        Some(Slot::Fresh(fresh)) => told(&mut fresh.error).map_or(Refusal::NotConnected, Refusal::Connection),
         Some(Slot::Listener(_)) => Refusal::NotConnected,
         Some(Slot::SynSent(_) | Slot::Open(_)) => Refusal::Opening,
     }
@@ -582,7 +587,7 @@ impl From<Refusal> for RecvError {
 /// A connection with nothing to read: its stream has ended, or it says why, once.
 #[cold]
 fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
-    if let Some(error) = tcb.error.take() {
+    if let Some(error) = told(&mut tcb.error) {
         return Err(error.into());
     }
     let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;

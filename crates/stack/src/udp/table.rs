@@ -390,6 +390,14 @@ impl Udp {
         }
     }
 
+    /// Tells everybody that nothing will come any more.
+    pub(crate) fn network_down(&mut self, events: &mut Events) {
+        let all: Vec<u32> = self.sockets.iter().map(|(slot, ..)| slot).collect();
+        for slot in all {
+            self.announce(events, slot, Readiness::SOFT_ERROR);
+        }
+    }
+
     /// Whether nothing waits to be sent.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
