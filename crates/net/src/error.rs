@@ -4,7 +4,8 @@ use std::io;
 
 use sockeye_stack::tcp::TcpSocket;
 use sockeye_stack::{
-    BindError, ConnectError, ConnectionError, ListenError, RecvError, SendError, StaleSocket, UdpError,
+    AcceptError, BindError, ConnectError, ConnectionError, ListenError, RecvError, SendError, StaleSocket,
+    UdpError,
 };
 
 /// Linux's errno values (asm-generic/errno-base.h, asm-generic/errno.h).
@@ -39,6 +40,8 @@ pub mod errno {
     pub const EADDRINUSE: i32 = 98;
     /// Cannot assign requested address.
     pub const EADDRNOTAVAIL: i32 = 99;
+    /// Network is down.
+    pub const ENETDOWN: i32 = 100;
     /// Network is unreachable.
     pub const ENETUNREACH: i32 = 101;
     /// Software caused connection abort.
@@ -91,6 +94,7 @@ pub(crate) fn from_errno(errno: i32) -> io::Error {
         EPIPE => Kind::BrokenPipe,
         EADDRINUSE => Kind::AddrInUse,
         EADDRNOTAVAIL => Kind::AddrNotAvailable,
+        ENETDOWN => Kind::NetworkDown,
         ENETUNREACH => Kind::NetworkUnreachable,
         ECONNABORTED => Kind::ConnectionAborted,
         ECONNRESET => Kind::ConnectionReset,
@@ -145,6 +149,15 @@ impl Errno for ListenError {
         }
     }
 }
+impl Errno for AcceptError {
+    fn errno(&self) -> i32 {
+        match self {
+            // Linux's accept on a socket that does not listen.
+            AcceptError::Stale => EINVAL,
+            AcceptError::NetworkDown => ENETDOWN,
+        }
+    }
+}
 impl Errno for ConnectError {
     fn errno(&self) -> i32 {
         match self {
@@ -157,6 +170,7 @@ impl Errno for ConnectError {
                 _ => ECONNREFUSED,
             },
             ConnectError::NoRoute(_) => ENETUNREACH,
+            ConnectError::NetworkDown => ENETDOWN,
             // Linux has EADDRNOTAVAIL where connect finds no free port.
             ConnectError::Bind(BindError::NoFreePort) => EADDRNOTAVAIL,
             ConnectError::Bind(e) => e.errno(),
@@ -171,6 +185,7 @@ impl Errno for ConnectionError {
             ConnectionError::TimedOut => ETIMEDOUT,
             ConnectionError::Aborted => ECONNABORTED,
             ConnectionError::Unreachable => EHOSTUNREACH,
+            ConnectionError::NetworkDown => ENETDOWN,
         }
     }
 }
@@ -206,6 +221,7 @@ impl Errno for UdpError {
             UdpError::NoDestination => EDESTADDRREQ,
             UdpError::InvalidRemote(_) => EINVAL,
             UdpError::NoRoute(_) => ENETUNREACH,
+            UdpError::NetworkDown => ENETDOWN,
             UdpError::Bind(e) => e.errno(),
             UdpError::Icmp(e) => e.errno(),
             UdpError::Group(group) if !group.is_multicast() => EINVAL,

@@ -197,7 +197,7 @@ impl StackSocket {
                 match stack.tcp_accept(now, self.id) {
                     Ok(Some(accepted)) => Ok(accepted),
                     Ok(None) => Err(from_errno(errno::EAGAIN)),
-                    Err(_) => Err(from_errno(errno::EINVAL)),
+                    Err(error) => Err(io_error(error)),
                 }
             })
         })?;
@@ -565,9 +565,10 @@ impl Drop for StackSocket {
 
 /// What a socket of a stack is ready for.
 pub(crate) fn level(stack: &mut Stack, now: Instant, id: SocketId) -> Level {
+    let down = stack.is_down();
     if let Ok(mut socket) = stack.tcp(now, id) {
         let (readable, writable) = match socket.state() {
-            State::Listen => (socket.acceptable() > 0, false),
+            State::Listen => (socket.acceptable() > 0 || down, false),
             State::SynSent | State::SynReceived => (false, false),
             State::Closed => (true, true),
             State::Established | State::CloseWait => {
@@ -581,7 +582,7 @@ pub(crate) fn level(stack: &mut Stack, now: Instant, id: SocketId) -> Level {
     }
     match stack.udp(now, id) {
         Ok(socket) => Level {
-            readable: socket.peek().is_ok() || socket.has_error(),
+            readable: socket.peek().is_ok() || socket.has_error() || down,
             writable: true,
         },
         Err(_) => Level {

@@ -59,7 +59,7 @@ impl Conn {
             match stack.tcp_accept(now, self.id) {
                 Ok(Some(accepted)) => Poll::Ready(Ok(accepted)),
                 Ok(None) => Poll::Pending,
-                Err(stale) => Poll::Ready(Err(io_error(stale))),
+                Err(error) => Poll::Ready(Err(io_error(error))),
             }
         });
         let (id, peer) = ready!(accepted)?;

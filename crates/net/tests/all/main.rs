@@ -4,5 +4,6 @@
 mod conformance;
 mod docs;
 mod faces;
+mod failed_device;
 mod os;
 mod tun;
