@@ -2,7 +2,6 @@
 
 use std::io;
 
-use sockeye_stack::tcp::TcpSocket;
 use sockeye_stack::{
     AcceptError, BindError, ConnectError, ConnectionError, ListenError, RecvError, SendError, StaleSocket,
     UdpError,
@@ -106,22 +105,6 @@ pub(crate) fn from_errno(errno: i32) -> io::Error {
     })
 }
 
-/// A reset that comes after the peer's FIN is a broken pipe on Linux, not a reset: the peer had finished, and we went on
-/// sending. Told to who sends, and by SO_ERROR.
-pub(crate) fn send_error(socket: &TcpSocket<'_>, error: SendError) -> io::Error {
-    match error {
-        SendError::Connection(ConnectionError::Reset) if socket.peer_closed() => from_errno(EPIPE),
-        error => io_error(error),
-    }
-}
-/// As [`send_error`]; who reads is at the end of the stream, as before the reset.
-pub(crate) fn received(socket: &TcpSocket<'_>, result: Result<usize, RecvError>) -> io::Result<usize> {
-    match result {
-        Err(RecvError::Connection(ConnectionError::Reset)) if socket.peer_closed() => Ok(0),
-        result => result.map_err(io_error),
-    }
-}
-
 impl Errno for StaleSocket {
     fn errno(&self) -> i32 {
         EBADF
@@ -182,6 +165,7 @@ impl Errno for ConnectionError {
         match self {
             ConnectionError::Refused | ConnectionError::PortUnreachable => ECONNREFUSED,
             ConnectionError::Reset => ECONNRESET,
+            ConnectionError::ResetAfterEnd => EPIPE,
             ConnectionError::TimedOut => ETIMEDOUT,
             ConnectionError::Aborted => ECONNABORTED,
             ConnectionError::Unreachable => EHOSTUNREACH,

@@ -90,6 +90,10 @@ pub enum ConnectionError {
     /// The peer reset the connection (ECONNRESET).
     #[error("connection reset by peer")]
     Reset,
+    /// The peer reset the connection after it had closed its side, and we had not closed ours (EPIPE, as on Linux). Who reads
+    /// is at the end of the stream, as before.
+    #[error("connection reset by peer after it had closed its side")]
+    ResetAfterEnd,
     /// No answer within R2, the user timeout, the SYN retries or the keepalive probes (ETIMEDOUT).
     #[error("connection timed out")]
     TimedOut,

@@ -280,6 +280,16 @@ fn failures_have_their_codes() {
         ("upper connect 10.77.0.1:9", 4, "start the server first"),
         ("chat connect [fd77::1]:9", 4, "start the server first"),
         ("chat connect 10.77.0.9:9 --timeout 300ms", 5, "nobody is there"),
+        (
+            "tftp get tftp://10.77.0.1:9/x -",
+            4,
+            "nobody listens on that port",
+        ),
+        (
+            "tftp get tftp://[fd77::1]:9/x -",
+            4,
+            "nobody listens on that port",
+        ),
         ("upper connect nobody.invalid:9", 7, "check the name"),
         ("upper serve 10.77.0.9:8000", 7, "--net tun: has that of addr="),
     ] {

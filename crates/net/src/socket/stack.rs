@@ -15,7 +15,7 @@ use super::message::{Ancillary, Flags, Message};
 use super::pollable::{Level, Pollable};
 use super::wait::{Pace, Wait, block};
 use super::{Address, Family, Kind, Shutdown};
-use crate::error::{errno, from_errno, io_error, received, send_error};
+use crate::error::{errno, from_errno, io_error};
 use crate::shared::{Host, Side};
 
 /// A socket of a stack, owned: dropping it closes it.
@@ -295,8 +295,7 @@ impl StackSocket {
                     return Err(from_errno(errno::ENOTCONN));
                 }
                 if flags.contains(Flags::PEEK) {
-                    let result = socket.peek(buf);
-                    let n = received(&socket, result)?;
+                    let n = socket.peek(buf).map_err(io_error)?;
                     let ended = socket.peer_closed() || socket.state() == State::Closed;
                     if all && n < buf.len() && !ended {
                         seen = socket.readable();
@@ -312,7 +311,7 @@ impl StackSocket {
                     } else {
                         socket.recv(room)
                     };
-                    match received(&socket, n) {
+                    match n.map_err(io_error) {
                         Ok(n) => {
                             done += n;
                             if n == 0 || !all {
@@ -430,7 +429,7 @@ impl StackSocket {
                     } else {
                         socket.send(rest)
                     };
-                    match taken.map_err(|error| send_error(&socket, error)) {
+                    match taken.map_err(io_error) {
                         Err(error) if data.is_empty() && error.kind() == io::ErrorKind::WouldBlock => break,
                         taken => done += taken?,
                     }

@@ -6,4 +6,5 @@ mod docs;
 mod faces;
 mod failed_device;
 mod os;
+mod refused_datagrams;
 mod tun;

@@ -342,7 +342,7 @@ impl<'a> TcpSocket<'a> {
     ///
     /// # Errors
     /// [`RecvError::WouldBlock`] when nothing has come yet (READABLE tells when), or the error that ended the connection,
-    /// once, after everything that came before it was read.
+    /// once, after everything that came before it was read. After the peer's FIN there is no error any more, but the end.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
         let n = self.read(|queue, pool, most| {
             let end = out.len().min(most);
@@ -587,11 +587,13 @@ impl From<Refusal> for RecvError {
 /// A connection with nothing to read: its stream has ended, or it says why, once.
 #[cold]
 fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
+    if tcb.fin_in != FinIn::No {
+        return Ok(()); // whatever came later is for who sends, or asks for it
+    }
     if let Some(error) = told(&mut tcb.error) {
         return Err(error.into());
     }
-    let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
-    if ended || tcb.facts.contains(Fact::NO_READ) {
+    if tcb.phase != Phase::Live || tcb.facts.contains(Fact::NO_READ) {
         Ok(())
     } else {
         Err(RecvError::WouldBlock)
