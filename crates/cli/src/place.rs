@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
@@ -18,6 +19,9 @@ const FINISH: Duration = Duration::from_secs(5);
 
 /// How long resets may take to leave when a program is aborted: on a device that works they take no time.
 const ABORT: Duration = Duration::from_secs(1);
+
+/// How long peers have to ask back. Nobody at a keyboard notices.
+const CHALLENGES: Duration = Duration::from_millis(100);
 
 /// The stack of this process, for who ends it.
 static OPEN: Mutex<Option<WeakHost>> = Mutex::new(None);
@@ -98,9 +102,13 @@ pub fn abandon() {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(host) = open.and_then(|host| host.upgrade()) {
         let net = host.net();
-        net.abort_all();
-        #[cfg(target_os = "linux")]
-        net.left_within(ABORT);
+        if net.abort_all() > 0 {
+            #[cfg(target_os = "linux")]
+            net.left_within(ABORT);
+            // One who has not got all that was sent asks back whether the reset is meant (RFC 5961 section 3.2), and the
+            // stack has to be there to say so.
+            thread::sleep(CHALLENGES);
+        }
     }
 }
 

@@ -64,12 +64,13 @@ impl Net {
         wait_within(host, limit, |cx| host.poll_finished(&mut ticket, cx))
     }
     /// Aborts every TCP connection of the stack (RFC 9293 section 3.10.5), those included that are closing: for the end of a
-    /// program that cannot wait for [`Net::finished`]. Peers are told by resets; see [`Net::left`] for when these are under
-    /// way. Calls on the sockets end with `ConnectionAborted`. On the operating system it does nothing: the system ends
-    /// what a program leaves behind.
-    pub fn abort_all(&self) {
-        if let Place::Stack(host) = &self.0 {
-            host.abort_all();
+    /// program that cannot wait for [`Net::finished`]. Peers are told by resets, whose number is returned; see [`Net::left`]
+    /// for when these are under way. Calls on the sockets end with `ConnectionAborted`. On the operating system it does
+    /// nothing: the system ends what a program leaves behind.
+    pub fn abort_all(&self) -> usize {
+        match &self.0 {
+            Place::Os => 0,
+            Place::Stack(host) => host.abort_all(),
         }
     }
     /// Waits until all frames that the stack owes by now have left its devices.

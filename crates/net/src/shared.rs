@@ -311,8 +311,8 @@ impl Host {
         self.poll_left(ticket, cx)
     }
     /// Aborts every connection: see [`Stack::abort_all`].
-    pub(crate) fn abort_all(&self) {
-        self.call(|stack, now| stack.abort_all(now));
+    pub(crate) fn abort_all(&self) -> usize {
+        self.call(|stack, now| stack.abort_all(now))
     }
     /// Waits until what the stack owes by now has left its devices. `ticket` is kept from one call to the next.
     pub(crate) fn poll_left(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {

@@ -597,9 +597,9 @@ impl Stack {
     /// ABORT (RFC 9293 section 3.10.5) for every connection, those included that their application has closed or not yet
     /// accepted: for the end of a program, with which its stack goes. Peers are told by resets, which leave by
     /// [`Stack::poll_transmit`]; calls on the sockets end with [`Aborted`](crate::ConnectionError::Aborted). Listeners go on,
-    /// and entries in TIME-WAIT, whose peers have nothing to hear.
-    pub fn abort_all(&mut self, now: Instant) {
-        self.with_tcp(now, |tcp, cx| tcp.abort_all(cx));
+    /// and entries in TIME-WAIT, whose peers have nothing to hear. Returns how many resets are to leave.
+    pub fn abort_all(&mut self, now: Instant) -> usize {
+        self.with_tcp(now, |tcp, cx| tcp.abort_all(cx))
     }
     /// Borrows a TCP socket for calls at `now`.
     ///

@@ -42,7 +42,8 @@ impl Tcp {
 
     /// ABORT (RFC 9293 section 3.10.5) for every connection. Its resets are not limited in number as other replies are: each
     /// stands for a connection that was there. Those of half-open ones are, since anybody can make these by the thousand.
-    pub(crate) fn abort_all(&mut self, cx: &mut Around<'_, '_>) {
+    pub(crate) fn abort_all(&mut self, cx: &mut Around<'_, '_>) -> usize {
+        let before = self.replies.len();
         for slot in self.slots() {
             match self.tables.sockets.at(slot) {
                 Some(Slot::Open(tcb)) if is_live(tcb) => {
@@ -64,6 +65,7 @@ impl Tcp {
         for place in self.half_open_places() {
             self.reset_half_open(place, ResetCause::Abort);
         }
+        self.replies.len() - before
     }
 
     fn slots(&self) -> Vec<u32> {

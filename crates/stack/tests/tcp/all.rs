@@ -34,7 +34,7 @@ fn aborting_all_tells_every_peer() {
     p.send(p.syn());
     p.take();
 
-    p.stack.abort_all(p.now);
+    assert_eq!(p.stack.abort_all(p.now), 5);
     p.drain();
     let resets = p.take_all();
     assert_eq!(resets.len(), 5);
