@@ -82,7 +82,7 @@ pub fn rows(most_idle: usize) -> Vec<Row> {
         }
     }
     for size in [0, 64] {
-        rows.push(connections(size));
+        rows.extend([1, 16, 64].map(|width| connections(size, width)));
     }
     rows
 }
@@ -215,11 +215,11 @@ fn exchange(size: usize, idle: usize) -> Row {
     }
 }
 
-fn connections(size: usize) -> Row {
+fn connections(size: usize, width: usize) -> Row {
     let ours = move |link| {
         move || -> Box<dyn Work> {
             let pair = Sockeye::new(sockeye::Tuning::new(1500, link));
-            Box::new(Connections::new(pair, size, BETWEEN_CONNECTIONS))
+            Box::new(Connections::new(pair, size, width, BETWEEN_CONNECTIONS))
         }
     };
     let theirs = move |time_wait| {
@@ -229,7 +229,7 @@ fn connections(size: usize) -> Row {
                 time_wait,
                 ..smol::Tuning::new(1500)
             });
-            Box::new(Connections::new(pair, size, BETWEEN_CONNECTIONS))
+            Box::new(Connections::new(pair, size, width, BETWEEN_CONNECTIONS))
         }
     };
     let contenders = vec![
@@ -239,7 +239,10 @@ fn connections(size: usize) -> Row {
         contender("sockeye moved", Role::Ours, ours(Link::Moved)),
     ];
     // Enough that the first entries of TIME-WAIT have gone: from here on one goes for each that comes.
-    let name = format!("connections/{size}");
+    let name = match width {
+        1 => format!("connections/{size}"),
+        _ => format!("connections-{width}/{size}"),
+    };
     Row {
         name,
         metric: Metric::Connections,

@@ -145,8 +145,8 @@ pub struct Smol {
     next_port: u16,
     /// Sockets without a connection, and at the end of the queue those in TIME-WAIT, oldest first.
     free: VecDeque<SocketHandle>,
-    /// The socket that listens, and those that are closed.
-    listening: Option<(u16, SocketHandle)>,
+    /// The sockets that listen, one for each connection that is opened at a time, and those that are closed.
+    listening: Vec<(u16, SocketHandle)>,
     spare: Vec<SocketHandle>,
 }
 
@@ -209,7 +209,7 @@ impl Smol {
             now: Instant::from_secs(1),
             next_port: 0,
             free: VecDeque::new(),
-            listening: None,
+            listening: Vec::new(),
             spare: Vec::new(),
         }
     }
@@ -246,11 +246,8 @@ impl Smol {
         }
         self.client.sockets.add(socket(&self.tuning, self.tuning.buffer))
     }
-    /// Makes sure that a socket listens at this port.
+    /// One more socket listens at this port.
     fn listen(&mut self, port: u16) {
-        if self.listening.is_some_and(|(at, _)| at == port) {
-            return;
-        }
         let tuning = self.tuning;
         let handle = self
             .spare
@@ -259,7 +256,7 @@ impl Smol {
         self.socket(End::Server, handle)
             .listen(PORT + port)
             .expect("the socket is closed");
-        self.listening = Some((port, handle));
+        self.listening.push((port, handle));
     }
     fn next_port(&mut self) -> u16 {
         self.next_port = (self.next_port + 1) % 60_000;
@@ -305,12 +302,12 @@ impl Pair for Smol {
         handle
     }
     fn accept(&mut self, n: u16) -> Option<SocketHandle> {
-        let (port, handle) = self.listening?;
-        if port != n || self.socket(End::Server, handle).state() == State::Listen {
-            return None;
-        }
-        self.listening = None;
-        Some(handle)
+        let sockets = &mut self.server.sockets;
+        let opened = |&(port, handle): &(u16, SocketHandle)| {
+            port == n && sockets.get_mut::<Socket<'_>>(handle).state() != State::Listen
+        };
+        let at = self.listening.iter().position(opened)?;
+        Some(self.listening.remove(at).1)
     }
     fn is_open(&mut self, end: End, conn: SocketHandle) -> bool {
         self.socket(end, conn).state() == State::Established
@@ -412,7 +409,7 @@ impl Pair for Smol {
             let server = self.server.sockets.add(socket(&idle, idle.buffer));
             self.free.push_back(client);
             self.spare.push(server);
-            self.listening = None;
+            self.listening.clear();
             // The client's ports repeat after 60,000 connections, so the server's changes before.
             let (client, server) = crate::pair::open(self, 1 + (opened / 50_000) as u16);
             for _ in 0..10 {

@@ -232,61 +232,84 @@ impl<P: Pair> Work for Exchange<P> {
     }
 }
 
-/// Connections one after another: open, accept, one exchange, close at both ends.
+/// Connections opened, used for one exchange and closed at both ends: `width` at a time, those of one step in the same turns.
 pub struct Connections<P: Pair> {
     pair: P,
     data: Vec<u8>,
     into: Vec<u8>,
+    width: usize,
     between: u64,
+    clients: Vec<P::Conn>,
+    servers: Vec<P::Conn>,
 }
 
 impl<P: Pair> Connections<P> {
-    /// `between`: microseconds of virtual time between two connections, which decides how many stand in TIME-WAIT.
-    pub fn new(pair: P, size: usize, between: u64) -> Self {
+    /// `between`: microseconds of virtual time for each connection, which decides how many stand in TIME-WAIT.
+    pub fn new(pair: P, size: usize, width: usize, between: u64) -> Self {
         Connections {
             pair,
             data: vec![0x5a; size],
             into: vec![0; size],
+            width,
             between,
+            clients: Vec::with_capacity(width),
+            servers: Vec::with_capacity(width),
         }
     }
     #[inline]
     fn step(&mut self, sample: &mut Sample) {
-        let pair = &mut self.pair;
-        let client = pair.connect(0);
+        let Connections {
+            pair,
+            data,
+            into,
+            clients,
+            servers,
+            ..
+        } = self;
+        clients.clear();
+        servers.clear();
+        for _ in 0..self.width {
+            clients.push(pair.connect(0));
+        }
         let mut frames = turn(pair, End::Client) + turn(pair, End::Server);
-        if self.data.is_empty() {
-            frames += turn(pair, End::Client);
-        } else {
-            assert_eq!(pair.send(End::Client, client, &self.data), self.data.len());
-            frames += turn(pair, End::Client);
+        if !data.is_empty() {
+            for &client in &*clients {
+                assert_eq!(pair.send(End::Client, client, data), data.len());
+            }
         }
-        let server = pair.accept(0).expect("the connection has come");
-        if !self.data.is_empty() {
-            assert_eq!(
-                pair.recv(End::Server, server, &mut self.into),
-                Some(self.data.len())
-            );
-            assert_eq!(pair.send(End::Server, server, &self.data), self.data.len());
-            frames += turn(pair, End::Server);
-            assert_eq!(
-                pair.recv(End::Client, client, &mut self.into),
-                Some(self.data.len())
-            );
-        }
-        pair.close(End::Client, client);
         frames += turn(pair, End::Client);
-        assert_eq!(
-            pair.recv(End::Server, server, &mut [0]),
-            None,
-            "the client has closed"
-        );
-        pair.close(End::Server, server);
+        for _ in 0..self.width {
+            servers.push(pair.accept(0).expect("the connection has come"));
+        }
+        if !data.is_empty() {
+            for &server in &*servers {
+                assert_eq!(pair.recv(End::Server, server, into), Some(data.len()));
+                assert_eq!(pair.send(End::Server, server, data), data.len());
+            }
+            frames += turn(pair, End::Server);
+            for &client in &*clients {
+                assert_eq!(pair.recv(End::Client, client, into), Some(data.len()));
+            }
+        }
+        for &client in &*clients {
+            pair.close(End::Client, client);
+        }
+        frames += turn(pair, End::Client);
+        for &server in &*servers {
+            assert_eq!(
+                pair.recv(End::Server, server, &mut [0]),
+                None,
+                "the client has closed"
+            );
+            pair.close(End::Server, server);
+        }
         frames += turn(pair, End::Server);
         frames += turn(pair, End::Client);
-        pair.finish(client, server);
-        pair.advance(self.between);
-        sample.units += 1;
+        for (&client, &server) in clients.iter().zip(&*servers) {
+            pair.finish(client, server);
+        }
+        pair.advance(self.between * self.width as u64);
+        sample.units += self.width as u64;
         sample.frames += frames as u64;
     }
 }

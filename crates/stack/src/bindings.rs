@@ -18,6 +18,7 @@ use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
 use crate::demux::FourTuple;
+use crate::port_counts::{Connections, PortCounts};
 use crate::stack::SocketId;
 
 /// Below this many places the table never shrinks.
@@ -78,25 +79,15 @@ enum Fit {
     Exact,
 }
 
-/// Connections of one port and family.
-#[derive(Clone, Copy, Debug, Default)]
-struct Connections {
-    all: u32,
-    /// Those whose socket had no SO_REUSEADDR.
-    exclusive: u32,
-}
-
 /// Where a family's connections are counted.
 fn family(local: IpAddr) -> usize {
     usize::from(local.to_canonical().is_ipv6())
 }
 
-/// One port that somebody holds.
+/// One port that sockets are bound to.
 #[derive(Debug)]
 struct Port {
     number: u16,
-    /// Connections with this local port, of IPv4 and of IPv6.
-    connections: [Connections; 2],
     /// How many sockets at the front of `bound` listen.
     listening: u32,
     /// The listeners, then the others; each part in the order of its calls.
@@ -107,14 +98,9 @@ impl Port {
     fn new(number: u16) -> Self {
         Port {
             number,
-            connections: Default::default(),
             listening: 0,
             bound: Vec::new(),
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bound.is_empty() && self.connections.iter().all(|c| c.all == 0)
     }
 
     fn listeners(&self) -> &[Bound] {
@@ -132,13 +118,13 @@ impl Port {
         })
     }
 
-    /// Whether the connections that are left keep the port from this socket (W-24).
+    /// Whether `connections`, those that are left, keep the port from this socket (W-24).
     ///
     /// A socket that joins a group with SO_REUSEPORT is not kept out by the group's connections.
-    fn kept_by_connections(&self, new: &Bound) -> bool {
+    fn kept_by(&self, connections: [Connections; 2], new: &Bound) -> bool {
         let both = new.address.is_ipv6() && new.address.is_unspecified() && !new.flags.ipv6_only;
         let own = family(new.address);
-        let mut met = self.connections.iter().enumerate();
+        let mut met = connections.iter().enumerate();
         let kept = met.any(|(family, c)| {
             let shared = new.flags.reuse_address && c.exclusive == 0;
             (both || family == own) && c.all > 0 && !shared
@@ -154,11 +140,12 @@ impl Port {
     }
 }
 
-/// All ports that are held, by number.
+/// All ports that are held: by sockets, in a table by number, and by connections.
 ///
 /// The table is hashed with a constant: what is in it is chosen by applications, not by peers.
 pub(crate) struct Bindings {
     ports: HashTable<Port>,
+    connections: PortCounts,
     /// Spreads connections over the listeners of a SO_REUSEPORT group.
     function: SipHasher13,
 }
@@ -168,6 +155,7 @@ impl Bindings {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Bindings {
             ports: HashTable::new(),
+            connections: PortCounts::default(),
             function: SipHasher13::new_with_key(&key),
         }
     }
@@ -179,9 +167,11 @@ impl Bindings {
             address: local.ip().to_canonical(),
             flags,
         };
+        let connections = self.connections.of(local.port());
         let port = self.port_mut(local.port());
-        if port.collides(&new) || port.kept_by_connections(&new) {
-            return Err(InUse); // the port is held, so it was there before
+        if port.collides(&new) || port.kept_by(connections, &new) {
+            self.remove_if_empty(local.port());
+            return Err(InUse);
         }
         port.bound.push(new);
         Ok(())
@@ -229,10 +219,10 @@ impl Bindings {
     pub(crate) fn listener_for(&self, tuple: &FourTuple) -> Option<SocketId> {
         let listeners = self
             .ports
-            .find(hash(tuple.local_port), |p| p.number == tuple.local_port)?
+            .find(hash(tuple.local_port()), |p| p.number == tuple.local_port())?
             .listeners();
-        let best = listeners.iter().filter_map(|l| l.fit(tuple.local)).max()?;
-        let mut group = listeners.iter().filter(|l| l.fit(tuple.local) == Some(best));
+        let best = listeners.iter().filter_map(|l| l.fit(tuple.local())).max()?;
+        let mut group = listeners.iter().filter(|l| l.fit(tuple.local()) == Some(best));
         let first = group.next()?;
         let more = group.clone().count() as u64;
         if more == 0 {
@@ -249,26 +239,19 @@ impl Bindings {
     }
 
     /// A connection with this local address has begun; `reuse` is its socket's SO_REUSEADDR.
+    #[inline]
     pub(crate) fn connection_made(&mut self, local: IpAddr, port: u16, reuse: bool) {
-        let counted = &mut self.port_mut(port).connections[family(local)];
-        counted.all += 1;
-        counted.exclusive += u32::from(!reuse);
+        self.connections.add(port, family(local), !reuse);
     }
 
     /// A connection is over, its TIME-WAIT too; `reuse` as when it was made.
+    #[inline]
     pub(crate) fn connection_gone(&mut self, local: IpAddr, port: u16, reuse: bool) {
-        let exclusive = u32::from(!reuse);
-        match self.existing(port).map(|p| &mut p.connections[family(local)]) {
-            Some(counted) if counted.all > 0 && counted.exclusive >= exclusive => {
-                counted.all -= 1;
-                counted.exclusive -= exclusive;
-            }
-            _ => debug_assert!(
-                false,
-                "no connection from {local}:{port} with reuse = {reuse} was made"
-            ),
-        }
-        self.remove_if_empty(port);
+        let counted = self.connections.remove(port, family(local), !reuse);
+        debug_assert!(
+            counted,
+            "no connection from {local}:{port} with reuse = {reuse} was made"
+        );
     }
 
     /// Whether an outgoing connection from `local` must not choose this port: a socket whose address overlaps listens
@@ -300,7 +283,7 @@ impl Bindings {
 
     fn remove_if_empty(&mut self, number: u16) {
         if let Ok(found) = self.ports.find_entry(hash(number), |p| p.number == number)
-            && found.get().is_empty()
+            && found.get().bound.is_empty()
         {
             found.remove();
             let capacity = self.ports.capacity();
@@ -361,6 +344,7 @@ mod tests {
     impl Bindings {
         fn is_unused(&self, port: u16) -> bool {
             self.ports.find(hash(port), |p| p.number == port).is_none()
+                && self.connections.of(port) == [Connections::default(); 2]
         }
     }
 
@@ -375,12 +359,7 @@ mod tests {
         } else {
             "2001:db8::7"
         };
-        FourTuple {
-            local: local.ip(),
-            local_port: local.port(),
-            remote: remote.parse().unwrap(),
-            remote_port,
-        }
+        FourTuple::new(local.ip(), local.port(), remote.parse().unwrap(), remote_port)
     }
 
     #[test]
@@ -560,11 +539,12 @@ mod tests {
     fn memory_is_given_back() {
         let mut bindings = Bindings::new([0; 16]);
         for port in 1..=u16::MAX {
-            bindings.connection_made(V4, port, true);
+            let local = SocketAddr::new(V4, port);
+            bindings.bind(id(port.into()), local, NONE).unwrap();
         }
         assert_eq!(bindings.ports.len(), 65_535);
         for port in 1..=u16::MAX {
-            bindings.connection_gone(V4, port, true);
+            bindings.unbind(id(port.into()), SocketAddr::new(V4, port));
         }
         assert_eq!(bindings.ports.len(), 0);
         assert!(bindings.ports.capacity() <= KEEP);
@@ -705,12 +685,7 @@ mod tests {
             for address in ADDRESSES.map(|a| a.parse::<IpAddr>().unwrap()) {
                 let best = model.listeners(address, port);
                 for remote_port in 0..4 {
-                    let tuple = FourTuple {
-                        local: address,
-                        local_port: port,
-                        remote: address,
-                        remote_port,
-                    };
+                    let tuple = FourTuple::new(address, port, address, remote_port);
                     let found = bindings.listener_for(&tuple);
                     prop_assert_eq!(found.is_none(), best.is_empty());
                     prop_assert!(

@@ -9,7 +9,7 @@
 use core::cell::Cell;
 use core::fmt;
 use core::hash::Hasher;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher24;
@@ -20,51 +20,141 @@ use crate::trace::Tuple;
 const KEEP: usize = 1024;
 
 /// The addresses and ports of a connection, ours first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+///
+/// Kept as whole words, by which tuples are compared, copied and hashed.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FourTuple {
-    /// Our address.
-    pub(crate) local: IpAddr,
-    /// Our port.
-    pub(crate) local_port: u16,
-    /// The peer's address.
-    pub(crate) remote: IpAddr,
-    /// The peer's port.
-    pub(crate) remote_port: u16,
+    /// Our address: 128 bits of IPv6, or the 32 of IPv4 in the second word.
+    local: [u64; 2],
+    /// The peer's.
+    remote: [u64; 2],
+    /// [`IPV6`] or not, our port, the peer's.
+    ports: u64,
 }
 
+/// Set in [`FourTuple::ports`]: the addresses are of IPv6.
+const IPV6: u64 = 1 << 32;
+
 impl FourTuple {
-    /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6. Different tuples, each with both
-    /// addresses of one family, have different octets.
+    /// Both addresses are of one family.
+    #[inline]
+    pub(crate) fn new(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
+        if let (IpAddr::V4(local), IpAddr::V4(remote)) = (local, remote) {
+            return FourTuple::v4(local, local_port, remote, remote_port);
+        }
+        debug_assert!(local.is_ipv6() && remote.is_ipv6(), "{local} and {remote}");
+        let words = |ip| {
+            let bits = u128::from_be_bytes(as_v6(ip));
+            [(bits >> 64) as u64, bits as u64]
+        };
+        FourTuple {
+            local: words(local),
+            remote: words(remote),
+            ports: IPV6 | u64::from(local_port) << 16 | u64::from(remote_port),
+        }
+    }
+    /// The tuple of these IPv4 addresses.
+    #[inline]
+    pub(crate) const fn v4(local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> Self {
+        FourTuple {
+            local: [0, local.to_bits() as u64],
+            remote: [0, remote.to_bits() as u64],
+            ports: (local_port as u64) << 16 | remote_port as u64,
+        }
+    }
+    /// Whether the addresses are of IPv4.
+    #[inline]
+    pub(crate) const fn is_ipv4(&self) -> bool {
+        self.ports & IPV6 == 0
+    }
+    /// Both addresses, ours first, if they are of IPv4.
+    #[inline]
+    pub(crate) const fn as_v4(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
+        match self.is_ipv4() {
+            true => Some((
+                Ipv4Addr::from_bits(self.local[1] as u32),
+                Ipv4Addr::from_bits(self.remote[1] as u32),
+            )),
+            false => None,
+        }
+    }
+    /// The 64 bits of both addresses, ours first, if they are of IPv4.
+    #[inline]
+    pub(crate) const fn pair_v4(&self) -> Option<u64> {
+        match self.is_ipv4() {
+            true => Some(self.local[1] << 32 | self.remote[1]),
+            false => None,
+        }
+    }
+    /// Our address.
+    #[inline]
+    pub(crate) const fn local(&self) -> IpAddr {
+        self.address(self.local)
+    }
+    /// The peer's address.
+    #[inline]
+    pub(crate) const fn remote(&self) -> IpAddr {
+        self.address(self.remote)
+    }
+    /// Our port.
+    #[inline]
+    pub(crate) const fn local_port(&self) -> u16 {
+        (self.ports >> 16) as u16
+    }
+    /// The peer's port.
+    #[inline]
+    pub(crate) const fn remote_port(&self) -> u16 {
+        self.ports as u16
+    }
+    /// Both ports, ours in the upper half.
+    #[inline]
+    pub(crate) const fn ports(&self) -> u32 {
+        self.ports as u32
+    }
+    #[inline]
+    const fn address(&self, words: [u64; 2]) -> IpAddr {
+        if self.is_ipv4() {
+            IpAddr::V4(Ipv4Addr::from_bits(words[1] as u32))
+        } else {
+            IpAddr::V6(Ipv6Addr::from_bits((words[0] as u128) << 64 | words[1] as u128))
+        }
+    }
+
+    /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6. Different tuples have different octets.
     ///
     /// Both forms have a fixed length, so that a hash over them unrolls.
     #[inline]
     pub(crate) fn with_octets<R>(&self, f: impl Fn(&[u8]) -> R) -> R {
-        // Built from whole words: narrow stores that a hash reads back as words would stall.
-        let ports = u32::from(self.local_port) << 16 | u32::from(self.remote_port);
-        match (self.local, self.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
-                let mut octets = [0; 12];
-                octets[..8].copy_from_slice(&pair.to_be_bytes());
-                octets[8..].copy_from_slice(&ports.to_be_bytes());
-                f(&octets)
-            }
-            (local, remote) => {
-                let mut octets = [0; 36];
-                octets[..16].copy_from_slice(&as_v6(local));
-                octets[16..32].copy_from_slice(&as_v6(remote));
-                octets[32..].copy_from_slice(&ports.to_be_bytes());
-                f(&octets)
-            }
+        let ports = self.ports();
+        if let Some(pair) = self.pair_v4() {
+            let mut octets = [0; 12];
+            octets[..8].copy_from_slice(&pair.to_be_bytes());
+            octets[8..].copy_from_slice(&ports.to_be_bytes());
+            return f(&octets);
         }
+        let mut octets = [0; 36];
+        let words = [self.local[0], self.local[1], self.remote[0], self.remote[1]];
+        for (place, word) in octets.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *place = word.to_be_bytes();
+        }
+        octets[32..].copy_from_slice(&ports.to_be_bytes());
+        f(&octets)
+    }
+}
+
+/// As people write it.
+impl fmt::Debug for FourTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tuple { local, remote } = Tuple::from(*self);
+        write!(f, "{local} - {remote}")
     }
 }
 
 impl From<FourTuple> for Tuple {
     fn from(tuple: FourTuple) -> Tuple {
         Tuple {
-            local: SocketAddr::new(tuple.local, tuple.local_port),
-            remote: SocketAddr::new(tuple.remote, tuple.remote_port),
+            local: SocketAddr::new(tuple.local(), tuple.local_port()),
+            remote: SocketAddr::new(tuple.remote(), tuple.remote_port()),
         }
     }
 }
@@ -274,15 +364,13 @@ fn upper(hash: u64) -> TableHash {
 /// The hash of the octets that stand for the tuple ([`FourTuple::with_octets`]).
 #[inline]
 fn hash(function: &SipHasher24, tuple: &FourTuple) -> u64 {
-    let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
+    let Some(pair) = tuple.pair_v4() else {
         return tuple.with_octets(|octets| function.hash(octets));
     };
     // The same octets as two numbers: the hash need not put them together again.
-    let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
-    let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
     let mut hasher = *function;
     hasher.write_u64(pair.to_be());
-    hasher.write_u32(ports.to_be());
+    hasher.write_u32(tuple.ports().to_be());
     hasher.finish()
 }
 
@@ -296,12 +384,7 @@ mod tests {
 
     fn tuple(local: &str, remote: &str) -> FourTuple {
         let (local, remote): (SocketAddr, SocketAddr) = (local.parse().unwrap(), remote.parse().unwrap());
-        FourTuple {
-            local: local.ip(),
-            local_port: local.port(),
-            remote: remote.ip(),
-            remote_port: remote.port(),
-        }
+        FourTuple::new(local.ip(), local.port(), remote.ip(), remote.port())
     }
 
     /// A distinct tuple for every number, of both families.

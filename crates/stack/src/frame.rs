@@ -479,7 +479,7 @@ impl<'f> Text<'f> {
         self.len() == 0
     }
     /// Drops the first `n` octets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, n: usize) {
         let from_inline = n.min(self.inline.len());
         self.inline = &self.inline[from_inline..];

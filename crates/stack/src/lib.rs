@@ -26,6 +26,7 @@ mod bindings;
 mod demux;
 mod error;
 mod pool;
+mod port_counts;
 mod rng;
 mod rope;
 pub mod snapshot;

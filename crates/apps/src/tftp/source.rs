@@ -151,6 +151,17 @@ impl Source {
             }
         }
     }
+    /// Reads the blocks `first .. first + count` if that needs no waiting, so that they are ready when they are asked for. What
+    /// fails is tried again then. Earlier blocks may have to be read once more.
+    pub(super) fn read_on(&mut self, first: u64, count: u32) {
+        let blksize = self.blksize as u64;
+        let (from, to) = match &self.form {
+            Form::Octet => ((first - 1) * blksize, u64::from(count) * blksize),
+            Form::Netascii { encoded, .. } => (*encoded, blksize),
+        };
+        let to = (from + to).min(self.input.size);
+        self.input.read_on(from, to);
+    }
     /// A block that is ready.
     pub(super) fn block(&self, number: u64) -> &[u8] {
         match &self.form {
@@ -174,14 +185,24 @@ impl Input {
         let to = (to - self.start) as usize;
         &self.window[from..to]
     }
-    /// Loads `from .. to`, and more if the transfer is under way.
-    async fn load(&mut self, from: u64, to: u64, under_way: bool) -> io::Result<()> {
-        if from >= self.start && to <= self.start + self.filled as u64 {
-            return Ok(());
-        }
-        let Some(file) = self.file.clone() else {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    fn has(&self, from: u64, to: u64) -> bool {
+        from >= self.start && to <= self.start + self.filled as u64
+    }
+    /// Loads `from .. to`, and more, as far as that needs no waiting.
+    fn read_on(&mut self, from: u64, to: u64) {
+        let Some(file) = self.file.clone().filter(|_| !self.has(from, to)) else {
+            return;
         };
+        let wanted = self.make_room(from, to, true);
+        // An error comes again when it matters.
+        self.filled = match self.at_once {
+            true => fill(&file, &mut self.window[..wanted], from).unwrap_or(0),
+            false => read_cached(&file, &mut self.window[..wanted], from),
+        };
+        self.read_ahead(&file, from + self.filled as u64);
+    }
+    /// Room for what is read from `from` on: `from .. to`, and more if the transfer is under way. How much that is.
+    fn make_room(&mut self, from: u64, to: u64, under_way: bool) -> usize {
         let needed = (to - from) as usize;
         let chunk = if under_way {
             CHUNK / needed.max(1) * needed
@@ -193,6 +214,18 @@ impl Input {
             self.window.resize(wanted, 0);
         }
         self.start = from;
+        wanted
+    }
+    /// Loads `from .. to`, and more if the transfer is under way.
+    async fn load(&mut self, from: u64, to: u64, under_way: bool) -> io::Result<()> {
+        if self.has(from, to) {
+            return Ok(());
+        }
+        let Some(file) = self.file.clone() else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let needed = (to - from) as usize;
+        let wanted = self.make_room(from, to, under_way);
         self.filled = match self.at_once {
             true => fill(&file, &mut self.window[..wanted], from)?,
             false => read_cached(&file, &mut self.window[..wanted], from),
@@ -323,6 +356,71 @@ mod tests {
             }
             assert!(all(Source::memory(content.clone(), Mode::Octet, 100), 7).await == content);
         }
+    }
+
+    /// Blocks of 100 octets, in windows of three, which do not divide a chunk.
+    #[tokio::test]
+    async fn reading_on_and_going_back_change_no_block() {
+        let dir = TempDir::new();
+        let path = dir.path().join("file");
+        for (mode, len) in [
+            (Mode::Octet, 40_000),
+            (Mode::Octet, 600),
+            (Mode::Netascii, 40_000),
+        ] {
+            let content = pattern(len);
+            std::fs::write(&path, &content).unwrap();
+            let mut wire = Vec::new();
+            match mode {
+                Mode::Octet => wire.clone_from(&content),
+                Mode::Netascii => drop(Encoder::default().encode(&content, &mut wire, usize::MAX)),
+            }
+            let mut blocks: Vec<&[u8]> = wire.chunks(100).collect();
+            if wire.len() % 100 == 0 {
+                blocks.push(&[]);
+            }
+            let mut source = Source::file(File::open(&path).unwrap(), len as u64, mode, 100);
+            let last = blocks.len() as u64;
+            for first in (1..=last).step_by(3) {
+                let end = (first + 3).min(last + 1);
+                // The second time around it has read on already: the window was lost, and then a part of it.
+                for again in [first, first, end - 1] {
+                    let known = source.ready(first, again, 3).await.unwrap();
+                    assert!(known.is_none_or(|known| known == last));
+                    for block in again..end {
+                        assert!(
+                            source.block(block) == blocks[block as usize - 1],
+                            "{block} of {last}"
+                        );
+                    }
+                    source.read_on(end, 3.min(last + 1 - end) as u32);
+                }
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_was_read_on_outlasts_the_file() {
+        let dir = TempDir::new();
+        let (path, content) = (dir.path().join("file"), pattern(50_000));
+        std::fs::write(&path, &content).unwrap();
+        let mut source = Source::file(File::open(&path).unwrap(), 50_000, Mode::Octet, 1000);
+        source.ready(1, 1, 1).await.unwrap();
+        source.read_on(2, 1);
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(20_000)
+            .unwrap();
+        source.ready(2, 2, 1).await.unwrap();
+        assert_eq!(source.block(2), &content[1000..2000]);
+        // Over the end: the blocks that are whole are not lost, and the first that is not ends it.
+        source.read_on(19, 1);
+        source.ready(20, 20, 1).await.unwrap();
+        assert_eq!(source.block(20), &content[19_000..20_000]);
+        assert!(source.ready(21, 21, 1).await.is_err());
     }
 
     #[tokio::test]

@@ -58,7 +58,7 @@ pub(crate) struct Route {
     pub(crate) hop_limit: u8,
 }
 
-impl Route {
+impl Path {
     /// The hop limit that a router told the link to use, or the stack's.
     #[inline]
     pub(crate) fn hop_limit_or(&self, config: &Config) -> u8 {
@@ -67,6 +67,14 @@ impl Route {
         } else {
             self.hop_limit
         }
+    }
+}
+
+impl Route {
+    /// As [`Path::hop_limit_or`].
+    #[inline]
+    pub(crate) fn hop_limit_or(&self, config: &Config) -> u8 {
+        Path::from(*self).hop_limit_or(config)
     }
     /// A route before there is one.
     pub(crate) const fn nowhere() -> Self {

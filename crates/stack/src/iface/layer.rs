@@ -94,11 +94,22 @@ pub(crate) struct IpLayer {
     pub(super) key: [u8; 16],
     /// Source, destination and interface of the last IPv4 packet whose addresses were found good, for one of our own
     /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
-    pub(super) recent_v4: Option<(Ipv4Addr, Ipv4Addr, InterfaceId)>,
+    pub(super) recent_v4: Option<KnownPair>,
     /// Before this an address is not defended again.
     pub(super) defends_at: Instant,
     /// The last answers of [`IpLayer::route`], without a source given and with one.
     recent_routes: [RefCell<Option<RecentRoute>>; 2],
+}
+
+/// Addresses that a packet to us may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct KnownPair {
+    /// Source and destination.
+    pub(super) addresses: u64,
+    /// Where it came.
+    pub(super) on: InterfaceId,
+    /// What the device there leaves to us, if packets cross it without link headers.
+    pub(super) capabilities: Option<Capabilities>,
 }
 
 /// A question for a route and its answer.

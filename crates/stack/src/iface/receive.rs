@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::icmp::{Complaint, Offender};
-use super::layer::IpLayer;
+use super::layer::{IpLayer, KnownPair};
 use super::reassembly::{Fragment, Key, Outcome};
 use super::{Env, Inbound, Medium, Packet};
 use crate::InterfaceId;
@@ -46,6 +46,12 @@ pub(super) struct Facts {
 /// Dealt with, or dropped for a reason.
 pub(super) type Received<'f> = Result<Option<Inbound<'f>>, DropReason>;
 
+/// Both addresses in one word.
+#[inline]
+fn pair_of(source: Ipv4Addr, destination: Ipv4Addr) -> u64 {
+    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
+}
+
 impl IpLayer {
     /// Takes a frame. Link header, IP header, reassembly, ICMP, ARP, NDP and membership queries are dealt with here; what
     /// is for a transport protocol comes back.
@@ -74,10 +80,13 @@ impl IpLayer {
         source: Ipv4Addr,
         destination: Ipv4Addr,
     ) -> Option<bool> {
-        if self.recent_v4 != Some((source, destination, on)) {
-            return None;
+        let known = self.recent_v4.as_ref()?;
+        match known.capabilities {
+            Some(device) if known.addresses == pair_of(source, destination) && known.on == on => {
+                Some(device.no_checksums)
+            }
+            _ => None,
         }
-        self.plain_link(on).map(|capabilities| capabilities.no_checksums)
     }
 
     fn receive_link<'f>(
@@ -137,14 +146,19 @@ impl IpLayer {
         let header = ipv4::parse(&frame.front()[at..], frame.len() - at, check)?;
         frame.truncate(at + header.total_len);
 
-        let pair = (header.source, header.destination, rx.on);
-        let ip_to_many = if self.recent_v4 == Some(pair) {
+        let addresses = pair_of(header.source, header.destination);
+        let known = |pair: &KnownPair| pair.addresses == addresses && pair.on == rx.on;
+        let ip_to_many = if self.recent_v4.as_ref().is_some_and(known) {
             false
         } else {
             self.check_source_v4(rx, &header)?;
             let to_many = self.accepts_v4(rx, header.destination)?;
             if !to_many {
-                self.recent_v4 = Some(pair);
+                self.recent_v4 = Some(KnownPair {
+                    addresses,
+                    on: rx.on,
+                    capabilities: self.plain_link(rx.on),
+                });
             }
             to_many
         };

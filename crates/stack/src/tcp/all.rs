@@ -21,7 +21,7 @@ impl Tcp {
                 Some(Slot::Open(tcb)) if is_live(tcb) && cx.ip.has_failed(tcb.path.interface) => {
                     self.end(cx.env, cx.events, slot, Some(error), why);
                 }
-                Some(Slot::SynSent(open)) if cx.ip.has_failed(open.route.interface) => {
+                Some(Slot::SynSent(open)) if cx.ip.has_failed(open.path.interface) => {
                     self.fail_open(cx.env, cx.events, slot, error, why);
                 }
                 Some(Slot::Listener(listener)) if cx.ip.is_down() => {

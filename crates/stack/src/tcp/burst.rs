@@ -108,12 +108,7 @@ impl Default for Burst {
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Burst {
             socket: None,
-            tuple: FourTuple {
-                local: nowhere,
-                local_port: 0,
-                remote: nowhere,
-                remote_port: 0,
-            },
+            tuple: FourTuple::new(nowhere, 0, nowhere, 0),
             route: Route::nowhere(),
             routed_at: None,
             hop_limit: 0,
@@ -211,10 +206,10 @@ impl Burst {
             }
         });
         // A path that is narrower than we believe anybody: routers may fragment (RFC 1191 section 5 leaves DF off, too).
-        let fragments = self.route.mtu <= env.config.path_mtu_min && self.tuple.remote.is_ipv4();
+        let fragments = self.route.mtu <= env.config.path_mtu_min && self.tuple.is_ipv4();
         let fields = IpFields {
-            source: self.tuple.local,
-            destination: self.tuple.remote,
+            source: self.tuple.local(),
+            destination: self.tuple.remote(),
             protocol: wire::protocol::TCP,
             hop_limit: self.hop_limit,
             traffic_class: self.segment.ecn.in_class(self.traffic_class),
@@ -228,8 +223,8 @@ impl Burst {
         let room = out.head.extend(header_len + short_len);
         wire::tcp::emit(
             &self.segment,
-            self.tuple.local_port,
-            self.tuple.remote_port,
+            self.tuple.local_port(),
+            self.tuple.remote_port(),
             &mut room[..header_len],
         );
         room[header_len..].copy_from_slice(&self.short[..short_len]);
@@ -258,7 +253,7 @@ impl Burst {
 
     /// Remembers the headers of a segment that others will follow.
     fn keep_template(&mut self, head: &[u8], transport: usize) {
-        let ip_len = if self.tuple.remote.is_ipv4() {
+        let ip_len = if self.tuple.is_ipv4() {
             ipv4::HEADER_LEN
         } else {
             ipv6::HEADER_LEN
@@ -273,7 +268,7 @@ impl Burst {
         tcp[4..8].fill(0);
         tcp[13] = 0;
         tcp[wire::tcp::CHECKSUM_OFFSET..][..2].fill(0);
-        let sum = checksum::pseudo(self.tuple.local, self.tuple.remote, wire::protocol::TCP, 0).add(tcp);
+        let sum = checksum::pseudo(self.tuple.local(), self.tuple.remote(), wire::protocol::TCP, 0).add(tcp);
         self.template = Some(Template {
             bytes,
             len: head.len() as u8,
@@ -396,7 +391,7 @@ impl Burst {
         if capabilities.no_checksums {
             return None;
         }
-        let (local, remote) = (self.tuple.local, self.tuple.remote);
+        let (local, remote) = (self.tuple.local(), self.tuple.remote());
         let pseudo = checksum::pseudo(local, remote, wire::protocol::TCP, transport_len as u32);
         let at = start + wire::tcp::CHECKSUM_OFFSET;
         if capabilities.tx_checksum {

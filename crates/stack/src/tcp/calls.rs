@@ -207,12 +207,7 @@ impl Tcp {
             Some(bound) => bound.port(),
             None => self.choose_port(cx.env, local, remote)?,
         };
-        let tuple = FourTuple {
-            local,
-            local_port: port,
-            remote: target,
-            remote_port: remote.port(),
-        };
+        let tuple = FourTuple::new(local, port, target, remote.port());
         if bound.is_some() && self.find(&tuple).is_some() {
             return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
         }
@@ -237,7 +232,7 @@ impl Tcp {
         let opening = self.spares.opening(SynSent {
             id,
             tuple,
-            route,
+            path: route.into(),
             iss,
             mss,
             ts_offset,
@@ -264,7 +259,7 @@ impl Tcp {
         self.spares
             .keep(core::mem::replace(place, Slot::SynSent(opening)));
         self.bindings
-            .connection_made(tuple.local, tuple.local_port, reuse);
+            .connection_made(tuple.local(), tuple.local_port(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
         self.enter(&tuple, entry);
         state_moved(
@@ -290,12 +285,7 @@ impl Tcp {
         } = self;
         ports
             .choose(local, remote, first, last, |port| {
-                let tuple = FourTuple {
-                    local,
-                    local_port: port,
-                    remote: remote.ip(),
-                    remote_port: remote.port(),
-                };
+                let tuple = FourTuple::new(local, port, remote.ip(), remote.port());
                 !bindings.taken_exclusively(local, port)
                     && demux
                         .find(&tuple, |entry| tables.tuple(entry) == Some(&tuple))
@@ -322,7 +312,7 @@ impl Tcp {
         };
         tcb.facts.remove(Fact::UNACCEPTED);
         tcb.pending |= Readiness::WRITABLE;
-        let peer = socket_addr(tcb.tuple.remote, tcb.tuple.remote_port);
+        let peer = socket_addr(tcb.tuple.remote(), tcb.tuple.remote_port());
         self.announce(cx.events, next);
         Ok(Some((next, peer)))
     }

@@ -155,12 +155,12 @@ mod tests {
     use std::format;
 
     fn tuple(remote_port: u16) -> FourTuple {
-        FourTuple {
-            local: "10.0.0.1".parse().unwrap(),
-            local_port: 80,
-            remote: "10.0.0.2".parse().unwrap(),
+        FourTuple::new(
+            "10.0.0.1".parse().unwrap(),
+            80,
+            "10.0.0.2".parse().unwrap(),
             remote_port,
-        }
+        )
     }
 
     const IRS: SeqNumber = SeqNumber(0xffff_fff0);

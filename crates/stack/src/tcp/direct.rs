@@ -6,8 +6,6 @@
 //! ([`super::predict`]). Whatever is not quite like this, or wrong in any way, is left untouched for the general path,
 //! which also counts what it drops.
 
-use core::net::IpAddr;
-
 use super::Segment;
 use super::dispatch::Around;
 use super::table::Tcp;
@@ -137,10 +135,7 @@ impl Tcp {
     #[inline(always)]
     fn known(&self, b: &[u8; plain::LEAST]) -> Option<Entry> {
         let (tuple, entry) = self.last.as_ref()?;
-        let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
-            return None;
-        };
-        plain::is_between(b, (remote, tuple.remote_port), (local, tuple.local_port)).then_some(*entry)
+        (*tuple == tuple_of(b)).then_some(*entry)
     }
 }
 
@@ -149,10 +144,5 @@ impl Tcp {
 fn tuple_of(b: &[u8; plain::LEAST]) -> FourTuple {
     let (source, destination) = plain::addresses(b);
     let (source_port, destination_port) = plain::ports(b);
-    FourTuple {
-        local: destination.into(),
-        local_port: destination_port,
-        remote: source.into(),
-        remote_port: source_port,
-    }
+    FourTuple::v4(destination, destination_port, source, source_port)
 }

@@ -41,17 +41,17 @@ impl Tcp {
         if let Err(error) = wire::tcp::parse_into(bytes, transport_len, &mut header) {
             return cx.env.dropped(error.into());
         }
-        let tuple = FourTuple {
-            local: packet.destination,
-            local_port: header.destination_port,
-            remote: packet.source,
-            remote_port: header.source_port,
-        };
+        let tuple = FourTuple::new(
+            packet.destination,
+            header.destination_port,
+            packet.source,
+            header.source_port,
+        );
         if !packet.checksum_verified && !checksum_holds(&packet, transport_len) {
             // MUST-3
             return self.dropped(cx.env, &tuple, DropReason::TransportChecksum);
         }
-        if packet.to_many || tuple.remote.is_multicast() || tuple.remote.is_unspecified() {
+        if packet.to_many || tuple.remote().is_multicast() || tuple.remote().is_unspecified() {
             // MUST-57, MUST-63
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
@@ -269,7 +269,7 @@ impl Tcp {
             return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
         let full = listener.half_open >= config.syn_queue;
-        let mut peer = PeerOffer::from_syn(seg, tuple.remote.is_ipv4(), config);
+        let mut peer = PeerOffer::from_syn(seg, tuple.is_ipv4(), config);
         peer.ecn = ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off;
         peer.ect = peer.ecn;
         match (config.syn_cookies, full) {
@@ -415,12 +415,12 @@ impl Tcp {
 
     /// An ICMP error about a segment of ours (MUST-54..56, SHLD-25, SHLD-26, RFC 5927).
     pub(crate) fn handle_icmp(&mut self, cx: &mut Around<'_, '_>, notice: &IcmpNotice) {
-        let tuple = FourTuple {
-            local: notice.local.ip(),
-            local_port: notice.local.port(),
-            remote: notice.remote.ip(),
-            remote_port: notice.remote.port(),
-        };
+        let tuple = FourTuple::new(
+            notice.local.ip(),
+            notice.local.port(),
+            notice.remote.ip(),
+            notice.remote.port(),
+        );
         let Some(entry) = self.find(&tuple).filter(|e| e.kind() == Kind::Connection) else {
             return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
         };
@@ -456,7 +456,7 @@ impl Tcp {
                 }
                 let id = tcb.id;
                 if let IcmpError::PacketTooBig { mtu } = notice.error {
-                    cx.ip.packet_too_big(cx.env, tuple.remote, mtu);
+                    cx.ip.packet_too_big(cx.env, tuple.remote(), mtu);
                     return self.shrink(cx, entry.slot());
                 }
                 // On a synchronised connection every ICMP error is soft (RFC 5461; SHLD-26 weighed against RFC 5927).
@@ -475,7 +475,7 @@ impl Tcp {
             return;
         };
         let before = tcb.snd_mss;
-        if let Some(route) = cx.ip.route(tcb.tuple.remote, Some(tcb.tuple.local), None) {
+        if let Some(route) = cx.ip.route(tcb.tuple.remote(), Some(tcb.tuple.local()), None) {
             tcb.path = route.into();
             tcb.route_generation = cx.ip.generation();
             tcb.set_mss();
@@ -509,7 +509,7 @@ fn told_towards(
 
 /// The MSS to offer to this peer.
 fn mss_towards(ip: &IpLayer, tuple: &FourTuple, options: &super::TcpOptions) -> Option<u16> {
-    let route = ip.route(tuple.remote, Some(tuple.local), None)?;
+    let route = ip.route(tuple.remote(), Some(tuple.local()), None)?;
     Some(mss_along(ip, &route, options))
 }
 

@@ -56,12 +56,18 @@ pub(crate) fn run_limit(tcb: &Tcb, room: u32) -> u32 {
 }
 
 /// The flags and the ECN field of a segment that is about to leave.
-#[inline]
+#[inline(always)]
 pub(crate) fn outgoing(tcb: &Tcb, plan: &Plan) -> (Flags, EcnField) {
-    let mut flags = Flags::empty();
-    if !tcb.facts.contains(Fact::ECN) {
-        return (flags, EcnField::NotEct);
+    if tcb.facts.contains(Fact::ECN) {
+        outgoing_where_agreed(tcb, plan)
+    } else {
+        (Flags::empty(), EcnField::NotEct)
     }
+}
+
+#[inline(never)]
+fn outgoing_where_agreed(tcb: &Tcb, plan: &Plan) -> (Flags, EcnField) {
+    let mut flags = Flags::empty();
     if tcb.facts.contains(Fact::ECE_OWED) {
         flags |= Flags::ECE;
     }

@@ -480,7 +480,8 @@ fn sent_new(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan, end: SeqNumber) {
         tcb.facts.insert(Fact::TIMED);
         tcb.timing = (end, cx.now.as_micros() as u32);
     }
-    if !plan.len.is_multiple_of(u32::from(tcb.snd_mss)) {
+    let mss = u32::from(tcb.snd_mss);
+    if plan.len > 0 && (plan.len < mss || !plan.len.is_multiple_of(mss)) {
         tcb.small_end = plan.seq + plan.len;
     }
     tcb.snd_nxt = tcb.snd_nxt.later(end);

@@ -71,7 +71,7 @@ impl Tcp {
             Handshake {
                 id: opening.id,
                 tuple: opening.tuple,
-                path: opening.route.into(),
+                path: opening.path,
                 route_generation: cx.ip.generation(),
                 options: &opening.options,
                 iss: opening.iss,
@@ -277,7 +277,7 @@ impl Tcp {
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;
-        let Some(route) = cx.ip.route(tuple.remote, Some(tuple.local), None) else {
+        let Some(route) = cx.ip.route(tuple.remote(), Some(tuple.local()), None) else {
             self.forget(done);
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
@@ -324,7 +324,7 @@ impl Tcp {
             None => self.enter(&tuple, connection),
         }
         self.bindings
-            .connection_made(tuple.local, tuple.local_port, reuse);
+            .connection_made(tuple.local(), tuple.local_port(), reuse);
         if let Some(listener) = self.listener(listener_id) {
             listener.accept.push_back(id);
             listener.pending |= Readiness::ACCEPT;

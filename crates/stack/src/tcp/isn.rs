@@ -3,7 +3,6 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
 
@@ -46,24 +45,18 @@ impl TimestampOffsets {
     /// It depends on the addresses only: between two hosts timestamps go up from one connection to the next, whatever
     /// the ports, which is what taking over a TIME-WAIT needs (RFC 6191); other hosts learn nothing of our uptime.
     pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
-        let hash = match (tuple.local, tuple.remote) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
-                if let Some((_, known)) = self.recent.get().filter(|(recent, _)| *recent == pair) {
-                    return known;
-                }
-                let hash = self.function.hash(&pair.to_be_bytes());
-                self.recent.set(Some((pair, hash as u32)));
-                hash
+        if let Some(pair) = tuple.pair_v4() {
+            if let Some((_, known)) = self.recent.get().filter(|(recent, _)| *recent == pair) {
+                return known;
             }
-            (local, remote) => {
-                let mut octets = [0; 32];
-                octets[..16].copy_from_slice(&as_v6(local));
-                octets[16..].copy_from_slice(&as_v6(remote));
-                self.function.hash(&octets)
-            }
-        };
-        hash as u32
+            let offset = self.function.hash(&pair.to_be_bytes()) as u32;
+            self.recent.set(Some((pair, offset)));
+            return offset;
+        }
+        let mut octets = [0; 32];
+        octets[..16].copy_from_slice(&as_v6(tuple.local()));
+        octets[16..].copy_from_slice(&as_v6(tuple.remote()));
+        self.function.hash(&octets) as u32
     }
 }
 
@@ -83,12 +76,7 @@ mod tests {
 
     fn tuple(local: &str, remote: &str, remote_port: u16) -> FourTuple {
         let [local, remote] = [local, remote].map(|ip| ip.parse().unwrap());
-        FourTuple {
-            local,
-            local_port: 80,
-            remote,
-            remote_port,
-        }
+        FourTuple::new(local, 80, remote, remote_port)
     }
 
     fn isn(demux: &Demux, now: Instant, tuple: &FourTuple) -> SeqNumber {
@@ -134,14 +122,8 @@ mod tests {
         assert_eq!(isn(&demux, now, &base), first);
         assert_ne!(isn(&Demux::new([6; 16]), now, &base), first);
         for other in [
-            FourTuple {
-                remote_port: 5001,
-                ..base
-            },
-            FourTuple {
-                local_port: 81,
-                ..base
-            },
+            FourTuple::new(base.local(), base.local_port(), base.remote(), 5001),
+            FourTuple::new(base.local(), 81, base.remote(), base.remote_port()),
             tuple("10.0.0.1", "10.0.0.3", 5000),
             tuple("10.0.0.4", "10.0.0.2", 5000),
             tuple("::ffff:10.0.0.1", "::ffff:10.0.0.2", 5000),

@@ -18,7 +18,7 @@ use crate::config::{Config, Profile};
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
 use crate::frame::Text;
-use crate::iface::{Path, Route};
+use crate::iface::Path;
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, ResetCause, RetransmitCause};
@@ -119,7 +119,7 @@ pub(crate) fn scale_for(buffer_max: u32) -> u8 {
 pub(crate) struct SynSent {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
-    pub(crate) route: Route,
+    pub(crate) path: Path,
     pub(crate) options: TcpOptions,
     pub(crate) iss: SeqNumber,
     /// The MSS that we offer.
@@ -236,7 +236,7 @@ impl SynSent {
         if !seg.has(Flags::SYN) {
             return Opening::Waits;
         }
-        let mut peer = PeerOffer::from_syn(seg, self.tuple.remote.is_ipv4(), config);
+        let mut peer = PeerOffer::from_syn(seg, self.tuple.is_ipv4(), config);
         peer.ecn = self.ecn
             && if acked {
                 ecn::is_setup_syn_ack(seg)
@@ -506,7 +506,7 @@ pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant, spares:
         last_ack_sent: rcv_nxt,
         rcv_wscale,
         quick_acks: egress::initial_quick_acks(config),
-        rcv_mss: default_mss(h.tuple.remote.is_ipv4()),
+        rcv_mss: default_mss(h.tuple.is_ipv4()),
         ack_owed: AckOwed::No,
         dup_acks_owed: 0,
         rcv_buf,

@@ -68,13 +68,14 @@ impl PortChooser {
         // The two functions of the RFC, F and G, are different parts of one output.
         let hash = self.hash(local, remote);
         let counter = &mut self.counters[(hash >> 56) as usize % COUNTERS];
-        let start = (hash as u32).wrapping_add(*counter) % count;
-        for step in 0..count {
+        let mut place = (hash as u32).wrapping_add(*counter) % count;
+        for _ in 0..count {
             *counter = counter.wrapping_add(1);
-            let port = first + ((start + step) % count) as u16; // below first + count, which is last + 1
+            let port = first + place as u16; // below first + count, which is last + 1
             if is_free(port) {
                 return Some(port);
             }
+            place = if place + 1 == count { 0 } else { place + 1 };
         }
         None
     }

@@ -5,8 +5,6 @@
 //! outcome; the book-keeping is that of every segment, and the headers are written in one go ([`crate::wire::plain`]). Anything
 //! else is left to [`super::quick_bare`] and to the general path.
 
-use core::net::IpAddr;
-
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
@@ -44,9 +42,7 @@ impl Tcp {
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return self.quick_bare(cx, entry, out);
         };
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tcb.tuple.local, tcb.tuple.remote) else {
-            return None;
-        };
+        let (source, destination) = tcb.tuple.as_v4()?;
         // Where DF stays off, headers are others.
         let whole = tcb.path.mtu > scope.config.path_mtu_min;
         if !whole || tcb.route_generation != cx.ip.generation() {
@@ -73,8 +69,8 @@ impl Tcp {
         let header = Plain {
             source,
             destination,
-            source_port: tcb.tuple.local_port,
-            destination_port: tcb.tuple.remote_port,
+            source_port: tcb.tuple.local_port(),
+            destination_port: tcb.tuple.remote_port(),
             traffic_class: ecn.in_class(tcb.switches.traffic_class),
             hop_limit: match (tcb.switches.hop_limit, tcb.path.hop_limit) {
                 (0, 0) => scope.config.hop_limit,

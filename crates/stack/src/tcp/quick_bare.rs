@@ -4,7 +4,7 @@
 //! As in [`super::quick`]: over IPv4, on a link without link headers. What is sent is decided and noted as in
 //! [`super::transmit`]; the headers are written in one go ([`Bare`]) instead of by way of a run of segments.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 use super::Segment;
 use super::conn::AckOwed;
@@ -15,7 +15,7 @@ use super::table::{Slot, Tcp};
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::TxMeta;
-use crate::iface::{IpLayer, Route};
+use crate::iface::{IpLayer, Path};
 use crate::stack::{InterfaceId, Readiness, SocketId};
 use crate::trace::{Cause, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::Bare;
@@ -31,30 +31,28 @@ struct Way {
 }
 
 impl Way {
-    /// The way along this route, if it is one that this module knows. `hop_limit` and `traffic_class` are what the socket's
+    /// The way along this path, if it is one that this module knows. `hop_limit` and `traffic_class` are what the socket's
     /// options ask for.
     #[inline(always)]
     fn along(
-        route: &Route,
+        path: Path,
         tuple: &FourTuple,
         (hop_limit, traffic_class): (Option<u8>, u8),
         ip: &IpLayer,
         config: &Config,
     ) -> Option<Way> {
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local, tuple.remote) else {
-            return None;
-        };
+        let (source, destination) = tuple.as_v4()?;
         // Where DF stays off, headers are others.
-        if route.mtu <= config.path_mtu_min {
+        if path.mtu <= config.path_mtu_min {
             return None;
         }
         Some(Way {
             source,
             destination,
-            interface: route.interface,
-            hop_limit: hop_limit.unwrap_or_else(|| route.hop_limit_or(config)),
+            interface: path.interface,
+            hop_limit: hop_limit.unwrap_or_else(|| path.hop_limit_or(config)),
             traffic_class,
-            checksums: plain_link(route.interface, ip)?,
+            checksums: plain_link(path.interface, ip)?,
         })
     }
 }
@@ -88,7 +86,7 @@ impl Tcp {
         };
         let cause = opening.owed?;
         let asked = (opening.options.hops(), opening.options.traffic_class);
-        let way = Way::along(&opening.route, &opening.tuple, asked, cx.ip, config)?;
+        let way = Way::along(opening.path, &opening.tuple, asked, cx.ip, config)?;
 
         // From here on it is sent.
         self.ready.pop_front();
@@ -121,9 +119,9 @@ impl Tcp {
         else {
             return None;
         };
-        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
         let asked = (listener.options.hops(), listener.options.traffic_class);
-        let way = Way::along(&route, &tuple, asked, cx.ip, config)?;
+        let way = Way::along(route.into(), &tuple, asked, cx.ip, config)?;
         let mss = mss_along(cx.ip, &route, &listener.options);
 
         // From here on it is sent.
@@ -153,8 +151,8 @@ impl Tcp {
         let entry = self.tables.time_wait.at_mut(place)?;
         let cause = entry.owed.cause()?;
         let tuple = entry.tuple;
-        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
-        let way = Way::along(&route, &tuple, (None, 0), cx.ip, cx.env.config)?;
+        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
+        let way = Way::along(route.into(), &tuple, (None, 0), cx.ip, cx.env.config)?;
 
         // From here on it is sent.
         self.ready.pop_front();
@@ -164,7 +162,7 @@ impl Tcp {
         self.write_bare(cx, way, None, &tuple, &segment, cause, out)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     #[expect(
         clippy::too_many_arguments,
         reason = "three callers beside it, each with all of them at hand"
@@ -188,8 +186,8 @@ impl Tcp {
         let bare = Bare {
             source: way.source,
             destination: way.destination,
-            source_port: tuple.local_port,
-            destination_port: tuple.remote_port,
+            source_port: tuple.local_port(),
+            destination_port: tuple.remote_port(),
             traffic_class: segment.ecn.in_class(way.traffic_class),
             hop_limit: way.hop_limit,
             identification: cx.ip.atomic_id(),

@@ -352,7 +352,7 @@ impl Tcp {
         scope.wheel.cancel(&mut tcb.wheel);
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings
-            .connection_gone(tuple.local, tuple.local_port, reuse);
+            .connection_gone(tuple.local(), tuple.local_port(), reuse);
         if orphan {
             self.remove_socket(slot);
         } else {
@@ -386,7 +386,7 @@ impl Tcp {
         self.spares.keep(core::mem::replace(place, fresh));
         self.leave(&tuple, Entry::new(Kind::Connection, slot));
         self.bindings
-            .connection_gone(tuple.local, tuple.local_port, reuse);
+            .connection_gone(tuple.local(), tuple.local_port(), reuse);
         env.trace
             .record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
                 tuple: Tuple::from(tuple),

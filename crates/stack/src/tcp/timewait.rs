@@ -172,7 +172,7 @@ impl Tcp {
         self.forget_last(waiting);
         self.demux.remove_hashed(entry.hash, waiting);
         self.bindings
-            .connection_gone(entry.tuple.local, entry.tuple.local_port, entry.reuse);
+            .connection_gone(entry.tuple.local(), entry.tuple.local_port(), entry.reuse);
         if let Some(id) = entry.block
             && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
         {

@@ -174,11 +174,11 @@ impl Tcp {
             let hop_limit = opening
                 .options
                 .hops()
-                .unwrap_or_else(|| opening.route.hop_limit_or(config));
+                .unwrap_or_else(|| opening.path.hop_limit_or(config));
             self.burst.bare(
                 Some(id),
                 &reply,
-                opening.route,
+                cx.ip.along(&opening.path, opening.tuple.local()),
                 hop_limit,
                 opening.options.traffic_class,
             );
@@ -236,7 +236,7 @@ impl Tcp {
         );
         let ts_value = (now.as_millis() as u32).wrapping_add(half.ts_offset);
         let options = self.listener(listener)?.options.clone();
-        let route = cx.ip.route(tuple.remote, Some(tuple.local), None)?;
+        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
         let mss = mss_along(cx.ip, &route, &options);
         let answer = listen::Answer {
             iss,
@@ -283,7 +283,9 @@ impl Tcp {
             .and_then(|id| self.listener(id))
             .map(|l| l.options.clone());
         let options = options.unwrap_or_default();
-        let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
+        let route = cx
+            .ip
+            .route(reply.tuple.remote(), Some(reply.tuple.local()), None)?;
         let hop_limit = options
             .hops()
             .unwrap_or_else(|| route.hop_limit_or(cx.env.config));
@@ -294,7 +296,9 @@ impl Tcp {
 
     #[inline(never)]
     fn load_reply(&mut self, cx: &mut Around<'_, '_>, reply: Reply) -> Option<()> {
-        let route = cx.ip.route(reply.tuple.remote, Some(reply.tuple.local), None)?;
+        let route = cx
+            .ip
+            .route(reply.tuple.remote(), Some(reply.tuple.local()), None)?;
         self.burst
             .bare(None, &reply, route, route.hop_limit_or(cx.env.config), 0);
         Some(())
@@ -371,7 +375,7 @@ fn find_way(tcb: &mut Tcb, burst: &mut Burst, ip: &IpLayer) {
         tcb.id,
         generation,
         tcb.tuple,
-        ip.along(&tcb.path, tcb.tuple.local),
+        ip.along(&tcb.path, tcb.tuple.local()),
     );
 }
 
@@ -382,7 +386,7 @@ fn refresh_route(tcb: &mut Tcb, ip: &IpLayer) {
     }
     tcb.route_generation = ip.generation();
     // MUST-45: the local address stays. Without a route the old one is kept: segments are lost, as on any broken path.
-    if let Some(route) = ip.route(tcb.tuple.remote, Some(tcb.tuple.local), None) {
+    if let Some(route) = ip.route(tcb.tuple.remote(), Some(tcb.tuple.local()), None) {
         tcb.path = route.into();
         tcb.set_mss();
     }

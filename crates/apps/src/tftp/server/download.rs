@@ -102,6 +102,9 @@ impl Download {
             if let Some(seat) = self.seat() {
                 return Ok(Step::Sit(seat));
             }
+            if pause.is_none() {
+                self.read_on();
+            }
             let deadline = [pause, self.sender.deadline()].into_iter().flatten().min();
             let woken = self
                 .port
@@ -126,6 +129,15 @@ impl Download {
                     TimeoutOutcome::Early | TimeoutOutcome::Resend | TimeoutOutcome::Finished => {}
                 },
             }
+        }
+    }
+
+    /// Reads what is likely to be sent next, while the client is busy with what it got. Not for a client that has not
+    /// answered: it may never do so.
+    fn read_on(&mut self) {
+        let (first, count) = self.sender.following(BURST);
+        if self.sender.base() > 1 && count > 0 {
+            self.source.read_on(first, count);
         }
     }
 

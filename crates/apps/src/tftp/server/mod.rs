@@ -17,6 +17,8 @@ mod crew;
 mod download;
 mod options;
 mod seats;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod upload;
 mod workers;

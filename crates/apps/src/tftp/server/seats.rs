@@ -1,7 +1,8 @@
 //! Threads of their own for a few transfers.
 //!
 //! A transfer in lockstep spends its time in being woken. A thread that blocks in receiving is woken with one call less
-//! than an event loop, which pays as long as there are about as many transfers as cores; many are better off in a loop.
+//! than an event loop, which pays as long as there are about as many transfers as cores. Many are better off in a loop, so
+//! in a crowd nobody sits down.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -19,6 +20,8 @@ pub(super) struct Seats {
     /// Those that are taken, and a copy to look at without waiting.
     taken: Mutex<usize>,
     hint: AtomicUsize,
+    /// Transfers whose client has answered, wherever they run.
+    under_way: AtomicUsize,
     left: Condvar,
     closed: AtomicBool,
 }
@@ -43,6 +46,7 @@ impl Seats {
             most,
             taken: Mutex::new(0),
             hint: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
             left: Condvar::new(),
             closed: AtomicBool::new(false),
         })
@@ -51,9 +55,18 @@ impl Seats {
         // A number is whole whatever happened.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Takes a seat, if one is free and the system has a thread.
+    /// One more transfer is under way.
+    pub(super) fn join(&self) {
+        self.under_way.fetch_add(1, Relaxed);
+    }
+    /// One that was under way is over.
+    pub(super) fn part(&self) {
+        self.under_way.fetch_sub(1, Relaxed);
+    }
+    /// Takes a seat, if there are enough for all that are under way, one is free, and the system has a thread.
     pub(super) fn take(self: &Arc<Seats>) -> Option<Seat> {
-        if self.hint.load(Relaxed) >= self.most || self.is_closed() {
+        let crowded = self.under_way.load(Relaxed) > self.most;
+        if crowded || self.hint.load(Relaxed) >= self.most || self.is_closed() {
             return None;
         }
         {
@@ -74,6 +87,11 @@ impl Seats {
             }
         });
         spawned.ok().map(|_| Seat(sender))
+    }
+    /// How many are taken.
+    #[cfg(test)]
+    pub(super) fn are_taken(&self) -> usize {
+        *self.taken()
     }
     /// Whether who sits is to end.
     pub(super) fn is_closed(&self) -> bool {
@@ -99,6 +117,17 @@ impl Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crowd_stands() {
+        let seats = Seats::new(2);
+        for _ in 0..3 {
+            seats.join();
+        }
+        assert!(seats.take().is_none());
+        seats.part();
+        assert!(seats.take().is_some());
+    }
 
     #[test]
     fn seats_are_bounded_and_free_again() {

@@ -154,6 +154,9 @@ impl Ticket {
             return;
         }
         let shared = &self.shared;
+        if self.under_way.load(Relaxed) {
+            shared.seats.part();
+        }
         self.record.milliseconds = shared.clock.now().since(self.began).as_millis();
         shared.metrics.active.fetch_sub(1, Relaxed);
         shared.metrics.ended(&self.record);
@@ -166,7 +169,10 @@ impl Ticket {
     }
     /// The client has answered: the same request again would be another one.
     pub(super) fn set_under_way(&self) {
-        self.under_way.store(true, Relaxed);
+        if !self.closed && !self.under_way.load(Relaxed) {
+            self.under_way.store(true, Relaxed);
+            self.shared.seats.join();
+        }
     }
 }
 impl std::ops::Drop for Ticket {

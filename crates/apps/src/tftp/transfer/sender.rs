@@ -114,6 +114,12 @@ impl Sender {
     pub fn is_waiting(&self) -> bool {
         self.next >= self.end()
     }
+    /// What an ACK of all that is in flight would let go: the first block and how many, at most `max`.
+    pub fn following(&self, max: u32) -> (u64, u32) {
+        let end = self.last.map_or(u64::MAX, |last| last + 1);
+        let left = end.saturating_sub(self.next);
+        (self.next, left.min(self.window).min(max.into()) as u32)
+    }
     /// The number of a block on the wire.
     pub fn wire(&self, block: u64) -> u16 {
         self.numbers.wire(block)
@@ -288,6 +294,20 @@ mod tests {
         assert_eq!(s.poll_transmit(AT(50), 99), burst(3, 1, 0));
         assert_eq!(s.handle_ack(AT(60), 3), AckOutcome::Finished);
         assert_eq!(s.deadline(), None);
+    }
+
+    #[test]
+    fn what_follows_ends_with_the_file() {
+        let mut s = sender(4, 10);
+        assert_eq!(s.following(9), (1, 4));
+        assert_eq!(s.poll_transmit(AT(0), 99), burst(1, 4, 0));
+        assert_eq!((s.following(3), s.following(9)), ((5, 3), (5, 4)));
+        assert_eq!(s.handle_ack(AT(1), 4), AckOutcome::Advanced);
+        assert_eq!(s.poll_transmit(AT(1), 99), burst(5, 4, 0));
+        assert_eq!(s.following(9), (9, 2));
+        assert_eq!(s.handle_ack(AT(2), 8), AckOutcome::Advanced);
+        assert_eq!(s.poll_transmit(AT(2), 99), burst(9, 2, 0));
+        assert_eq!(s.following(9), (11, 0));
     }
 
     /// Proves: 7440-3.
