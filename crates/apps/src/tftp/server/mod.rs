@@ -182,7 +182,7 @@ impl Server {
     /// Sends an ERROR from the listening port. If it is lost the client asks again.
     fn send_error(&self, to: SocketAddr, from: Option<IpAddr>, code: ErrorCode, text: &str) {
         let error = packet::error(code, text);
-        let _ = sockeye_net::Batch::default().try_send(&self.socket, &[(&error, &[])], to, from);
+        let _ = sockeye_net::Batch::default().try_send(&self.socket, &error, error.len(), to, from);
     }
 
     /// Begins a transfer, or answers why not.
