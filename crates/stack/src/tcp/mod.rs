@@ -2,6 +2,7 @@
 
 mod burst;
 mod calls;
+mod choices;
 pub(crate) mod congestion;
 pub(crate) mod conn;
 pub(crate) mod cookie;
@@ -10,6 +11,7 @@ pub(crate) mod dispatch;
 mod ecn;
 mod egress;
 mod handshake;
+mod info;
 mod ingress;
 pub(crate) mod isn;
 mod listen;
@@ -36,9 +38,11 @@ mod timewait;
 mod transmit;
 mod urgent;
 
+pub use choices::{Keepalive, TcpOptions};
+pub use info::{Repair, TcpInfo};
 pub use segment::{EcnField, Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;
-pub use socket::{Keepalive, Repair, TcpInfo, TcpOptions, TcpSocket};
+pub use socket::TcpSocket;
 
 use core::fmt;
 
