@@ -29,6 +29,7 @@ pub(crate) mod rtt;
 mod scope;
 mod segment;
 pub(crate) mod send;
+mod sent;
 mod seq;
 mod socket;
 mod spares;
