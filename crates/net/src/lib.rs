@@ -62,7 +62,7 @@ pub use net::Net;
 pub use shared::{Clock, Host, HostGuard, WeakHost};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
-pub use udp_batch::{Batch, BatchSocket, Parts, Received};
+pub use udp_batch::{Batch, BatchSocket, Received};
 pub use udp_options::UdpBind;
 #[cfg(target_os = "linux")]
 pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
-use sockeye_net::{Batch, BatchSocket, Parts};
+use sockeye_net::{Batch, BatchSocket};
 use sockeye_stack::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -146,12 +146,12 @@ impl Port {
         Ok(())
     }
 
-    /// Sends datagrams to the peer, all but the last of the same length. Waits while the socket is full. What the network
-    /// refuses counts as lost: the timer sees to it.
+    /// Sends the datagrams that `octets` consists of to the peer, `length` octets each and the last one what is left. Waits
+    /// while the socket is full. What the network refuses counts as lost: the timer sees to it.
     ///
     /// # Errors
     /// A datagram is too long for the socket.
-    pub(super) async fn send(&mut self, datagrams: &[Parts<'_>]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, octets: &[u8], length: usize) -> io::Result<()> {
         let from = match &self.line {
             Line::Shared { from, .. } => *from,
             _ => None,
@@ -165,24 +165,26 @@ impl Port {
         } = self;
         let socket = line.socket();
         for _ in 0..*copies {
-            let mut rest = datagrams;
-            while let Some((head, body)) = rest.first() {
-                match batch.try_send(socket, rest, *peer, from) {
-                    Ok(sent) => rest = &rest[sent..],
+            let mut rest = octets;
+            while !rest.is_empty() {
+                let first = &rest[..length.min(rest.len())];
+                let went = match batch.try_send(socket, rest, length, *peer, from) {
+                    Ok(went) => went,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let _ = socket.send_to(&[*head, *body].concat(), *peer).await;
-                        rest = &rest[1..];
+                        let _ = socket.send_to(first, *peer).await;
+                        first.len()
                     }
                     Err(error) if is_too_long(&error) => return Err(error),
-                    Err(_) => rest = &rest[1..],
-                }
+                    Err(_) => first.len(),
+                };
+                rest = &rest[went..];
             }
         }
         Ok(())
     }
     /// Sends one datagram to the peer.
     pub(super) async fn send_one(&mut self, datagram: &[u8]) -> io::Result<()> {
-        self.send(&[(datagram, &[])]).await
+        self.send(datagram, datagram.len()).await
     }
     /// Tells a stranger that its packet belongs to no transfer (RFC 1350 section 4). The transfer goes on.
     pub(super) fn refuse(&self, stranger: SocketAddr) {

@@ -539,6 +539,40 @@ async fn options_at_their_limits() {
     assert_eq!(client.error().await, ErrorCode::ILLEGAL);
 }
 
+/// The server has read on by the time that it hears of the gap.
+#[tokio::test]
+async fn a_gap_in_a_window_is_filled_and_counted_once() {
+    let mut served = serve(|_| {}).await;
+    let content = pattern(20_000);
+    served.write("f", &content);
+    let mut client = Raw::new(&served).await;
+    let asked = packet::Options {
+        windowsize: Some(8),
+        ..packet::Options::default()
+    };
+    client.request(Kind::Read, "f", asked).await;
+    let (_, tid) = client.option_ack().await;
+    client.send(&packet::ack(0), tid).await;
+    let (mut got, mut next, mut lost) = (Vec::new(), 1, vec![3, 4, 12, 13, 14, 15, 16, 39]);
+    while next <= 40 {
+        let (Packet::Data { block, data }, _) = client.recv().await else {
+            panic!("no DATA");
+        };
+        if let Some(place) = lost.iter().position(|&l| l == block) {
+            lost.remove(place);
+        } else if block == next {
+            got.extend_from_slice(data);
+            next += 1;
+        }
+        let ack = packet::ack(next - 1);
+        client.send(&ack, tid).await;
+    }
+    assert!(got == content);
+    let record = served.record().await;
+    assert_eq!((record.outcome, record.octets), (Outcome::Done, 20_000));
+    assert!(record.retransmissions >= 4, "{}", record.retransmissions);
+}
+
 #[tokio::test]
 async fn the_same_request_again_is_one_transfer_and_another_takes_its_place() {
     let mut served = unhurried().await;

@@ -15,9 +15,9 @@ use super::table::{Fresh, Slot, Tcp};
 
 use crate::bindings::BindFlags;
 use crate::demux::{Entry, FourTuple, Kind};
-use crate::error::{BindError, ConnectError, ConnectionError, ListenError, StaleSocket};
+use crate::error::{AcceptError, BindError, ConnectError, ConnectionError, ListenError};
 use crate::iface::{Env, IpLayer, Route};
-use crate::stack::{Events, Readiness, SocketId};
+use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
 use crate::trace::{Cause, ResetCause, Transition};
 
@@ -199,6 +199,9 @@ impl Tcp {
             .ip
             .route(target, from, None)
             .ok_or(ConnectError::NoRoute(target))?;
+        if cx.ip.has_failed(route.interface) {
+            return Err(ConnectError::NetworkDown);
+        }
         let local = from.unwrap_or(route.source);
         let port = match bound {
             Some(bound) => bound.port(),
@@ -294,10 +297,13 @@ impl Tcp {
     /// Takes the oldest finished connection off a listener's queue.
     pub(crate) fn accept(
         &mut self,
-        events: &mut Events,
+        cx: &mut Around<'_, '_>,
         id: SocketId,
-    ) -> Result<Option<(SocketId, SocketAddr)>, StaleSocket> {
-        let listener = self.listener(id).ok_or(StaleSocket)?;
+    ) -> Result<Option<(SocketId, SocketAddr)>, AcceptError> {
+        let listener = self.listener(id).ok_or(AcceptError::Stale)?;
+        if cx.ip.is_down() {
+            return Err(AcceptError::NetworkDown);
+        }
         let Some(next) = listener.accept.pop_front() else {
             return Ok(None);
         };
@@ -307,7 +313,7 @@ impl Tcp {
         tcb.facts.remove(Fact::UNACCEPTED);
         tcb.pending |= Readiness::WRITABLE;
         let peer = socket_addr(tcb.tuple.remote(), tcb.tuple.remote_port());
-        self.announce(events, next);
+        self.announce(cx.events, next);
         Ok(Some((next, peer)))
     }
 
@@ -335,8 +341,14 @@ impl Tcp {
         }
     }
 
-    /// Gives an active open up: "delete the TCB", and in SYN-RECEIVED tell the peer by a reset (RFC 9293 section 3.10.5).
+    /// Gives an active open up, whose socket goes too.
     fn abandon(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
+        self.abort_open(cx, id);
+        self.remove_socket(id.slot);
+    }
+
+    /// Ends an active open: "delete the TCB", and in SYN-RECEIVED tell the peer by a reset (RFC 9293 section 3.10.5).
+    pub(super) fn abort_open(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.get_mut(id.slot, id.generation) else {
             return;
         };
@@ -361,7 +373,6 @@ impl Tcp {
         if let Some(reset) = reset {
             self.reply(reset);
         }
-        self.remove_socket(id.slot);
     }
 
     fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
@@ -453,24 +464,29 @@ impl Tcp {
                 .collect()
         };
         for place in places {
-            if let Some(half) = self.drop_half_open(place) {
-                half_open -= 1;
-                let segment = super::Segment {
-                    seq: half.iss + 1,
-                    ack: half.rcv_nxt(),
-                    flags: super::Flags::RST | super::Flags::ACK,
-                    ..Default::default()
-                };
-                let cause = Cause::Reset(ResetCause::ListenerClosed);
-                self.reply(super::burst::Reply {
-                    tuple: half.tuple,
-                    segment,
-                    cause,
-                });
-            }
+            self.reset_half_open(place, ResetCause::ListenerClosed);
+            half_open -= 1;
         }
         debug_assert_eq!(half_open, 0, "each half-open entry names its listener");
         self.remove_socket(id.slot);
+    }
+
+    /// Removes a half-open entry and tells its peer.
+    pub(super) fn reset_half_open(&mut self, place: u32, cause: ResetCause) {
+        let Some(half) = self.drop_half_open(place) else {
+            return;
+        };
+        let segment = super::Segment {
+            seq: half.iss + 1,
+            ack: half.rcv_nxt(),
+            flags: super::Flags::RST | super::Flags::ACK,
+            ..Default::default()
+        };
+        self.reply(super::burst::Reply {
+            tuple: half.tuple,
+            segment,
+            cause: Cause::Reset(cause),
+        });
     }
 
     /// ABORT (RFC 9293 section 3.10.5): a reset, and everything queued is gone. The id is released.
@@ -531,7 +547,7 @@ fn check_remote(
 
 /// RFC 9293 section 3.10.5: a reset ends the connection, but in CLOSING and LAST-ACK both sides have closed, and the block
 /// is deleted without one. Text that we took and nobody read is worth one in any state (SHLD-3).
-fn ending(tcb: &Tcb, error: Option<ConnectionError>, cause: ResetCause) -> Fate {
+pub(super) fn ending(tcb: &Tcb, error: Option<ConnectionError>, cause: ResetCause) -> Fate {
     match tcb.state() {
         State::Closing | State::LastAck if cause != ResetCause::UnreadData => {
             Fate::Ends(error, Transition::Abort)

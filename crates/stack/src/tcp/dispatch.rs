@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::burst::{Reply, reset_for};
 use super::conn::{AckOwed, Fact, Tcb};
 use super::ecn;
+use super::egress::window_end;
 use super::handshake::Finished;
 use super::ingress::{self, Fate};
 use super::isn::initial_sequence_number;
@@ -150,11 +151,7 @@ impl Tcp {
                 let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
                     return;
                 };
-                let reset = Reply {
-                    tuple: tcb.tuple,
-                    segment: reset_of(tcb),
-                    cause: Cause::Reset(cause),
-                };
+                let reset = reset_of(tcb, cause);
                 self.reply(reset);
                 self.end(cx.env, cx.events, slot, error, why);
             }
@@ -525,13 +522,19 @@ pub(super) fn mss_along(ip: &IpLayer, route: &Route, options: &super::TcpOptions
 /// How long after the last cookie an ACK may carry one.
 const COOKIE_LIFE: Duration = Duration::from_secs(128);
 
-/// The reset that ends one of our own connections (RFC 9293 section 3.10.5).
-pub(crate) fn reset_of(tcb: &Tcb) -> Segment {
-    Segment {
-        seq: tcb.snd_nxt,
-        ack: tcb.rcv_nxt,
-        flags: Flags::RST | Flags::ACK,
-        ..Segment::default()
+/// The reset that ends one of our own connections (RFC 9293 section 3.10.5). It has SND.NXT for its number, as the RFC has it,
+/// or the end of the peer's window where that lies before (Linux: `tcp_acceptable_seq`): beyond it, as after the octet of a
+/// window probe, the peer would take no reset.
+pub(super) fn reset_of(tcb: &Tcb, cause: ResetCause) -> Reply {
+    Reply {
+        tuple: tcb.tuple,
+        segment: Segment {
+            seq: tcb.snd_nxt.earlier(window_end(tcb)),
+            ack: tcb.rcv_nxt,
+            flags: Flags::RST | Flags::ACK,
+            ..Segment::default()
+        },
+        cause: Cause::Reset(cause),
     }
 }
 

@@ -166,7 +166,7 @@ fn window_probe(tcb: &Tcb, most: u32) -> Option<Plan> {
 }
 
 /// Where the peer's window ends.
-fn window_end(tcb: &Tcb) -> SeqNumber {
+pub(super) fn window_end(tcb: &Tcb) -> SeqNumber {
     tcb.snd_una + tcb.snd_wnd
 }
 

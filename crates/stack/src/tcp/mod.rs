@@ -1,5 +1,6 @@
 //! TCP: RFC 9293 and its companions.
 
+mod all;
 mod burst;
 mod calls;
 mod choices;

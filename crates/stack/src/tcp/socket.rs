@@ -98,7 +98,7 @@ impl<'a> TcpSocket<'a> {
             return Err(not_open(slot).into());
         };
         if !tcb.can_send() {
-            return Err(tcb.error.take().map_or(SendError::BrokenPipe, SendError::from));
+            return Err(told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from));
         }
         let room = tcb.room();
         let n = len.min(room);
@@ -197,7 +197,7 @@ impl<'a> TcpSocket<'a> {
     ///
     /// # Errors
     /// [`RecvError::WouldBlock`] when nothing has come yet (READABLE tells when), or the error that ended the connection,
-    /// once, after everything that came before it was read.
+    /// once, after everything that came before it was read. After the peer's FIN there is no error any more, but the end.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
         let n = self.read(|queue, pool, most| {
             let end = out.len().min(most);
@@ -326,10 +326,10 @@ impl<'a> TcpSocket<'a> {
             .sockets
             .get_mut(self.id.slot, self.id.generation)?
         {
-            Slot::Fresh(fresh) => fresh.error.take(),
+            Slot::Fresh(fresh) => told(&mut fresh.error),
             Slot::Listener(_) => None,
             Slot::SynSent(opening) => opening.soft_error.take(),
-            Slot::Open(tcb) => tcb.error.take().or_else(|| tcb.soft_error.take()),
+            Slot::Open(tcb) => told(&mut tcb.error).or_else(|| tcb.soft_error.take()),
         }
     }
     /// Whether the error that ended the connection or the attempt has not been told yet.
@@ -390,15 +390,20 @@ impl<'a> TcpSocket<'a> {
     }
 }
 
+/// Takes the error that ended a connection, or the attempt: each is told once, but for one that lasts.
+fn told(error: &mut Option<ConnectionError>) -> Option<ConnectionError> {
+    match *error {
+        Some(ConnectionError::NetworkDown) => *error,
+        _ => error.take(),
+    }
+}
+
 /// What a socket without a connection says of sending and reading.
 #[cold]
 fn not_open(slot: Option<&mut Slot>) -> Refusal {
     match slot {
         None => Refusal::Stale,
-        Some(Slot::Fresh(fresh)) => fresh
-            .error
-            .take()
-            .map_or(Refusal::NotConnected, Refusal::Connection),
+        Some(Slot::Fresh(fresh)) => told(&mut fresh.error).map_or(Refusal::NotConnected, Refusal::Connection),
         Some(Slot::Listener(_)) => Refusal::NotConnected,
         Some(Slot::SynSent(_) | Slot::Open(_)) => Refusal::Opening,
     }
@@ -437,11 +442,13 @@ impl From<Refusal> for RecvError {
 /// A connection with nothing to read: its stream has ended, or it says why, once.
 #[cold]
 fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
-    if let Some(error) = tcb.error.take() {
+    if tcb.fin_in != FinIn::No {
+        return Ok(()); // whatever came later is for who sends, or asks for it
+    }
+    if let Some(error) = told(&mut tcb.error) {
         return Err(error.into());
     }
-    let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
-    if ended || tcb.facts.contains(Fact::NO_READ) {
+    if tcb.phase != Phase::Live || tcb.facts.contains(Fact::NO_READ) {
         Ok(())
     } else {
         Err(RecvError::WouldBlock)

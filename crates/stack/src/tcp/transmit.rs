@@ -16,7 +16,7 @@ use crate::frame::{Frame, TxMeta};
 use crate::iface::{IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{Cause, Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
+use crate::trace::{Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
 
 impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
@@ -137,12 +137,8 @@ impl Tcp {
         let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
             return;
         };
-        let reply = Reply {
-            tuple: tcb.tuple,
-            segment: reset_of(tcb),
-            cause: Cause::Reset(cause),
-        };
-        self.reply(reply);
+        let reset = reset_of(tcb, cause);
+        self.reply(reset);
         self.end(cx.env, cx.events, slot, None, Transition::Abort);
     }
 

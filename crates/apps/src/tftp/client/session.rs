@@ -8,10 +8,9 @@ use sockeye_net::{BatchSocket, Net};
 use sockeye_stack::time::Instant;
 use tokio::time::Sleep;
 
-use super::super::packet::{self, BLKSIZE_DEFAULT, ErrorCode, HEADER, Kind, Mode, OptionList};
+use super::super::packet::{self, BLKSIZE_DEFAULT, ErrorCode, Kind, Mode, OptionList};
 use super::super::port::{Clock, Line, Port, Woken};
-use super::super::source::Source;
-use super::super::transfer::{Sender, Timing};
+use super::super::transfer::Timing;
 use super::{Error, Options, Url, window_that_fits};
 
 /// What a wait brought.
@@ -122,23 +121,9 @@ impl Session {
         self.port.set_peer(self.server);
         self.port.send_one(&self.request).await.map_err(Error::Network)
     }
-    /// Sends the blocks `first .. end`, which are ready; at most 64.
-    pub(super) async fn send_blocks(
-        &mut self,
-        source: &Source,
-        sender: &Sender,
-        first: u64,
-        end: u64,
-    ) -> Result<(), Error> {
-        let mut heads = [[0; HEADER]; 64];
-        let mut parts = [(&[][..], &[][..]); 64];
-        let mut count = 0;
-        for ((number, head), part) in (first..end).zip(&mut heads).zip(&mut parts) {
-            *head = packet::data_header(sender.wire(number));
-            *part = (&head[..], source.block(number));
-            count += 1;
-        }
-        self.port.send(&parts[..count]).await.map_err(Error::Network)
+    /// Sends several datagrams, `length` octets each and the last one what is left.
+    pub(super) async fn send_all(&mut self, datagrams: &[u8], length: usize) -> Result<(), Error> {
+        self.port.send(datagrams, length).await.map_err(Error::Network)
     }
     /// Ends the transfer and tells the server why.
     pub(super) async fn abort(&mut self, code: ErrorCode, text: &str) {

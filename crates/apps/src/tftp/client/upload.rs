@@ -52,6 +52,10 @@ impl<'a> Upload<'a> {
             while let Some(burst) = self.sender.poll_transmit(clock.now(), BURST) {
                 self.send(burst).await?;
             }
+            if self.sender.base() > 1 {
+                let (first, count) = self.sender.following(BURST);
+                self.source.read_on(first, count);
+            }
             let deadline = self.sender.deadline();
             let heard = self.session.wait(&mut buf, sleeper.as_mut(), deadline).await?;
             let outcome = match heard {
@@ -80,23 +84,21 @@ impl<'a> Upload<'a> {
             return self.session.send_request().await;
         }
         let base = self.sender.base();
-        let last = match self.source.ready(base, burst.first, burst.count).await {
-            Ok(last) => last,
-            Err(error) => {
-                self.session
-                    .abort(ErrorCode::UNDEFINED, "cannot read the file")
-                    .await;
-                return Err(Error::File(error.to_string()));
-            }
-        };
-        if let Some(last) = last {
+        if let Err(error) = self.source.ready(base, burst.first, burst.count).await {
+            self.session
+                .abort(ErrorCode::UNDEFINED, "cannot read the file")
+                .await;
+            return Err(Error::File(error.to_string()));
+        }
+        if let Some(last) = self.source.last() {
             self.sender.set_last(last);
         }
-        let end = burst.first + u64::from(burst.count);
-        let end = last.map_or(end, |last| end.min(last + 1));
-        self.session
-            .send_blocks(&self.source, &self.sender, burst.first, end)
-            .await
+        let length = self.source.length();
+        let sender = &self.sender;
+        let datagrams = self
+            .source
+            .datagrams(burst.first, burst.count, |block| sender.wire(block));
+        self.session.send_all(datagrams, length).await
     }
 
     /// A datagram of the server; what it did, if it was an answer.

@@ -180,52 +180,26 @@ impl Download {
             }
             return Ok(None);
         }
-        let count = match self
-            .source
-            .ready(self.sender.base(), burst.first, burst.count)
-            .await
-        {
-            Ok(None) => burst.count,
-            Ok(Some(last)) => {
-                self.sender.set_last(last);
-                burst.count.min((last + 1).saturating_sub(burst.first) as u32)
-            }
-            Err(error) => {
-                let text = error.to_string();
-                self.port
-                    .send_one(&packet::error(ErrorCode::UNDEFINED, &text))
-                    .await?;
-                return Ok(Some(Outcome::Refused(ErrorCode::UNDEFINED, text)));
-            }
-        };
-        if count == 1 {
-            let head = packet::data_header(self.sender.wire(burst.first));
-            let block = self.source.block(burst.first);
-            if burst.again == 0 {
-                self.ticket.record.octets += block.len() as u64;
-            }
-            self.allowance.spend(block.len() as u64);
-            let sent = self.port.send(&[(&head, block)]).await;
-            return Ok(sent.err().map(|error| Outcome::Network(error.to_string())));
+        let Burst { first, count, again } = burst;
+        if let Err(error) = self.source.ready(self.sender.base(), first, count).await {
+            let text = error.to_string();
+            self.port
+                .send_one(&packet::error(ErrorCode::UNDEFINED, &text))
+                .await?;
+            return Ok(Some(Outcome::Refused(ErrorCode::UNDEFINED, text)));
         }
-        let mut heads = [[0; HEADER]; BURST as usize];
-        let mut parts = [(&[][..], &[][..]); BURST as usize];
-        let mut octets = 0;
-        let blocks = burst.first..burst.first + u64::from(count);
-        for ((number, head), part) in blocks.zip(&mut heads).zip(&mut parts) {
-            *head = packet::data_header(self.sender.wire(number));
-            let block = self.source.block(number);
-            *part = (&head[..], block);
-            octets += block.len() as u64;
-            if number >= burst.first + u64::from(burst.again) {
-                self.ticket.record.octets += block.len() as u64;
-            }
+        if let Some(last) = self.source.last() {
+            self.sender.set_last(last);
         }
-        self.allowance.spend(octets);
-        match self.port.send(&parts[..count as usize]).await {
-            Ok(()) => Ok(None),
-            Err(error) => Ok(Some(Outcome::Network(error.to_string()))),
-        }
+        let length = self.source.length();
+        let sender = &self.sender;
+        let datagrams = self.source.datagrams(first, count, |block| sender.wire(block));
+        let blocks = |datagrams: &[u8]| (datagrams.len() - datagrams.len().div_ceil(length) * HEADER) as u64;
+        let new = datagrams.get(again as usize * length..).unwrap_or_default();
+        self.ticket.record.octets += blocks(new);
+        self.allowance.spend(blocks(datagrams));
+        let sent = self.port.send(datagrams, length).await;
+        Ok(sent.err().map(|error| Outcome::Network(error.to_string())))
     }
 
     /// A datagram of the peer; the outcome, if it ends the transfer.

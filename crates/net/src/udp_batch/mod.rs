@@ -1,6 +1,14 @@
 //! What servers need of UDP sockets beyond tokio's methods: several datagrams in one call, where a datagram was sent to,
 //! errors that the network reported, and room for bursts.
 
+mod batch;
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod os;
+#[cfg(not(target_os = "linux"))]
+#[path = "other.rs"]
+mod os;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 #[cfg(target_os = "linux")]
@@ -8,6 +16,8 @@ use std::task::Poll;
 
 use crate::net::{Net, Place};
 use crate::udp::{Inner, UdpSocket, receive};
+
+pub use batch::Batch;
 
 /// A datagram's receipt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,63 +28,6 @@ pub struct Received {
     pub from: SocketAddr,
     /// The address of ours that it was sent to, if [`BatchSocket::set_receive_destination`] asked for it.
     pub to: Option<IpAddr>,
-}
-
-/// One datagram to send: a header and a body, so that they need not be copied together.
-pub type Parts<'a> = (&'a [u8], &'a [u8]);
-
-/// Sends several datagrams at once where the operating system can (Linux: UDP_SEGMENT), else one by one. Keep one for
-/// each destination: it remembers that segmentation did not work there.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch {
-    segmentation: bool,
-}
-impl Default for Batch {
-    fn default() -> Batch {
-        Batch { segmentation: true }
-    }
-}
-
-/// The most octets in one call: an IPv4 datagram's payload.
-const MOST_OCTETS: usize = 65_507;
-/// The most datagrams in one call (Linux: UDP_MAX_SEGMENTS before 6.9).
-const MOST_SEGMENTS: usize = 64;
-
-impl Batch {
-    /// Sends `datagrams`, of which all but the last must have the same length, to `to`, from the local address
-    /// `from` if that is given. Returns how many were sent, at least one.
-    ///
-    /// # Errors
-    /// `WouldBlock` if none could be sent now; otherwise as [`UdpSocket::send_to`].
-    pub fn try_send(
-        &mut self,
-        socket: &BatchSocket,
-        datagrams: &[Parts<'_>],
-        to: SocketAddr,
-        from: Option<IpAddr>,
-    ) -> io::Result<usize> {
-        let length = datagrams.first().map_or(0, |(a, b)| a.len() + b.len());
-        let most = (MOST_OCTETS / length.max(1))
-            .clamp(1, MOST_SEGMENTS)
-            .min(datagrams.len());
-        if self.segmentation && most > 1 {
-            match socket.try_send_segments(&datagrams[..most], length, to, from) {
-                Ok(()) => return Ok(most),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-                // The path's MTU is smaller than a segment, or no segmentation at all.
-                Err(_) => self.segmentation = false,
-            }
-        }
-        let mut sent = 0;
-        for &parts in datagrams {
-            match socket.try_send_parts(parts, to, from) {
-                Ok(()) => sent += 1,
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sent)
-    }
 }
 
 /// A UDP socket for servers. On the operating system it waits for reading only: to be told of room for writing after each
@@ -178,14 +131,18 @@ impl BatchSocket {
         }
     }
     /// Reports ICMP errors also to a socket without a peer (Linux: IP_RECVERR): receiving then fails with
-    /// `ConnectionRefused` when the port that something was sent to is closed. Elsewhere nothing changes.
+    /// `ConnectionRefused` when the port that something was sent to is closed. So on a stack; on other operating systems
+    /// nothing changes.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn set_report_errors(&self, on: bool) -> io::Result<()> {
         match self.face() {
             Face::Os(os) => os::set_report_errors(os, on),
-            Face::Net(_) => Ok(()),
+            Face::Net(socket) => match &socket.0 {
+                Inner::Stack(sock) => sock.set(|o| o.report_errors = on),
+                Inner::Os(_) => Ok(()),
+            },
         }
     }
     /// Tells with each datagram where it was sent to (Linux: IP_PKTINFO): see [`BatchSocket::try_recv_msg`].
@@ -361,37 +318,23 @@ impl BatchSocket {
             Face::Net(socket) => socket.send_to(buf, to).await,
         }
     }
-    fn try_send_parts(
-        &self,
-        (head, body): Parts<'_>,
-        to: SocketAddr,
-        from: Option<IpAddr>,
-    ) -> io::Result<()> {
-        const SMALL: usize = 2048;
-        let len = head.len() + body.len();
+    fn try_send_one(&self, datagram: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<usize> {
         match self.face() {
-            Face::Os(os) if len > SMALL || from.is_some() => {
-                os::try_send(os, &[(head, body)], None, to, from)
+            Face::Os(os) if from.is_some() => {
+                os::try_send(os, datagram, None, to, from).map(|()| datagram.len())
             }
-            _ if body.is_empty() => self.try_send_to(head, to).map(|_| ()),
-            _ if len <= SMALL => {
-                let mut whole = [0; SMALL];
-                whole[..head.len()].copy_from_slice(head);
-                whole[head.len()..len].copy_from_slice(body);
-                self.try_send_to(&whole[..len], to).map(|_| ())
-            }
-            _ => self.try_send_to(&[head, body].concat(), to).map(|_| ()),
+            _ => self.try_send_to(datagram, to),
         }
     }
     fn try_send_segments(
         &self,
-        datagrams: &[Parts<'_>],
+        octets: &[u8],
         length: usize,
         to: SocketAddr,
         from: Option<IpAddr>,
     ) -> io::Result<()> {
         match (self.face(), u16::try_from(length)) {
-            (Face::Os(os), Ok(length)) => os::try_send(os, datagrams, Some(length), to, from),
+            (Face::Os(os), Ok(length)) => os::try_send(os, octets, Some(length), to, from),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -404,205 +347,6 @@ fn is_early(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
     )
-}
-
-#[cfg(target_os = "linux")]
-mod os {
-    use std::io::{self, IoSlice, IoSliceMut};
-    use std::net::{IpAddr, SocketAddr, UdpSocket};
-    use std::os::fd::AsRawFd;
-
-    use nix::libc;
-    use nix::sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
-    };
-    use tokio::io::Interest;
-    use tokio::io::unix::AsyncFd;
-
-    use super::{MOST_SEGMENTS, Parts, Received};
-
-    pub(super) type Socket = AsyncFd<UdpSocket>;
-
-    /// A datagram, or an error that came for an earlier one.
-    pub(super) const READ: Interest = Interest::READABLE.add(Interest::ERROR);
-
-    // The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
-    #[expect(
-        deprecated,
-        reason = "sound for std's sockets; the successor is an unsafe function"
-    )]
-    pub(super) fn bind(addr: SocketAddr) -> io::Result<Socket> {
-        let socket = UdpSocket::bind(addr)?;
-        socket.set_nonblocking(true)?;
-        AsyncFd::with_interest(socket, READ)
-    }
-    pub(super) async fn async_read<R>(
-        socket: &Socket,
-        mut read: impl FnMut(&UdpSocket) -> io::Result<R>,
-    ) -> io::Result<R> {
-        socket.async_io(READ, |socket| read(socket)).await
-    }
-    pub(super) fn set_report_errors(socket: &UdpSocket, on: bool) -> io::Result<()> {
-        if socket.local_addr()?.is_ipv6() {
-            setsockopt(socket, sockopt::Ipv6RecvErr, &on)?;
-        }
-        // A dual-stack socket has both.
-        match setsockopt(socket, sockopt::Ipv4RecvErr, &on) {
-            Err(_) if socket.local_addr()?.is_ipv6() => Ok(()),
-            result => Ok(result?),
-        }
-    }
-    pub(super) fn set_receive_destination(socket: &UdpSocket, on: bool) -> io::Result<()> {
-        if socket.local_addr()?.is_ipv6() {
-            setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &on)?;
-        } else {
-            setsockopt(socket, sockopt::Ipv4PacketInfo, &on)?;
-        }
-        Ok(())
-    }
-    pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
-        {
-            let mut room = nix::cmsg_space!(libc::in6_pktinfo);
-            let mut parts = [IoSliceMut::new(buf)];
-            let message = recvmsg::<SockaddrStorage>(
-                socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut room),
-                MsgFlags::empty(),
-            )?;
-            let from = message.address.as_ref().and_then(address);
-            let mut to = None;
-            for control in message.cmsgs()? {
-                match control {
-                    ControlMessageOwned::Ipv4PacketInfo(info) => {
-                        to = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
-                    }
-                    ControlMessageOwned::Ipv6PacketInfo(info) => {
-                        to = Some(IpAddr::from(info.ipi6_addr.s6_addr));
-                    }
-                    _ => {}
-                }
-            }
-            Ok(Received {
-                len: message.bytes,
-                from: from.ok_or_else(|| io::Error::other("a datagram without a sender"))?,
-                to,
-            })
-        }
-    }
-    fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-        match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
-            (Some(v4), _) => Some(SocketAddr::V4((*v4).into())),
-            (_, Some(v6)) => Some(SocketAddr::V6((*v6).into())),
-            _ => None,
-        }
-    }
-    /// One call: all parts, cut into segments if `segment` says so.
-    pub(super) fn try_send(
-        socket: &UdpSocket,
-        datagrams: &[Parts<'_>],
-        segment: Option<u16>,
-        to: SocketAddr,
-        from: Option<IpAddr>,
-    ) -> io::Result<()> {
-        let mut slices = [IoSlice::new(&[]); 2 * MOST_SEGMENTS];
-        let mut used = 0;
-        for &(head, body) in datagrams.iter().take(MOST_SEGMENTS) {
-            slices[used] = IoSlice::new(head);
-            slices[used + 1] = IoSlice::new(body);
-            used += 2;
-        }
-        let v4;
-        let v6;
-        let mut controls = Vec::new(); // an empty one allocates nothing
-        match from {
-            Some(IpAddr::V4(ip)) => {
-                v4 = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(ip.octets()),
-                    },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                controls.push(ControlMessage::Ipv4PacketInfo(&v4));
-            }
-            Some(IpAddr::V6(ip)) => {
-                v6 = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
-                    ipi6_ifindex: 0,
-                };
-                controls.push(ControlMessage::Ipv6PacketInfo(&v6));
-            }
-            None => {}
-        }
-        if let Some(segment) = &segment {
-            controls.push(ControlMessage::UdpGsoSegments(segment));
-        }
-        let to = SockaddrStorage::from(to);
-        sendmsg(
-            socket.as_raw_fd(),
-            &slices[..used],
-            &controls,
-            MsgFlags::empty(),
-            Some(&to),
-        )?;
-        Ok(())
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod os {
-    use std::io;
-    use std::net::{IpAddr, SocketAddr, UdpSocket};
-
-    use tokio::io::Interest;
-    use tokio::io::unix::AsyncFd;
-
-    use super::{Parts, Received};
-
-    pub(super) type Socket = AsyncFd<UdpSocket>;
-
-    /// A datagram, or an error that came for an earlier one.
-    pub(super) const READ: Interest = Interest::READABLE.add(Interest::ERROR);
-
-    // The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
-    #[expect(
-        deprecated,
-        reason = "sound for std's sockets; the successor is an unsafe function"
-    )]
-    pub(super) fn bind(addr: SocketAddr) -> io::Result<Socket> {
-        let socket = UdpSocket::bind(addr)?;
-        socket.set_nonblocking(true)?;
-        AsyncFd::with_interest(socket, READ)
-    }
-    pub(super) async fn async_read<R>(
-        socket: &Socket,
-        mut read: impl FnMut(&UdpSocket) -> io::Result<R>,
-    ) -> io::Result<R> {
-        socket.async_io(READ, |socket| read(socket)).await
-    }
-    pub(super) fn set_report_errors(_: &UdpSocket, _: bool) -> io::Result<()> {
-        Ok(())
-    }
-    pub(super) fn set_receive_destination(_: &UdpSocket, _: bool) -> io::Result<()> {
-        Ok(())
-    }
-    pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
-        let (len, from) = socket.recv_from(buf)?;
-        Ok(Received { len, from, to: None })
-    }
-    pub(super) fn try_send(
-        socket: &UdpSocket,
-        datagrams: &[Parts<'_>],
-        segment: Option<u16>,
-        to: SocketAddr,
-        _from: Option<IpAddr>,
-    ) -> io::Result<()> {
-        match datagrams {
-            [(head, body)] if segment.is_none() => socket.send_to(&[*head, *body].concat(), to).map(|_| ()),
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -618,19 +362,22 @@ mod tests {
             assert!(to.set_recv_buffer_size(100_000).unwrap() >= 100_000);
             let from = BatchSocket::bind(&net, address.parse().unwrap()).unwrap();
             let target = to.local_addr().unwrap();
-            let bodies: Vec<Vec<u8>> = (0..100u8)
+            let datagrams: Vec<Vec<u8>> = (0..100u8)
                 .map(|n| vec![n; if n == 99 { 3 } else { 1400 }])
                 .collect();
-            let datagrams: Vec<Parts<'_>> = bodies.iter().map(|b| (&b"head"[..], &b[..])).collect();
+            let octets = datagrams.concat();
             let (mut batch, mut sent, mut buf) = (Batch::default(), 0, [0; 2000]);
             let mut read = 0;
-            while read < bodies.len() {
-                if sent < bodies.len() {
-                    sent += batch.try_send(&from, &datagrams[sent..], target, None).unwrap();
+            while read < datagrams.len() {
+                if sent < octets.len() {
+                    let source = (sent > 0).then_some(target.ip()); // to itself: the same address
+                    sent += batch
+                        .try_send(&from, &octets[sent..], 1400, target, source)
+                        .unwrap();
                 }
-                while read < sent {
+                while read < sent.div_ceil(1400) {
                     let got = to.recv_msg(&mut buf).await.unwrap();
-                    assert_eq!(&buf[..got.len], [b"head", &bodies[read][..]].concat());
+                    assert_eq!(&buf[..got.len], datagrams[read]);
                     assert_eq!(got.from, from.local_addr().unwrap());
                     assert_eq!(got.to, Some(target.ip()));
                     read += 1;

@@ -1,0 +1,131 @@
+//! What Linux has for several datagrams at once.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::Received;
+
+pub(super) type Socket = AsyncFd<UdpSocket>;
+
+/// A datagram, or an error that came for an earlier one.
+pub(super) const READ: Interest = Interest::READABLE.add(Interest::ERROR);
+
+// The call that takes its place is unsafe: who implements AsRawFd by himself could lie. std's socket does not.
+#[expect(
+    deprecated,
+    reason = "sound for std's sockets; the successor is an unsafe function"
+)]
+pub(super) fn bind(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = UdpSocket::bind(addr)?;
+    socket.set_nonblocking(true)?;
+    AsyncFd::with_interest(socket, READ)
+}
+pub(super) async fn async_read<R>(
+    socket: &Socket,
+    mut read: impl FnMut(&UdpSocket) -> io::Result<R>,
+) -> io::Result<R> {
+    socket.async_io(READ, |socket| read(socket)).await
+}
+pub(super) fn set_report_errors(socket: &UdpSocket, on: bool) -> io::Result<()> {
+    if socket.local_addr()?.is_ipv6() {
+        setsockopt(socket, sockopt::Ipv6RecvErr, &on)?;
+    }
+    // A dual-stack socket has both.
+    match setsockopt(socket, sockopt::Ipv4RecvErr, &on) {
+        Err(_) if socket.local_addr()?.is_ipv6() => Ok(()),
+        result => Ok(result?),
+    }
+}
+pub(super) fn set_receive_destination(socket: &UdpSocket, on: bool) -> io::Result<()> {
+    if socket.local_addr()?.is_ipv6() {
+        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &on)?;
+    } else {
+        setsockopt(socket, sockopt::Ipv4PacketInfo, &on)?;
+    }
+    Ok(())
+}
+pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
+    {
+        let mut room = nix::cmsg_space!(libc::in6_pktinfo);
+        let mut parts = [IoSliceMut::new(buf)];
+        let message =
+            recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut room), MsgFlags::empty())?;
+        let from = message.address.as_ref().and_then(address);
+        let mut to = None;
+        for control in message.cmsgs()? {
+            match control {
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    to = Some(IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()));
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    to = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+                }
+                _ => {}
+            }
+        }
+        Ok(Received {
+            len: message.bytes,
+            from: from.ok_or_else(|| io::Error::other("a datagram without a sender"))?,
+            to,
+        })
+    }
+}
+fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(SocketAddr::V4((*v4).into())),
+        (_, Some(v6)) => Some(SocketAddr::V6((*v6).into())),
+        _ => None,
+    }
+}
+/// One call, and one datagram, or as many as there are when it is cut into segments of this length.
+pub(super) fn try_send(
+    socket: &UdpSocket,
+    octets: &[u8],
+    segment: Option<u16>,
+    to: SocketAddr,
+    from: Option<IpAddr>,
+) -> io::Result<()> {
+    let v4;
+    let v6;
+    let mut controls = Vec::new(); // an empty one allocates nothing
+    match from {
+        Some(IpAddr::V4(ip)) => {
+            v4 = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            controls.push(ControlMessage::Ipv4PacketInfo(&v4));
+        }
+        Some(IpAddr::V6(ip)) => {
+            v6 = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
+                ipi6_ifindex: 0,
+            };
+            controls.push(ControlMessage::Ipv6PacketInfo(&v6));
+        }
+        None => {}
+    }
+    if let Some(segment) = &segment {
+        controls.push(ControlMessage::UdpGsoSegments(segment));
+    }
+    let to = SockaddrStorage::from(to);
+    sendmsg(
+        socket.as_raw_fd(),
+        &[IoSlice::new(octets)],
+        &controls,
+        MsgFlags::empty(),
+        Some(&to),
+    )?;
+    Ok(())
+}
