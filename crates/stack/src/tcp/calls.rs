@@ -4,13 +4,13 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use super::State;
+use super::choices::TcpOptions;
 use super::conn::{Fact, FinIn, FinOut, Phase, Tcb};
 use super::dispatch::{Around, mss_along, socket_addr, state_moved};
 use super::ingress::Fate;
 use super::isn::initial_sequence_number;
 use super::listen::Listener;
 use super::open::{self, SynSent};
-use super::socket::TcpOptions;
 use super::table::{Fresh, Slot, Tcp};
 
 use crate::bindings::BindFlags;

@@ -3,6 +3,7 @@
 mod all;
 mod burst;
 mod calls;
+mod choices;
 pub(crate) mod congestion;
 pub(crate) mod conn;
 pub(crate) mod cookie;
@@ -11,6 +12,7 @@ pub(crate) mod dispatch;
 mod ecn;
 mod egress;
 mod handshake;
+mod info;
 mod ingress;
 pub(crate) mod isn;
 mod listen;
@@ -28,6 +30,7 @@ pub(crate) mod rtt;
 mod scope;
 mod segment;
 pub(crate) mod send;
+mod sent;
 mod seq;
 mod socket;
 mod spares;
@@ -37,9 +40,11 @@ mod timewait;
 mod transmit;
 mod urgent;
 
+pub use choices::{Keepalive, TcpOptions};
+pub use info::{Repair, TcpInfo};
 pub use segment::{EcnField, Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;
-pub use socket::{Keepalive, Repair, TcpInfo, TcpOptions, TcpSocket};
+pub use socket::TcpSocket;
 
 use core::fmt;
 

@@ -7,6 +7,7 @@ use super::egress::{self, Decision};
 use super::listen;
 use super::quick;
 use super::scope::Scope;
+use super::sent;
 use super::table::{Slot, Tcp};
 use super::timers::{self, Look};
 use super::{Flags, State};
@@ -98,7 +99,7 @@ impl Tcp {
                 cx.ip.doubt(scope.now, tcb.path);
             }
             find_way(tcb, scope.burst, cx.ip);
-            egress::restart_after_idle(tcb, &mut scope);
+            sent::restart_after_idle(tcb, &mut scope);
             let (sent, held) = match egress::decide(tcb, scope.config, room(&scope.burst.route, tcb.snd_mss))
             {
                 Decision::Send(plan) => {
@@ -404,7 +405,7 @@ fn room(route: &Route, mss: u16) -> u32 {
 }
 
 fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
-    egress::move_edge(tcb);
+    sent::move_edge(tcb);
     let mss = u32::from(tcb.snd_mss);
     let burst = &mut *scope.burst;
     burst.segment = egress::header(tcb, scope.config, &plan, scope.now);
@@ -444,7 +445,7 @@ fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
         plan.len,
         "what is planned is in the send buffer"
     );
-    egress::commit(tcb, scope, &plan);
+    sent::commit(tcb, scope, &plan);
     let segments = if plan.len <= mss {
         1
     } else {
