@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::calls::ending;
+use super::closing::ending;
 use super::conn::{Phase, Tcb};
 use super::dispatch::{Around, reset_of};
 use super::ingress::Fate;
