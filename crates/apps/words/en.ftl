@@ -14,6 +14,7 @@ error-timed-out = timed out
 error-in-use = address already in use
 error-no-such-address = no such address here
 error-not-permitted = not permitted
+error-network-down = network is down
 error-no-network = network is unreachable
 error-no-host = no route to host
 error-not-found = no such file or directory

@@ -13,6 +13,7 @@ error-timed-out = 超时
 error-in-use = 地址已被占用
 error-no-such-address = 本机没有这个地址
 error-not-permitted = 权限不够
+error-network-down = 网络已断开
 error-no-network = 网络不可达
 error-no-host = 没有到主机的路由
 error-not-found = 文件或目录不存在

@@ -188,8 +188,12 @@ pub fn say_json(event: &Value) {
     say(&event.to_string());
 }
 
-/// A line on standard error. Where nobody reads it, nothing is lost.
+/// A line on standard error. Where nobody reads it, nothing is lost. Nothing is said of what breaks because the program is
+/// being ended.
 pub fn note(line: &str) {
+    if exit::is_ending() {
+        return;
+    }
     if io::stderr().is_terminal() && terminal::print(&format!("sockeye: {line}")) {
         return;
     }
@@ -341,6 +345,7 @@ pub fn failure(doing: &str, error: &io::Error) -> Failure {
         Kind::AddrNotAvailable => (Code::Network, t!("advice-no-such-address")),
         Kind::PermissionDenied => (Code::Network, t!("advice-not-permitted")),
         Kind::NetworkUnreachable | Kind::HostUnreachable => (Code::Network, t!("advice-no-way")),
+        Kind::NetworkDown => (Code::Network, t!("advice-network-down")),
         Kind::InvalidInput => (Code::Usage, t!("advice-usage")),
         _ => (Code::Network, t!("advice-network")),
     };

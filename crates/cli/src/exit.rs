@@ -3,8 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::control;
+use crate::place;
 use crate::terminal;
 
 use crate::{t, words};
@@ -64,8 +67,26 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Ends the program at once, from whatever thread.
+/// Somebody ends the program: what others have to say, and how they end, counts no more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the program is being ended [at once](at_once).
+pub fn is_ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// To be called at the end of the program: does not return if somebody [ends it at once](at_once) just now, with a code of
+/// its own.
+pub fn leave_to_who_ends_it() {
+    while is_ending() {
+        thread::park();
+    }
+}
+
+/// Ends the program at once, from whatever thread. Peers of a stack in it are told.
 pub fn at_once(code: Code) -> ! {
+    ENDING.store(true, Ordering::SeqCst);
+    place::abandon();
     control::withdraw();
     terminal::abandon();
     process::exit(i32::from(code as u8))

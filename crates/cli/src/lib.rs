@@ -49,6 +49,12 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             return Code::Well.into();
         }
     };
+    let code = of_command(args);
+    exit::leave_to_who_ends_it();
+    code
+}
+
+fn of_command(args: Args) -> ExitCode {
     let place = &args.net;
     match args.command {
         Command::Upper { command } if *place == Place::Lab => ended(lab::alone::upper(&command)),

@@ -2,11 +2,13 @@
 
 use std::error::Error;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use sockeye_net::Net;
 #[cfg(target_os = "linux")]
 use sockeye_net::device::{TunConfig, TunError};
+use sockeye_net::{Host, Net, WeakHost};
 
 use crate::console::note;
 use crate::exit::{Code, Failure};
@@ -14,6 +16,15 @@ use crate::t;
 
 /// How long closing handshakes may take at the end of a program, whose stack goes with it.
 const FINISH: Duration = Duration::from_secs(5);
+
+/// How long resets may take to leave when a program is aborted: on a device that works they take no time.
+const ABORT: Duration = Duration::from_secs(1);
+
+/// How long peers have to ask back. Nobody at a keyboard notices.
+const CHALLENGES: Duration = Duration::from_millis(100);
+
+/// The stack of this process, for who ends it.
+static OPEN: Mutex<Option<WeakHost>> = Mutex::new(None);
 
 /// What `--net` says.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -59,13 +70,17 @@ impl Place {
             // Only a program that brings its counterpart along can be there.
             Place::Lab => Err(Failure::new(Code::Usage, t!("lab-nobody-comes"))),
             #[cfg(target_os = "linux")]
-            Place::Tun(config) => Net::tun(config).map_err(|error| {
-                let error = worded(&error);
-                Failure::new(
-                    Code::Network,
-                    t!("place-cannot", name = config.name, error = error),
-                )
-            }),
+            Place::Tun(config) => {
+                let net = Net::tun(config).map_err(|error| {
+                    let error = worded(&error);
+                    Failure::new(
+                        Code::Network,
+                        t!("place-cannot", name = config.name, error = error),
+                    )
+                })?;
+                *OPEN.lock().unwrap_or_else(PoisonError::into_inner) = net.host().map(Host::downgrade);
+                Ok(net)
+            }
         }
     }
 }
@@ -79,6 +94,22 @@ pub fn finish(net: &Net) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = net;
+}
+
+/// Aborts the connections of the stack in this process, if it has one, and sees to it that their resets leave: for those who
+/// end the process, with which the stack goes.
+pub fn abandon() {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(host) = open.and_then(|host| host.upgrade()) {
+        let net = host.net();
+        if net.abort_all() > 0 {
+            #[cfg(target_os = "linux")]
+            net.left_within(ABORT);
+            // One who has not got all that was sent asks back whether the reset is meant (RFC 5961 section 3.2), and the
+            // stack has to be there to say so.
+            thread::sleep(CHALLENGES);
+        }
+    }
 }
 
 /// What is wrong with a device, and why.

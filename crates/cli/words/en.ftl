@@ -16,6 +16,7 @@ advice-in-use = another program has this port (ss -lntup shows which): end it or
 advice-no-such-address = there is no such address here: ip address shows this machine's, --net tun: has that of addr=, 0.0.0.0 means all
 advice-not-permitted = ports below 1024 need root, broadcast addresses --broadcast
 advice-no-way = there is no way to that address: look at ip route
+advice-network-down = the network device is gone or broken: start the program again
 advice-usage = look at --help
 advice-network = check the name, the address and the network
 

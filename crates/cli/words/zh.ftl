@@ -15,6 +15,7 @@ advice-in-use = 另一个程序占用了这个端口（用 ss -lntup 查看）�
 advice-no-such-address = 这里没有这个地址：用 ip address 查看本机的地址，--net tun: 的地址是 addr= 给出的，0.0.0.0 表示全部
 advice-not-permitted = 1024 以下的端口需要 root 权限，广播地址需要 --broadcast
 advice-no-way = 没有到那个地址的路：用 ip route 查看
+advice-network-down = 网络设备已经消失或损坏：请重新运行程序
 advice-usage = 请看 --help
 advice-network = 请检查名字、地址和网络
 

@@ -165,6 +165,8 @@ impl World {
                 None => break,
             }
         }
+        // They enter their links before anybody is woken.
+        stack.all_left(&mut self.wakers);
         while let Some(event) = stack.poll_event() {
             if self.keep_events {
                 if node.events.len() == EVENTS_KEPT {

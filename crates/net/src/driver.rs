@@ -29,6 +29,9 @@ const TRANSMIT_BATCH: usize = 64;
 
 /// Starts a stack with its devices; its sockets are had through the [`Net`] that this returns.
 ///
+/// A device that fails takes the connections over it along: their calls end with "network is down" (`NetworkDown`,
+/// ENETDOWN). When the last one has failed, those of every socket do, at once and ever after.
+///
 /// The thread ends, and the devices are closed, when the last handle is gone: `Net`, [`Host`] and every socket.
 #[derive(Debug)]
 pub struct Driver {
@@ -88,7 +91,7 @@ impl Driver {
             id: host.add_interface(interface),
             device,
             received: Vec::with_capacity(RECEIVE_BATCH),
-            gone: false,
+            gone: Gone::No,
         };
         let ports: Vec<Port> = self.ports.into_iter().map(add).collect();
         let mut runner = Runner::new(host.downgrade(), kick, ports);
@@ -130,8 +133,16 @@ struct Port {
     device: Box<dyn AnyDevice>,
     id: InterfaceId,
     received: Vec<(Frame, RxMeta)>,
-    /// It failed; the stack goes on as with its cable pulled.
-    gone: bool,
+    gone: Gone,
+}
+
+/// Whether a device has failed: then it is asked no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    No,
+    /// Yes, and the stack has not heard of it.
+    New,
+    Told,
 }
 
 /// What to do after a round.
@@ -187,10 +198,15 @@ impl Runner {
             for (frame, meta) in port.received.drain(..) {
                 stack.handle_frame(*now, port.id, frame, meta);
             }
+            if port.gone == Gone::New {
+                port.gone = Gone::Told;
+                stack.interface_failed(*now, port.id);
+            }
         }
         if stack.next_timeout().is_some_and(|(at, _)| at <= *now) {
             stack.handle_timeout(*now);
         }
+        // What was taken before has been sent, and whoever waits for that hears of it if nothing has come since.
         if self.unsent.is_empty() {
             let mut taken = 0;
             for (frame, meta) in &mut self.transmit {
@@ -201,7 +217,11 @@ impl Runner {
                 taken += 1;
             }
             self.unsent = 0..taken;
+            if taken == 0 && stack.is_leaving() {
+                stack.all_left(&mut self.wakers);
+            }
         }
+        let is_leaving = stack.is_leaving();
         stack.dispatch(&mut self.wakers);
         let until = stack.next_timeout().map(|(at, _)| at);
         drop(stack);
@@ -211,7 +231,7 @@ impl Runner {
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
-        let more = self.unsent.is_empty() && full;
+        let more = self.unsent.is_empty() && (full || is_leaving);
         if received || more || until.is_some_and(|at| at <= *now) {
             Next::Again
         } else {
@@ -221,8 +241,10 @@ impl Runner {
     /// Takes a batch from each device; whether some came.
     fn receive(&mut self) -> bool {
         let mut some = false;
-        for port in self.ports.iter_mut().filter(|port| !port.gone) {
-            port.gone = port.device.receive(&mut port.received, RECEIVE_BATCH).is_err();
+        for port in self.ports.iter_mut().filter(|port| port.gone == Gone::No) {
+            if port.device.receive(&mut port.received, RECEIVE_BATCH).is_err() {
+                port.gone = Gone::New;
+            }
             some |= !port.received.is_empty();
         }
         some
@@ -232,7 +254,7 @@ impl Runner {
         for (frame, meta) in &mut self.transmit[self.unsent.clone()] {
             let port = meta.and_then(|meta| self.ports.iter_mut().find(|port| port.id == meta.interface));
             if let (Some(meta), Some(port)) = (*meta, port)
-                && !port.gone
+                && port.gone == Gone::No
                 && let Err(error) = port.device.send(frame, &meta)
                 && error.kind() == io::ErrorKind::WouldBlock
             {
@@ -255,7 +277,7 @@ impl Runner {
                 PollFlags::IN | PollFlags::OUT
             };
             let mut fds = vec![PollFd::new(&self.kick.event, PollFlags::IN)];
-            let live = self.ports.iter().filter(|port| !port.gone);
+            let live = self.ports.iter().filter(|port| port.gone == Gone::No);
             fds.extend(live.map(|port| PollFd::from_borrowed_fd(port.device.descriptor(), wanted)));
             // Interrupted by a signal is awake, too.
             let _ = poll(&mut fds, timeout.as_ref());

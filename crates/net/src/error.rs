@@ -2,9 +2,9 @@
 
 use std::io;
 
-use sockeye_stack::tcp::TcpSocket;
 use sockeye_stack::{
-    BindError, ConnectError, ConnectionError, ListenError, RecvError, SendError, StaleSocket, UdpError,
+    AcceptError, BindError, ConnectError, ConnectionError, ListenError, RecvError, SendError, StaleSocket,
+    UdpError,
 };
 
 /// Linux's errno values (asm-generic/errno-base.h, asm-generic/errno.h).
@@ -39,6 +39,8 @@ pub mod errno {
     pub const EADDRINUSE: i32 = 98;
     /// Cannot assign requested address.
     pub const EADDRNOTAVAIL: i32 = 99;
+    /// Network is down.
+    pub const ENETDOWN: i32 = 100;
     /// Network is unreachable.
     pub const ENETUNREACH: i32 = 101;
     /// Software caused connection abort.
@@ -91,6 +93,7 @@ pub(crate) fn from_errno(errno: i32) -> io::Error {
         EPIPE => Kind::BrokenPipe,
         EADDRINUSE => Kind::AddrInUse,
         EADDRNOTAVAIL => Kind::AddrNotAvailable,
+        ENETDOWN => Kind::NetworkDown,
         ENETUNREACH => Kind::NetworkUnreachable,
         ECONNABORTED => Kind::ConnectionAborted,
         ECONNRESET => Kind::ConnectionReset,
@@ -100,22 +103,6 @@ pub(crate) fn from_errno(errno: i32) -> io::Error {
         EHOSTUNREACH => Kind::HostUnreachable,
         _ => Kind::Other,
     })
-}
-
-/// A reset that comes after the peer's FIN is a broken pipe on Linux, not a reset: the peer had finished, and we went on
-/// sending. Told to who sends, and by SO_ERROR.
-pub(crate) fn send_error(socket: &TcpSocket<'_>, error: SendError) -> io::Error {
-    match error {
-        SendError::Connection(ConnectionError::Reset) if socket.peer_closed() => from_errno(EPIPE),
-        error => io_error(error),
-    }
-}
-/// As [`send_error`]; who reads is at the end of the stream, as before the reset.
-pub(crate) fn received(socket: &TcpSocket<'_>, result: Result<usize, RecvError>) -> io::Result<usize> {
-    match result {
-        Err(RecvError::Connection(ConnectionError::Reset)) if socket.peer_closed() => Ok(0),
-        result => result.map_err(io_error),
-    }
 }
 
 impl Errno for StaleSocket {
@@ -145,6 +132,15 @@ impl Errno for ListenError {
         }
     }
 }
+impl Errno for AcceptError {
+    fn errno(&self) -> i32 {
+        match self {
+            // Linux's accept on a socket that does not listen.
+            AcceptError::Stale => EINVAL,
+            AcceptError::NetworkDown => ENETDOWN,
+        }
+    }
+}
 impl Errno for ConnectError {
     fn errno(&self) -> i32 {
         match self {
@@ -157,6 +153,7 @@ impl Errno for ConnectError {
                 _ => ECONNREFUSED,
             },
             ConnectError::NoRoute(_) => ENETUNREACH,
+            ConnectError::NetworkDown => ENETDOWN,
             // Linux has EADDRNOTAVAIL where connect finds no free port.
             ConnectError::Bind(BindError::NoFreePort) => EADDRNOTAVAIL,
             ConnectError::Bind(e) => e.errno(),
@@ -168,9 +165,11 @@ impl Errno for ConnectionError {
         match self {
             ConnectionError::Refused | ConnectionError::PortUnreachable => ECONNREFUSED,
             ConnectionError::Reset => ECONNRESET,
+            ConnectionError::ResetAfterEnd => EPIPE,
             ConnectionError::TimedOut => ETIMEDOUT,
             ConnectionError::Aborted => ECONNABORTED,
             ConnectionError::Unreachable => EHOSTUNREACH,
+            ConnectionError::NetworkDown => ENETDOWN,
         }
     }
 }
@@ -206,6 +205,7 @@ impl Errno for UdpError {
             UdpError::NoDestination => EDESTADDRREQ,
             UdpError::InvalidRemote(_) => EINVAL,
             UdpError::NoRoute(_) => ENETUNREACH,
+            UdpError::NetworkDown => ENETDOWN,
             UdpError::Bind(e) => e.errno(),
             UdpError::Icmp(e) => e.errno(),
             UdpError::Group(group) if !group.is_multicast() => EINVAL,

@@ -1,6 +1,8 @@
 //! Where sockets live.
 
 use std::fmt;
+#[cfg(target_os = "linux")]
+use std::task::{Context, Poll, Waker};
 
 use crate::shared::Host;
 #[cfg(target_os = "linux")]
@@ -45,31 +47,45 @@ impl Net {
                 source,
             })
     }
-    /// Waits until closed connections have finished: what was written to them is acknowledged, and their FINs. For the
-    /// end of a program, since a stack in the process goes with it, as the operating system's does not. Bound it by a
-    /// timeout: a peer that is gone keeps it waiting.
+    /// Waits until closed connections have finished: what was written to them is acknowledged, and their FINs, and the last
+    /// frames (resets, acknowledgments) have left. For the end of a program, since a stack in the process goes with it, as
+    /// the operating system's does not. Bound it by a timeout: a peer that is gone keeps it waiting.
     pub async fn finished(&self) {
         if let Place::Stack(host) = &self.0 {
-            std::future::poll_fn(|cx| host.poll_finished(cx)).await;
+            let mut ticket = None;
+            std::future::poll_fn(|cx| host.poll_finished(&mut ticket, cx)).await;
         }
     }
     /// As [`Net::finished`], for a thread and for at most so long; whether all did.
     #[cfg(target_os = "linux")]
     pub fn finish_within(&self, limit: std::time::Duration) -> bool {
-        use crate::socket::wait::{Wait, block};
         let Place::Stack(host) = &self.0 else { return true };
-        let pace = host.pace().unwrap_or(&Pace::Machine);
-        let Some(deadline) = u64::try_from(limit.as_nanos()).ok().and_then(|n| pace.after(n)) else {
-            return false;
-        };
-        let finished = block(pace, Wait::Until(deadline), |waker| {
-            let waker = waker.cloned().unwrap_or_else(|| std::task::Waker::noop().clone());
-            match host.poll_finished(&mut std::task::Context::from_waker(&waker)) {
-                std::task::Poll::Ready(()) => Ok(()),
-                std::task::Poll::Pending => Err(std::io::ErrorKind::WouldBlock.into()),
-            }
-        });
-        finished.is_ok()
+        let mut ticket = None;
+        wait_within(host, limit, |cx| host.poll_finished(&mut ticket, cx))
+    }
+    /// Aborts every TCP connection of the stack (RFC 9293 section 3.10.5), those included that are closing: for the end of a
+    /// program that cannot wait for [`Net::finished`]. Peers are told by resets, whose number is returned; see [`Net::left`]
+    /// for when these are under way. Calls on the sockets end with `ConnectionAborted`. On the operating system it does
+    /// nothing: the system ends what a program leaves behind.
+    pub fn abort_all(&self) -> usize {
+        match &self.0 {
+            Place::Os => 0,
+            Place::Stack(host) => host.abort_all(),
+        }
+    }
+    /// Waits until all frames that the stack owes by now have left its devices.
+    pub async fn left(&self) {
+        if let Place::Stack(host) = &self.0 {
+            let mut ticket = None;
+            std::future::poll_fn(|cx| host.poll_left(&mut ticket, cx)).await;
+        }
+    }
+    /// As [`Net::left`], for a thread and for at most so long; whether all did.
+    #[cfg(target_os = "linux")]
+    pub fn left_within(&self, limit: std::time::Duration) -> bool {
+        let Place::Stack(host) = &self.0 else { return true };
+        let mut ticket = None;
+        wait_within(host, limit, |cx| host.poll_left(&mut ticket, cx))
     }
     /// How a thread waits for its sockets; `None` where it cannot.
     #[cfg(target_os = "linux")]
@@ -86,6 +102,28 @@ impl Net {
             Place::Stack(host) => Some(host),
         }
     }
+}
+
+/// Waits on a thread until `poll` is ready, at most so long; whether it is.
+#[cfg(target_os = "linux")]
+fn wait_within(
+    host: &Host,
+    limit: std::time::Duration,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
+) -> bool {
+    use crate::socket::wait::{Wait, block};
+    let pace = host.pace().unwrap_or(&Pace::Machine);
+    let Some(deadline) = u64::try_from(limit.as_nanos()).ok().and_then(|n| pace.after(n)) else {
+        return false;
+    };
+    let done = block(pace, Wait::Until(deadline), |waker| {
+        let waker = waker.cloned().unwrap_or_else(|| Waker::noop().clone());
+        match poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(()) => Ok(()),
+            Poll::Pending => Err(std::io::ErrorKind::WouldBlock.into()),
+        }
+    });
+    done.is_ok()
 }
 
 impl fmt::Debug for Net {

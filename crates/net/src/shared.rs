@@ -111,7 +111,8 @@ impl Clock {
 ///
 /// 1. takes [`Host::lock`] and hands in frames and time (`handle_frame`, `handle_timeout`),
 /// 2. drains `poll_transmit`,
-/// 3. collects the wakers of those whom the events concern with [`HostGuard::dispatch`],
+/// 3. collects the wakers of those whom the events concern with [`HostGuard::dispatch`], and says with
+///    [`HostGuard::all_left`] when what it drained before has left its devices,
 /// 4. asks `next_timeout`, drops the guard, and only then wakes.
 #[derive(Clone)]
 pub struct Host(Arc<Shared>);
@@ -137,9 +138,18 @@ struct Inner {
     interfaces: Vec<Vec<IpAddr>>,
     /// Who waits for closed connections to finish.
     finishing: Vec<Waker>,
+    leaving: Leaving,
     /// Who looks at a stream without taking anything, and waits for more.
     #[cfg(target_os = "linux")]
     looking: Vec<Looking>,
+}
+
+/// Who waits for frames to leave. Each takes a number, and the driver says which it has come to.
+#[derive(Default)]
+struct Leaving {
+    last: u64,
+    done: u64,
+    waiting: Vec<Waker>,
 }
 
 /// A connection becomes readable once, and again after it was read empty. Who leaves in it what is there hears nothing of
@@ -225,6 +235,7 @@ impl Host {
                 waiters: HashMap::new(),
                 interfaces: Vec::new(),
                 finishing: Vec::new(),
+                leaving: Leaving::default(),
                 #[cfg(target_os = "linux")]
                 looking: Vec::new(),
             }),
@@ -286,15 +297,39 @@ impl Host {
     pub fn downgrade(&self) -> WeakHost {
         WeakHost(Arc::downgrade(&self.0))
     }
-    /// Waits until what was written to closed connections has been acknowledged, with their FINs.
-    pub(crate) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until what was written to closed connections has been acknowledged, with their FINs, and the last frames have
+    /// left. `ticket` is kept from one call to the next.
+    pub(crate) fn poll_finished(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner();
-        if inner.is_finished() {
+        if !inner.is_finished() {
+            if !inner.finishing.iter().any(|w| w.will_wake(cx.waker())) {
+                inner.finishing.push(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        drop(inner);
+        self.poll_left(ticket, cx)
+    }
+    /// Aborts every connection: see [`Stack::abort_all`].
+    pub(crate) fn abort_all(&self) -> usize {
+        self.call(|stack, now| stack.abort_all(now))
+    }
+    /// Waits until what the stack owes by now has left its devices. `ticket` is kept from one call to the next.
+    pub(crate) fn poll_left(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner();
+        let leaving = &mut inner.leaving;
+        let number = *ticket.get_or_insert_with(|| {
+            leaving.last += 1;
+            leaving.last
+        });
+        if leaving.done >= number {
             return Poll::Ready(());
         }
-        if !inner.finishing.iter().any(|w| w.will_wake(cx.waker())) {
-            inner.finishing.push(cx.waker().clone());
+        if !leaving.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            leaving.waiting.push(cx.waker().clone());
         }
+        drop(inner);
+        (self.0.kick)();
         Poll::Pending
     }
     /// The stack, for its driver (and for tests). The driver is not kicked. Take the time under the lock: it must never
@@ -478,6 +513,17 @@ impl HostGuard<'_> {
         if !self.0.finishing.is_empty() && self.0.is_finished() {
             wakers.append(&mut self.0.finishing);
         }
+    }
+    /// Whether somebody waits for [`HostGuard::all_left`].
+    pub fn is_leaving(&self) -> bool {
+        !self.0.leaving.waiting.is_empty()
+    }
+    /// The stack has nothing more to send, and all frames that were taken from it before have left their devices: adds to
+    /// `wakers` those of who waits for that.
+    pub fn all_left(&mut self, wakers: &mut Vec<Waker>) {
+        let leaving = &mut self.0.leaving;
+        leaving.done = leaving.last;
+        wakers.append(&mut leaving.waiting);
     }
     /// As [`HostGuard::dispatch`], for one event that the driver has taken itself.
     pub fn notify(&mut self, event: Event, wakers: &mut Vec<Waker>) {

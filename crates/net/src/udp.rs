@@ -351,7 +351,7 @@ impl UdpSocket {
             Inner::Stack(sock) => {
                 poll_fn(|cx| {
                     sock.poll(Side::Read, cx, |socket| match socket.peek() {
-                        Err(UdpError::WouldBlock) => Err(UdpError::WouldBlock),
+                        Err(UdpError::WouldBlock) if !socket.has_error() => Err(UdpError::WouldBlock),
                         _ => Ok(()),
                     })
                 })

@@ -62,9 +62,23 @@ pub enum ConnectError {
     /// No route leads there (ENETUNREACH).
     #[error("no route to {0}")]
     NoRoute(IpAddr),
+    /// The interface that leads there, or the host's last one, has failed (ENETDOWN).
+    #[error("the network is down")]
+    NetworkDown,
     /// Binding a local address failed.
     #[error(transparent)]
     Bind(#[from] BindError),
+}
+
+/// Taking a connection off a listener's queue failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum AcceptError {
+    /// The socket is gone, or is no listener.
+    #[error("the socket is no listener, or no longer exists")]
+    Stale,
+    /// The host's last interface has failed: nobody will come any more (ENETDOWN).
+    #[error("the network is down")]
+    NetworkDown,
 }
 
 /// Why a connection failed or ended abnormally.
@@ -76,6 +90,10 @@ pub enum ConnectionError {
     /// The peer reset the connection (ECONNRESET).
     #[error("connection reset by peer")]
     Reset,
+    /// The peer reset the connection after it had closed its side, and we had not closed ours (EPIPE, as on Linux). Who reads
+    /// is at the end of the stream, as before.
+    #[error("connection reset by peer after it had closed its side")]
+    ResetAfterEnd,
     /// No answer within R2, the user timeout, the SYN retries or the keepalive probes (ETIMEDOUT).
     #[error("connection timed out")]
     TimedOut,
@@ -88,6 +106,9 @@ pub enum ConnectionError {
     /// ICMP: port or protocol unreachable (ECONNREFUSED).
     #[error("port unreachable")]
     PortUnreachable,
+    /// The interface that it ran over, or the host's last one, has failed (ENETDOWN). Told by every call from then on.
+    #[error("the network is down")]
+    NetworkDown,
 }
 
 /// Sending on a TCP socket failed.
@@ -159,6 +180,10 @@ pub enum UdpError {
     /// No route leads there (ENETUNREACH).
     #[error("no route to {0}")]
     NoRoute(IpAddr),
+    /// The interface that leads there, or the host's last one, has failed (ENETDOWN). Told by every call from then on; what
+    /// came before can be received first.
+    #[error("the network is down")]
+    NetworkDown,
     /// Binding a local address failed.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -9,7 +9,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use crate::config::Config;
-use crate::error::{BindError, ConnectError, ListenError, StaleSocket};
+use crate::error::{AcceptError, BindError, ConnectError, ListenError, StaleSocket};
 use crate::frame::{Frame, HEAD_CAPACITY, Payload, RxMeta, Text, TxFrame, TxMeta};
 use crate::iface::{Env, Inbound, InterfaceConfig, IpLayer};
 use crate::rng::{Rng, Secrets};
@@ -202,6 +202,23 @@ impl Stack {
             },
             config,
         )
+    }
+    /// The device of an interface has failed, for good. Connections over it end with
+    /// [`NetworkDown`](crate::ConnectionError::NetworkDown), and nobody connects or sends that way any more. With the last
+    /// interface the whole host is down: every call of every socket that would wait says so, now and later, those by way of
+    /// loopback too.
+    pub fn interface_failed(&mut self, now: Instant, interface: InterfaceId) {
+        self.with_tcp(now, |tcp, cx| {
+            cx.ip.fail(interface);
+            tcp.network_down(cx);
+        });
+        if self.ip.is_down() {
+            self.udp.network_down(&mut self.events);
+        }
+    }
+    /// Whether all interfaces but loopback have [failed](Stack::interface_failed).
+    pub fn is_down(&self) -> bool {
+        self.ip.is_down()
     }
     /// The name that an interface was given; `None` if there is no such interface.
     pub fn interface_name(&self, interface: InterfaceId) -> Option<&str> {
@@ -569,13 +586,20 @@ impl Stack {
     /// Takes the oldest finished connection off a listener's queue; `None` if there is none.
     ///
     /// # Errors
-    /// [`StaleSocket`] if `id` names no listener.
+    /// [`AcceptError::Stale`] if `id` names no listener; [`AcceptError::NetworkDown`].
     pub fn tcp_accept(
         &mut self,
         now: Instant,
         id: SocketId,
-    ) -> Result<Option<(SocketId, SocketAddr)>, StaleSocket> {
-        self.with_tcp(now, |tcp, cx| tcp.accept(cx.events, id))
+    ) -> Result<Option<(SocketId, SocketAddr)>, AcceptError> {
+        self.with_tcp(now, |tcp, cx| tcp.accept(cx, id))
+    }
+    /// ABORT (RFC 9293 section 3.10.5) for every connection, those included that their application has closed or not yet
+    /// accepted: for the end of a program, with which its stack goes. Peers are told by resets, which leave by
+    /// [`Stack::poll_transmit`]; calls on the sockets end with [`Aborted`](crate::ConnectionError::Aborted). Listeners go on,
+    /// and entries in TIME-WAIT, whose peers have nothing to hear. Returns how many resets are to leave.
+    pub fn abort_all(&mut self, now: Instant) -> usize {
+        self.with_tcp(now, |tcp, cx| tcp.abort_all(cx))
     }
     /// Borrows a TCP socket for calls at `now`.
     ///

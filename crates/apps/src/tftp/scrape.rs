@@ -17,13 +17,15 @@ const LONGEST: usize = 8192;
 /// Answers `GET /metrics` on `address`, one scraper at a time, until it is dropped.
 ///
 /// # Errors
-/// The address cannot be had.
+/// The address cannot be had, or the network is down.
 pub async fn serve(net: &Net, address: &str, metrics: Arc<Metrics>) -> io::Result<()> {
     let listener = TcpListener::bind(net, address).await?;
     loop {
-        // A scraper that went away is no concern of ours.
-        if let Ok((stream, _)) = listener.accept().await {
-            let _ = timeout(PATIENCE, answer(stream, &metrics)).await;
+        match listener.accept().await {
+            // A scraper that went away is no concern of ours.
+            Ok((stream, _)) => drop(timeout(PATIENCE, answer(stream, &metrics)).await),
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => return Err(error),
+            Err(_) => {}
         }
     }
 }

@@ -187,6 +187,7 @@ fn kind_key(kind: io::ErrorKind) -> Option<&'static str> {
         Kind::AddrInUse => "error-in-use",
         Kind::AddrNotAvailable => "error-no-such-address",
         Kind::PermissionDenied => "error-not-permitted",
+        Kind::NetworkDown => "error-network-down",
         Kind::NetworkUnreachable => "error-no-network",
         Kind::HostUnreachable => "error-no-host",
         Kind::NotFound => "error-not-found",

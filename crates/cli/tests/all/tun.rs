@@ -280,6 +280,16 @@ fn failures_have_their_codes() {
         ("upper connect 10.77.0.1:9", 4, "start the server first"),
         ("chat connect [fd77::1]:9", 4, "start the server first"),
         ("chat connect 10.77.0.9:9 --timeout 300ms", 5, "nobody is there"),
+        (
+            "tftp get tftp://10.77.0.1:9/x -",
+            4,
+            "nobody listens on that port",
+        ),
+        (
+            "tftp get tftp://[fd77::1]:9/x -",
+            4,
+            "nobody listens on that port",
+        ),
         ("upper connect nobody.invalid:9", 7, "check the name"),
         ("upper serve 10.77.0.9:8000", 7, "--net tun: has that of addr="),
     ] {
@@ -315,6 +325,136 @@ fn failures_have_their_codes() {
     );
     assert_eq!(nobody.end().code(), Some(7));
     assert!(nobody.errors().contains("CAP_NET_ADMIN"), "{}", nobody.errors());
+}
+
+/// The device goes away under a program: it says so and ends, whatever it waits for.
+#[test]
+fn programs_end_with_their_device() {
+    if !in_namespace("tun::programs_end_with_their_device") {
+        return;
+    }
+    let mut kernel = python(
+        "s = socket.create_server(('0.0.0.0', 8000))\nprint('up', flush=True)\n\
+         kept = []\nwhile True: kept.append(s.accept())",
+    );
+    assert_eq!(kernel.line(), "up");
+    let place = std::env::temp_dir();
+    let place = place.to_str().unwrap();
+    for (words, ready, said) in [
+        (
+            "upper serve 8000 --json",
+            "listening",
+            "cannot accept clients: Network is down",
+        ),
+        (
+            "chat listen 9001 --json",
+            "listening",
+            "cannot accept clients: Network is down",
+        ),
+        (
+            "chat listen 9001 --keep-open --json",
+            "listening",
+            "cannot accept clients: Network is down",
+        ),
+        (
+            "chat connect 10.77.0.1:8000 --json",
+            "connected",
+            "Network is down",
+        ),
+        (
+            "udp recv 8080 --json",
+            "listening",
+            "cannot receive at 0.0.0.0:8080: Network is down",
+        ),
+        (
+            "--lang zh udp recv 8080 --json",
+            "listening",
+            "：网络已断开 (os error 100)；网络设备已经消失或损坏",
+        ),
+        ("tftp serve PLACE", "", "Network is down"),
+        ("--lang zh tftp serve PLACE", "", "网络已断开"),
+    ] {
+        let mut arguments = vec!["--net", NET];
+        arguments.extend(
+            words
+                .split(' ')
+                .map(|word| if word == "PLACE" { place } else { word }),
+        );
+        let mut program = sockeye(&arguments);
+        match ready {
+            "" => program.error_with("[::]:69"),
+            ready => program.line_with(ready),
+        };
+        let gone = Command::new("ip").args(["link", "delete", "sock0"]).status();
+        assert!(gone.is_ok_and(|status| status.success()));
+        assert_eq!(program.ended().code(), Some(7), "{words}: {}", program.errors());
+        assert!(program.errors().contains(said), "{words}: {}", program.errors());
+    }
+}
+
+/// The first Ctrl-C closes politely, and waits for a peer that acknowledges nothing; the second aborts, and tells it.
+#[test]
+fn the_second_interrupt_resets() {
+    if !in_namespace("tun::the_second_interrupt_resets") {
+        return;
+    }
+    for side in &SIDES {
+        let address = side.at(side.ours, 9001);
+        let mut server = sockeye(&["--net", NET, "chat", "listen", &address, "--json"]);
+        server.line_with("listening");
+        // It reads nothing before it is told to, so not all that is said to it can be delivered.
+        let mut client = python(&format!(
+            "s = socket.socket(socket.{})\ns.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)\n\
+             s.connect(('{}', 9001))\nprint('up', flush=True)\ninput()\ns.settimeout(20)\n\
+             try:\n    while s.recv(100000): pass\n    print('closed')\n\
+             except ConnectionResetError: print('reset')",
+            side.family, side.ours
+        ));
+        assert_eq!(client.line(), "up");
+        server.line_with("connected");
+        for _ in 0..20 {
+            server.say(&format!("{}\n", "x".repeat(1000)));
+            server.line_with("sent");
+        }
+        server.signal("INT");
+        server.error_with("Ctrl-C again aborts");
+        server.signal("INT");
+        assert_eq!(server.ended().code(), Some(130), "{}", server.errors());
+        // Nothing is said of what breaks for being aborted.
+        assert_eq!(server.errors().lines().count(), 1, "{}", server.errors());
+        assert!(!device_is_there("sock0"));
+        client.say("now\n");
+        assert_eq!(client.line(), "reset", "{}", side.family);
+    }
+}
+
+/// A connection with data unread is reset when it is closed, and that is seen by the peer although the stack goes with the
+/// program at once.
+#[test]
+fn the_last_reset_leaves() {
+    if !in_namespace("tun::the_last_reset_leaves") {
+        return;
+    }
+    for side in &SIDES {
+        let address = side.at(side.ours, 8000);
+        let mut server = sockeye(&["--net", NET, "upper", "serve", &address, "--json"]);
+        server.line_with("listening");
+        // The server waits for room for its answers, and reads no more.
+        let mut client = python(&format!(
+            "import select\ns = socket.create_connection(('{}', 8000), timeout=20)\ns.setblocking(False)\n\
+             while select.select([], [s], [], 1)[1]: s.send(b'x' * 1000)\n\
+             print('full', flush=True)\ninput()\ns.settimeout(20)\n\
+             try:\n    while s.recv(100000): pass\n    print('closed')\n\
+             except ConnectionResetError: print('reset')",
+            side.ours
+        ));
+        assert_eq!(client.line(), "full");
+        server.signal("TERM");
+        assert_eq!(server.ended().code(), Some(130), "{}", server.errors());
+        assert!(!device_is_there("sock0"));
+        client.say("now\n");
+        assert_eq!(client.line(), "reset", "{}", side.family);
+    }
 }
 
 /// The table of a server whose client reads nothing: its listener, and a connection that says what it waits for.

@@ -125,6 +125,7 @@ impl Engine {
             });
         }
         let mut wakers = Vec::new();
+        guard.all_left(&mut wakers);
         guard.dispatch(&mut wakers);
         if let Some(trace) = &mut self.trace {
             trace.extend(guard.trace_mut().drain());

@@ -92,7 +92,7 @@ fn sending_after_the_end(stage: &mut Stage<'_>) {
         .any(|s| s.segment.flags.contains(Flags::RST));
     let errors = [
         Err(SendError::BrokenPipe),
-        Err(SendError::Connection(ConnectionError::Reset)),
+        Err(SendError::Connection(ConnectionError::ResetAfterEnd)),
     ];
     scene.correct(
         "W-63",

@@ -333,3 +333,23 @@ fn two_hosts_share_one_public_address() {
         drop(inside);
     });
 }
+
+/// A program that ends at once tells its peers before it goes.
+#[test]
+fn an_abort_reaches_the_peer() {
+    run(pair(1), |lab: Lab| async move {
+        let listener = TcpListener::bind(&lab.net("server"), "0.0.0.0:80").await.unwrap();
+        let client = lab.net("client");
+        let mut held = TcpStream::connect(&client, "server:80").await.unwrap();
+        let (mut served, _) = listener.accept().await.unwrap();
+        let aborted = tokio::spawn(async move { held.read_u8().await.unwrap_err().kind() });
+        client.abort_all();
+        client.left().await;
+        assert_eq!(aborted.await.unwrap(), ErrorKind::ConnectionAborted);
+        assert_eq!(
+            served.read_u8().await.unwrap_err().kind(),
+            ErrorKind::ConnectionReset
+        );
+        client.finished().await;
+    });
+}

@@ -19,14 +19,15 @@ pub trait Device: Send + 'static {
     /// Appends frames that have come, at most `limit`. None means that there are no more for now.
     ///
     /// # Errors
-    /// The device is gone or broken: the driver asks it no more.
+    /// The device is gone or broken for good: the driver asks it no more, and tells its stack that the
+    /// [interface has failed](sockeye_stack::Stack::interface_failed).
     fn receive(&mut self, into: &mut Vec<(Frame, RxMeta)>, limit: usize) -> io::Result<()>;
 
     /// Sends a frame; it may take its content.
     ///
     /// # Errors
     /// `WouldBlock` when it is full: the frame is untouched, and is offered again when the descriptor is writable. With
-    /// any other error the frame is lost, as frames are; the device goes on.
+    /// any other error the frame is lost, as frames are; whether the device goes on, [`Device::receive`] says.
     fn send(&mut self, frame: &mut TxFrame, meta: &TxMeta) -> io::Result<()>;
 
     /// What polls readable when frames have come, and writable when one can be sent.

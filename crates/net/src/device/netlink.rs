@@ -1,17 +1,28 @@
-//! The three requests to the kernel's routing socket (rtnetlink) that a device needs: an address, an MTU, up.
+//! The requests to the kernel's routing socket (rtnetlink) that a device needs: an address, an MTU, up; and whether an
+//! address serves.
 //!
 //! One message type serves IPv4 and IPv6, which the older ioctls do not.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 // linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h, linux/if.h
 const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+/// The group that is told of IPv6 routes.
+const RTMGRP_IPV6_ROUTE: u32 = 0x400;
+const RTA_DST: u16 = 1;
+/// A route to one of the host's own addresses.
+const RTN_LOCAL: u8 = 2;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_EXCL: u16 = 0x200;
@@ -19,13 +30,15 @@ const NLM_F_CREATE: u16 = 0x400;
 const IFLA_MTU: u16 = 4;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-/// No duplicate address detection: the address serves at once.
+/// No duplicate address detection.
 const IFA_F_NODAD: u8 = 0x02;
 const IFF_UP: u32 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// Length of a message's header.
 const HEADER: usize = 16;
+/// How long the kernel may take until an address serves: a few microseconds, on a machine with time to spare.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// A conversation with the kernel about one network interface.
 #[derive(Debug)]
@@ -37,19 +50,49 @@ pub(super) struct Netlink {
 impl Netlink {
     /// About the interface called `name`.
     pub(super) fn of(name: &str) -> io::Result<Netlink> {
-        let socket = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            None, // NETLINK_ROUTE is zero
-        )?;
+        let socket = routing_socket()?;
         let any =
             rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
         let index = rustix::net::netdevice::name_to_index(&any, name)?;
         Ok(Netlink { socket, index })
     }
-    /// Gives the interface an address; its prefix becomes a route.
+    /// Gives the interface an address, and waits until it serves; its prefix becomes a route.
     pub(super) fn add_address(&self, address: IpAddr, prefix: u8) -> io::Result<()> {
+        let IpAddr::V6(v6) = address else {
+            return self.request_address(address, prefix);
+        };
+        // An IPv6 address is acknowledged before packets to it are taken for the host's own: that comes with its route,
+        // which a work queue of the kernel makes, and tells of.
+        let told = routing_socket()?;
+        rustix::net::bind(&told, &SocketAddrNetlink::new(0, RTMGRP_IPV6_ROUTE))?;
+        self.request_address(address, prefix)?;
+        let end = Instant::now() + SETTLE;
+        while !self.is_local(v6)? {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break; // a kernel that is this slow is at least not kept waiting for
+            }
+            let left = Timespec {
+                tv_sec: left.as_secs() as i64,
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            poll(&mut [PollFd::new(&told, PollFlags::IN)], Some(&left))?;
+            // What it says does not matter, nor that there may have been more than its queue holds.
+            let _ = rustix::net::recv(&told, &mut [0; 4096], RecvFlags::DONTWAIT);
+        }
+        Ok(())
+    }
+    /// Whether the kernel takes packets to this address for its own.
+    fn is_local(&self, address: Ipv6Addr) -> io::Result<bool> {
+        // struct rtmsg: family, length of the destination, and nothing else.
+        let mut body = vec![AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        attribute(&mut body, RTA_DST, &address.octets());
+        let answer = self.ask(RTM_GETROUTE, 0, &body)?;
+        let is_route = answer.get(4..6) == Some(&RTM_NEWROUTE.to_ne_bytes()[..]);
+        // Its type is the eighth octet. Anything else says that there is no way at all.
+        Ok(is_route && answer.get(HEADER + 7) == Some(&RTN_LOCAL))
+    }
+    fn request_address(&self, address: IpAddr, prefix: u8) -> io::Result<()> {
         let (family, octets) = match address {
             IpAddr::V4(v4) => (AF_INET, v4.octets().to_vec()),
             IpAddr::V6(v6) => (AF_INET6, v6.octets().to_vec()),
@@ -73,17 +116,32 @@ impl Netlink {
     }
     /// Sends a request and waits for its acknowledgment.
     fn request(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+        outcome(&self.ask(kind, flags | NLM_F_ACK, body)?)
+    }
+    /// Sends a request and waits for the answer.
+    fn ask(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<u8>> {
         let mut message = Vec::with_capacity(HEADER + body.len());
         message.extend(((HEADER + body.len()) as u32).to_ne_bytes());
         message.extend(kind.to_ne_bytes());
-        message.extend((flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        message.extend((flags | NLM_F_REQUEST).to_ne_bytes());
         message.extend([0; 8]); // sequence number and port: one request at a time on a socket of our own
         message.extend(body);
         rustix::net::send(&self.socket, &message, SendFlags::empty())?;
-        let mut answer = [0u8; 1024];
-        let (n, _) = rustix::net::recv(&self.socket, &mut answer, RecvFlags::empty())?;
-        outcome(&answer[..n])
+        let mut answer = vec![0u8; 4096];
+        let (n, _) = rustix::net::recv(&self.socket, &mut answer[..], RecvFlags::empty())?;
+        answer.truncate(n);
+        Ok(answer)
     }
+}
+
+fn routing_socket() -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        None, // NETLINK_ROUTE is zero
+    )?;
+    Ok(socket)
 }
 
 /// An attribute: length, type, value; values here are multiples of four octets, so nothing is padded.

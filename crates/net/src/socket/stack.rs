@@ -15,7 +15,7 @@ use super::message::{Ancillary, Flags, Message};
 use super::pollable::{Level, Pollable};
 use super::wait::{Pace, Wait, block};
 use super::{Address, Family, Kind, Shutdown};
-use crate::error::{errno, from_errno, io_error, received, send_error};
+use crate::error::{errno, from_errno, io_error};
 use crate::shared::{Host, Side};
 
 /// A socket of a stack, owned: dropping it closes it.
@@ -197,7 +197,7 @@ impl StackSocket {
                 match stack.tcp_accept(now, self.id) {
                     Ok(Some(accepted)) => Ok(accepted),
                     Ok(None) => Err(from_errno(errno::EAGAIN)),
-                    Err(_) => Err(from_errno(errno::EINVAL)),
+                    Err(error) => Err(io_error(error)),
                 }
             })
         })?;
@@ -295,8 +295,7 @@ impl StackSocket {
                     return Err(from_errno(errno::ENOTCONN));
                 }
                 if flags.contains(Flags::PEEK) {
-                    let result = socket.peek(buf);
-                    let n = received(&socket, result)?;
+                    let n = socket.peek(buf).map_err(io_error)?;
                     let ended = socket.peer_closed() || socket.state() == State::Closed;
                     if all && n < buf.len() && !ended {
                         seen = socket.readable();
@@ -312,7 +311,7 @@ impl StackSocket {
                     } else {
                         socket.recv(room)
                     };
-                    match received(&socket, n) {
+                    match n.map_err(io_error) {
                         Ok(n) => {
                             done += n;
                             if n == 0 || !all {
@@ -430,7 +429,7 @@ impl StackSocket {
                     } else {
                         socket.send(rest)
                     };
-                    match taken.map_err(|error| send_error(&socket, error)) {
+                    match taken.map_err(io_error) {
                         Err(error) if data.is_empty() && error.kind() == io::ErrorKind::WouldBlock => break,
                         taken => done += taken?,
                     }
@@ -565,9 +564,10 @@ impl Drop for StackSocket {
 
 /// What a socket of a stack is ready for.
 pub(crate) fn level(stack: &mut Stack, now: Instant, id: SocketId) -> Level {
+    let down = stack.is_down();
     if let Ok(mut socket) = stack.tcp(now, id) {
         let (readable, writable) = match socket.state() {
-            State::Listen => (socket.acceptable() > 0, false),
+            State::Listen => (socket.acceptable() > 0 || down, false),
             State::SynSent | State::SynReceived => (false, false),
             State::Closed => (true, true),
             State::Established | State::CloseWait => {
@@ -581,7 +581,7 @@ pub(crate) fn level(stack: &mut Stack, now: Instant, id: SocketId) -> Level {
     }
     match stack.udp(now, id) {
         Ok(socket) => Level {
-            readable: socket.peek().is_ok() || socket.has_error(),
+            readable: socket.peek().is_ok() || socket.has_error() || down,
             writable: true,
         },
         Err(_) => Level {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sockeye_stack::config::CongestionControl;
 use sockeye_stack::tcp::{Keepalive, State, TcpInfo, TcpOptions};
 use sockeye_stack::udp::UdpOptions;
-use sockeye_stack::{Config, ConnectionError, InterfaceId};
+use sockeye_stack::{Config, InterfaceId};
 
 use super::option::{Info, Interface, SockOpt, Value};
 use super::stack::{StackSocket, TELL_HOP_LIMIT, TELL_PACKET_INFO, TELL_TRAFFIC_CLASS};
@@ -234,17 +234,10 @@ impl StackSocket {
     }
     fn take_error(&self) -> io::Result<i32> {
         let error = match self.kind {
-            Kind::Stream => self.tcp(|socket| {
-                // As for who sends: see `error::send_error`.
-                let broken = socket.peer_closed();
-                match socket.take_error() {
-                    Some(ConnectionError::Reset) if broken => Some(errno::EPIPE),
-                    error => error.map(|error| error.errno()),
-                }
-            })?,
-            Kind::Datagram => self.udp(|socket| socket.take_error().map(|error| error.errno()))?,
+            Kind::Stream => self.tcp(|socket| socket.take_error())?,
+            Kind::Datagram => self.udp(|socket| socket.take_error())?,
         };
-        Ok(error.unwrap_or(0))
+        Ok(error.map_or(0, |error| error.errno()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use sockeye_stack::tcp::{State, TcpOptions, TcpSocket};
 use sockeye_stack::{RecvError, SendError, SocketId};
 
-use crate::error::{errno, from_errno, io_error, received, send_error};
+use crate::error::{errno, from_errno, io_error};
 use crate::shared::{Host, Side};
 
 /// A TCP socket of a stack, owned.
@@ -59,7 +59,7 @@ impl Conn {
             match stack.tcp_accept(now, self.id) {
                 Ok(Some(accepted)) => Poll::Ready(Ok(accepted)),
                 Ok(None) => Poll::Pending,
-                Err(stale) => Poll::Ready(Err(io_error(stale))),
+                Err(error) => Poll::Ready(Err(io_error(error))),
             }
         });
         let (id, peer) = ready!(accepted)?;
@@ -85,7 +85,7 @@ impl Conn {
             let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
             match recv(&mut socket) {
                 Err(RecvError::WouldBlock) => Poll::Pending,
-                result => Poll::Ready(received(&socket, result)),
+                result => Poll::Ready(result.map_err(io_error)),
             }
         })
     }
@@ -94,7 +94,7 @@ impl Conn {
             let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
             match socket.send(data) {
                 Err(SendError::WouldBlock) => Poll::Pending,
-                result => Poll::Ready(result.map_err(|error| send_error(&socket, error))),
+                result => Poll::Ready(result.map_err(io_error)),
             }
         })
     }
@@ -116,7 +116,7 @@ impl Conn {
                     }
                     Err(_) if sent > 0 => break,
                     Err(SendError::WouldBlock) => return Poll::Pending,
-                    Err(error) => return Poll::Ready(Err(send_error(&socket, error))),
+                    Err(error) => return Poll::Ready(Err(io_error(error))),
                 }
             }
             Poll::Ready(Ok(sent))
@@ -154,14 +154,13 @@ impl Conn {
     pub(crate) fn try_read(&self, out: &mut [u8]) -> io::Result<usize> {
         self.host.call(|stack, now| {
             let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
-            let result = socket.recv(out);
-            received(&socket, result)
+            socket.recv(out).map_err(io_error)
         })
     }
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         self.host.call(|stack, now| {
             let mut socket = stack.tcp(now, self.id).map_err(io_error)?;
-            socket.send(data).map_err(|error| send_error(&socket, error))
+            socket.send(data).map_err(io_error)
         })
     }
     /// FIN after what is queued.

@@ -131,14 +131,18 @@ impl BatchSocket {
         }
     }
     /// Reports ICMP errors also to a socket without a peer (Linux: IP_RECVERR): receiving then fails with
-    /// `ConnectionRefused` when the port that something was sent to is closed. Elsewhere nothing changes.
+    /// `ConnectionRefused` when the port that something was sent to is closed. So on a stack; on other operating systems
+    /// nothing changes.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn set_report_errors(&self, on: bool) -> io::Result<()> {
         match self.face() {
             Face::Os(os) => os::set_report_errors(os, on),
-            Face::Net(_) => Ok(()),
+            Face::Net(socket) => match &socket.0 {
+                Inner::Stack(sock) => sock.set(|o| o.report_errors = on),
+                Inner::Os(_) => Ok(()),
+            },
         }
     }
     /// Tells with each datagram where it was sent to (Linux: IP_PKTINFO): see [`BatchSocket::try_recv_msg`].

@@ -12,7 +12,7 @@ use super::{SocketAddr, address, parse_path};
 use crate::net::{Net, Place};
 use crate::socket::local::LocalSocket;
 use crate::socket::local_io::Outgoing;
-use crate::socket::message::{Flags, Message};
+use crate::socket::message::Message;
 use crate::socket::{Kind, Shutdown, UnixAddress};
 
 /// A socket for datagrams. They keep their boundaries and their order, and none is lost: who sends to a full one waits.
@@ -259,10 +259,8 @@ impl UnixDatagram {
         match &self.0 {
             Inner::Os(os) => os.poll_recv_from(cx, buf),
             Inner::Local(local) => {
-                let mut message = Message::nothing();
-                let (into, waker) = (buf.initialize_unfilled(), Some(cx.waker()));
-                let attempt = local.try_receive(into, Flags::empty(), false, &mut message, waker);
-                ready!(super::ready(attempt))?;
+                let attempt = super::receive(local, buf.initialize_unfilled(), Some(cx.waker()));
+                let message = ready!(super::ready(attempt))?;
                 buf.advance(message.len);
                 Poll::Ready(sender(&message))
             }
@@ -276,8 +274,7 @@ impl UnixDatagram {
         match &self.0 {
             Inner::Os(os) => os.try_recv_from(buf),
             Inner::Local(local) => {
-                let mut message = Message::nothing();
-                local.try_receive(buf, Flags::empty(), false, &mut message, None)?;
+                let message = super::receive(local, buf, None)?;
                 Ok((message.len, sender(&message)?))
             }
         }

@@ -21,9 +21,11 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr as StdAddress;
 use std::path::Path;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use crate::socket::UnixAddress;
+use crate::socket::local::LocalSocket;
+use crate::socket::message::{Flags, Message};
 
 /// What a path names, as tokio reads it: one that begins with NUL is abstract.
 fn parse(path: &Path) -> io::Result<SocketAddr> {
@@ -56,6 +58,13 @@ fn address(name: &UnixAddress) -> io::Result<SocketAddr> {
         UnixAddress::Abstract(name) => StdAddress::from_abstract_name(name)?,
     }
     .into())
+}
+
+/// Attempts to receive what is there, or leaves the waker.
+fn receive(local: &LocalSocket, into: &mut [u8], waker: Option<&Waker>) -> io::Result<Message> {
+    let mut message = Message::nothing();
+    local.try_receive(into, Flags::empty(), false, &mut message, waker)?;
+    Ok(message)
 }
 
 /// An attempt that has left its waker where it has to wait.

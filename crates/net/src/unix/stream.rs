@@ -13,7 +13,6 @@ use crate::halves::{self, once_ready};
 use crate::net::{Net, Place};
 use crate::socket::local::LocalSocket;
 use crate::socket::local_io::Outgoing;
-use crate::socket::message::{Flags, Message};
 use crate::socket::{Kind, Shutdown};
 
 /// A connection. Dropping it closes it: the peer still reads what was written, then the end.
@@ -137,11 +136,7 @@ impl UnixStream {
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         match &self.0 {
             Inner::Os(os) => os.try_read(buf),
-            Inner::Local(local) => {
-                let mut message = Message::nothing();
-                local.try_receive(buf, Flags::empty(), false, &mut message, None)?;
-                Ok(message.len)
-            }
+            Inner::Local(local) => super::receive(local, buf, None).map(|message| message.len),
         }
     }
     /// Writes what fits.
@@ -174,11 +169,8 @@ impl UnixStream {
                 ready!(once_ready(|| os.poll_read_ready(cx), || os.try_read(room)))?
             }
             Inner::Local(local) => {
-                let mut message = Message::nothing();
-                let (into, waker) = (buf.initialize_unfilled(), Some(cx.waker()));
-                let attempt = local.try_receive(into, Flags::empty(), false, &mut message, waker);
-                ready!(super::ready(attempt))?;
-                message.len
+                let attempt = super::receive(local, buf.initialize_unfilled(), Some(cx.waker()));
+                ready!(super::ready(attempt))?.len
             }
         };
         buf.advance(n);

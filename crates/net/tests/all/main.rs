@@ -4,5 +4,7 @@
 mod conformance;
 mod docs;
 mod faces;
+mod failed_device;
 mod os;
+mod refused_datagrams;
 mod tun;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sockeye_net::device::{TunConfig, TunError};
+use sockeye_net::device::{Tun, TunConfig, TunError};
 use sockeye_net::{Net, TcpListener, TcpStream, UdpSocket};
 use sockeye_testing::namespace::{again, device_is_there, in_namespace};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -236,6 +236,26 @@ async fn refusals(net: &Net) {
         answer.unwrap().unwrap_err().kind(),
         std::io::ErrorKind::ConnectionRefused
     );
+}
+
+/// As soon as the device is there, the kernel takes what is sent to its address: it makes the route to an IPv6 address
+/// somewhat later than it acknowledges the address, and lost what came before.
+#[test]
+fn the_kernel_s_address_serves_at_once() {
+    if !in_namespace("tun::the_kernel_s_address_serves_at_once") {
+        return;
+    }
+    for n in 0..100 {
+        let device = Tun::open(&config("sock4,addr6=fd77::2/64")).unwrap();
+        let routes = std::fs::read_to_string("/proc/net/ipv6_route").unwrap();
+        // The address, and the flag RTF_LOCAL.
+        let is_ours = |line: &&str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            columns[0] == "fd770000000000000000000000000001" && columns[8].starts_with('8')
+        };
+        assert!(routes.lines().any(|line| is_ours(&line)), "{n}: {routes}");
+        drop(device);
+    }
 }
 
 #[test]

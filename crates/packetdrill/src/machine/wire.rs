@@ -101,6 +101,7 @@ impl Wire {
             });
         }
         drop(sent);
+        stack.all_left(&mut wakers);
         stack.dispatch(&mut wakers);
         let mut capture = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = &mut *capture {

@@ -45,6 +45,8 @@ pub(super) struct Interface {
     pub(super) detect_duplicates: bool,
     pub(super) groups: Groups,
     pub(super) autoconf: Autoconf,
+    /// Its device has failed: nothing comes or goes any more.
+    failed: bool,
     /// In the set of timers, unless it is never.
     deadline: Instant,
 }
@@ -66,6 +68,7 @@ impl Interface {
             detect_duplicates: config.duplicate_address_detection && ethernet,
             groups: Groups::new(),
             autoconf: Autoconf::new(config.autoconfigure && ethernet),
+            failed: false,
             deadline: Instant::NEVER,
         }
     }
@@ -170,6 +173,26 @@ impl IpLayer {
         self.changed();
         self.reschedule(id);
         id
+    }
+
+    /// The device of an interface has failed. With the last one the whole host is cut off, loopback too: whoever waits for
+    /// anything is to hear of it.
+    pub(crate) fn fail(&mut self, id: InterfaceId) {
+        if let Some(interface) = self.interface_mut(id) {
+            interface.failed = true;
+        }
+        if self.interfaces.iter().all(|interface| interface.failed) {
+            self.loopback.failed = true;
+        }
+        self.changed();
+    }
+    /// Whether the device of an interface has failed.
+    pub(crate) fn has_failed(&self, id: InterfaceId) -> bool {
+        self.interface(id).is_some_and(|interface| interface.failed)
+    }
+    /// Whether the last interface has failed.
+    pub(crate) fn is_down(&self) -> bool {
+        self.loopback.failed
     }
 
     /// Cached routes may be stale from now on.

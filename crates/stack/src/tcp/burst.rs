@@ -344,7 +344,6 @@ impl Burst {
             }
         });
         self.segment.seq += next.len;
-        self.segment.payload_len -= next.len;
         next
     }
 

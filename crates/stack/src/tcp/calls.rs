@@ -4,22 +4,20 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use super::State;
-use super::conn::{Fact, FinIn, FinOut, Phase, Tcb};
+use super::choices::TcpOptions;
+use super::conn::Fact;
 use super::dispatch::{Around, mss_along, socket_addr, state_moved};
-use super::ingress::Fate;
 use super::isn::initial_sequence_number;
 use super::listen::Listener;
 use super::open::{self, SynSent};
-use super::socket::TcpOptions;
 use super::table::{Fresh, Slot, Tcp};
-
 use crate::bindings::BindFlags;
 use crate::demux::{Entry, FourTuple, Kind};
-use crate::error::{BindError, ConnectError, ConnectionError, ListenError, StaleSocket};
+use crate::error::{AcceptError, BindError, ConnectError, ListenError};
 use crate::iface::{Env, IpLayer, Route};
-use crate::stack::{Events, Readiness, SocketId};
+use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{Cause, ResetCause, Transition};
+use crate::trace::{Cause, Transition};
 
 impl Tcp {
     /// A new socket, unbound.
@@ -199,6 +197,9 @@ impl Tcp {
             .ip
             .route(target, from, None)
             .ok_or(ConnectError::NoRoute(target))?;
+        if cx.ip.has_failed(route.interface) {
+            return Err(ConnectError::NetworkDown);
+        }
         let local = from.unwrap_or(route.source);
         let port = match bound {
             Some(bound) => bound.port(),
@@ -294,10 +295,13 @@ impl Tcp {
     /// Takes the oldest finished connection off a listener's queue.
     pub(crate) fn accept(
         &mut self,
-        events: &mut Events,
+        cx: &mut Around<'_, '_>,
         id: SocketId,
-    ) -> Result<Option<(SocketId, SocketAddr)>, StaleSocket> {
-        let listener = self.listener(id).ok_or(StaleSocket)?;
+    ) -> Result<Option<(SocketId, SocketAddr)>, AcceptError> {
+        let listener = self.listener(id).ok_or(AcceptError::Stale)?;
+        if cx.ip.is_down() {
+            return Err(AcceptError::NetworkDown);
+        }
         let Some(next) = listener.accept.pop_front() else {
             return Ok(None);
         };
@@ -307,207 +311,8 @@ impl Tcp {
         tcb.facts.remove(Fact::UNACCEPTED);
         tcb.pending |= Readiness::WRITABLE;
         let peer = socket_addr(tcb.tuple.remote(), tcb.tuple.remote_port());
-        self.announce(events, next);
+        self.announce(cx.events, next);
         Ok(Some((next, peer)))
-    }
-
-    /// CLOSE (RFC 9293 section 3.10.4): the id is released at once; what is queued is still sent.
-    pub(crate) fn close(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
-        let Some(slot) = self.tables.sockets.get_mut(id.slot, id.generation) else {
-            return;
-        };
-        match slot {
-            Slot::Fresh(fresh) => {
-                if let Some(local) = fresh.local {
-                    self.bindings.unbind(id, local);
-                }
-                self.remove_socket(id.slot);
-            }
-            Slot::Listener(_) => self.close_listener(cx, id),
-            Slot::SynSent(opening)
-                if opening.peer.is_some() && opening.options.linger.is_none_or(|l| !l.is_zero()) =>
-            {
-                // SYN-RECEIVED: "queue for processing after entering ESTABLISHED state".
-                opening.closing = true;
-            }
-            Slot::SynSent(_) => self.abandon(cx, id),
-            Slot::Open(_) => self.close_connection(cx, id.slot),
-        }
-    }
-
-    /// Gives an active open up: "delete the TCB", and in SYN-RECEIVED tell the peer by a reset (RFC 9293 section 3.10.5).
-    fn abandon(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
-        let Some(Slot::SynSent(opening)) = self.tables.sockets.get_mut(id.slot, id.generation) else {
-            return;
-        };
-        let reset = opening.peer.is_some().then(|| {
-            let mut segment = opening.segment(cx.env.config, cx.env.now);
-            segment.seq += 1;
-            segment.flags = super::Flags::RST | super::Flags::ACK;
-            segment.options = Default::default();
-            super::burst::Reply {
-                tuple: opening.tuple,
-                segment,
-                cause: Cause::Reset(ResetCause::Abort),
-            }
-        });
-        self.fail_open(
-            cx.env,
-            cx.events,
-            id.slot,
-            ConnectionError::Aborted,
-            Transition::Close,
-        );
-        if let Some(reset) = reset {
-            self.reply(reset);
-        }
-        self.remove_socket(id.slot);
-    }
-
-    fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
-            return;
-        };
-        if tcb.phase != Phase::Live {
-            let id = tcb.id;
-            self.forget_block(id);
-            return;
-        }
-        let linger = tcb.extra.as_ref().and_then(|e| e.options.linger);
-        let unread = tcb.readable() > 0;
-        if let Some(mut queue) = tcb.receive.take() {
-            let all = queue.len();
-            queue.discard(scope.pool, all);
-        }
-        tcb.facts.insert(Fact::ORPHAN);
-        tcb.facts.remove(Fact::UNACCEPTED);
-        if unread || linger.is_some_and(|l| l.is_zero()) {
-            // SHLD-3: unread data is lost, so the peer is told by a reset. Linger 0 asks for one.
-            let cause = if unread {
-                ResetCause::UnreadData
-            } else {
-                ResetCause::Linger
-            };
-            let fate = ending(tcb, None, cause);
-            return self.settle(cx, slot, fate);
-        }
-        let now = scope.now;
-        if let Some(limit) = linger {
-            tcb.set_end(now + limit);
-        }
-        if tcb.fin_out == FinOut::No {
-            let from = tcb.state();
-            tcb.fin_out = FinOut::Queued;
-            scope.moved(tcb, from, Transition::Close);
-        } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {
-            tcb.set_end(now + scope.config.fin_wait_2);
-        }
-        scope.kick(tcb);
-    }
-
-    /// Removes the block of an ended connection; a TIME-WAIT entry goes on without it.
-    fn forget_block(&mut self, id: SocketId) {
-        let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation) else {
-            return;
-        };
-        let (tuple, in_time_wait) = (tcb.tuple, tcb.phase == Phase::TimeWait);
-        if let Some(mut queue) = tcb.receive.take() {
-            let all = queue.len();
-            queue.discard(&mut self.pool, all);
-        }
-        if in_time_wait
-            && let Some(entry) = self.find(&tuple)
-            && entry.kind() == Kind::TimeWait
-            && let Some(waiting) = self.tables.time_wait.at_mut(entry.slot())
-        {
-            waiting.block = None;
-        }
-        self.remove_socket(id.slot);
-    }
-
-    /// A listener closes: what it has not handed out is reset.
-    fn close_listener(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
-        let Some(listener) = self.listener(id) else { return };
-        let (local, waiting) = (listener.local, core::mem::take(&mut listener.accept));
-        let mut half_open = listener.half_open;
-        self.bindings.unbind(id, local);
-        for connection in waiting {
-            if let Some((tcb, _)) = self.open(cx.env, cx.events, connection.slot) {
-                tcb.facts.insert(Fact::ORPHAN);
-                if tcb.phase == Phase::Live {
-                    let fate = Fate::Resets(None, ResetCause::ListenerClosed, Transition::Abort);
-                    self.settle(cx, connection.slot, fate);
-                } else {
-                    self.forget_block(connection);
-                }
-            }
-        }
-        let places: alloc::vec::Vec<u32> = if half_open == 0 {
-            Default::default()
-        } else {
-            self.tables
-                .half_open
-                .iter()
-                .filter(|(_, _, h)| h.listener == id)
-                .map(|(place, _, _)| place)
-                .collect()
-        };
-        for place in places {
-            if let Some(half) = self.drop_half_open(place) {
-                half_open -= 1;
-                let segment = super::Segment {
-                    seq: half.iss + 1,
-                    ack: half.rcv_nxt(),
-                    flags: super::Flags::RST | super::Flags::ACK,
-                    ..Default::default()
-                };
-                let cause = Cause::Reset(ResetCause::ListenerClosed);
-                self.reply(super::burst::Reply {
-                    tuple: half.tuple,
-                    segment,
-                    cause,
-                });
-            }
-        }
-        debug_assert_eq!(half_open, 0, "each half-open entry names its listener");
-        self.remove_socket(id.slot);
-    }
-
-    /// ABORT (RFC 9293 section 3.10.5): a reset, and everything queued is gone. The id is released.
-    pub(crate) fn abort(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
-        match self.tables.sockets.get_mut(id.slot, id.generation) {
-            Some(Slot::Open(tcb)) if tcb.phase == Phase::Live => {
-                tcb.facts.insert(Fact::ORPHAN);
-                let fate = ending(tcb, Some(ConnectionError::Aborted), ResetCause::Abort);
-                self.settle(cx, id.slot, fate);
-            }
-            Some(Slot::SynSent(_)) => self.abandon(cx, id),
-            Some(Slot::Open(tcb)) if tcb.phase == Phase::TimeWait => {
-                // "TIME-WAIT STATE: respond with "ok" and delete the TCB, enter CLOSED state, and return."
-                let tuple = tcb.tuple;
-                self.forget_block(id);
-                if let Some(entry) = self.find(&tuple)
-                    && entry.kind() == Kind::TimeWait
-                {
-                    self.end_time_wait(cx.env, entry.slot(), Transition::Abort);
-                }
-            }
-            Some(_) => self.close(cx, id),
-            None => {}
-        }
-    }
-
-    /// Shuts our side down: a FIN follows what is queued.
-    pub(crate) fn shutdown_send(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
-            return;
-        };
-        if tcb.phase == Phase::Live && tcb.fin_out == FinOut::No {
-            let from = tcb.state();
-            tcb.fin_out = FinOut::Queued;
-            scope.moved(tcb, from, Transition::Close);
-            self.kick(Entry::new(Kind::Connection, slot));
-        }
     }
 }
 
@@ -527,17 +332,6 @@ fn check_remote(
         return Err(ConnectError::Bind(BindError::Family(to)));
     }
     Ok(())
-}
-
-/// RFC 9293 section 3.10.5: a reset ends the connection, but in CLOSING and LAST-ACK both sides have closed, and the block
-/// is deleted without one. Text that we took and nobody read is worth one in any state (SHLD-3).
-fn ending(tcb: &Tcb, error: Option<ConnectionError>, cause: ResetCause) -> Fate {
-    match tcb.state() {
-        State::Closing | State::LastAck if cause != ResetCause::UnreadData => {
-            Fate::Ends(error, Transition::Abort)
-        }
-        _ => Fate::Resets(error, cause, Transition::Abort),
-    }
 }
 
 fn flags_of(options: &TcpOptions) -> BindFlags {

@@ -20,14 +20,13 @@
 
 use alloc::boxed::Box;
 
+use super::choices::{Extra, Switches};
 use super::congestion::Congestion;
-use super::open::receive_buffer;
 use super::recv::queue::ReceiveQueue;
 use super::recv::reassembly::Reassembly;
 use super::rtt::RttEstimator;
 use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
-use super::socket::{Repair, TcpInfo, TcpOptions};
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
 use crate::config::Config;
@@ -148,19 +147,6 @@ pub(crate) enum Phase {
     TimeWait,
     /// Over. The block stays until the application closes the socket.
     Ended,
-}
-
-/// What the application chose, in the few bytes that an idle connection should cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Switches {
-    pub(crate) nodelay: bool,
-    pub(crate) cork: bool,
-    pub(crate) quick_ack: bool,
-    pub(crate) urgent_inline: bool,
-    pub(crate) reuse: bool,
-    /// 0: the path's, or the stack's.
-    pub(crate) hop_limit: u8,
-    pub(crate) traffic_class: u8,
 }
 
 bitflags::bitflags! {
@@ -329,84 +315,6 @@ pub(crate) struct Tcb {
     pub(crate) retransmits: u32,
 }
 
-/// Options that few connections set, and deadlines that few have.
-#[derive(Debug, Clone)]
-pub(crate) struct Extra {
-    pub(crate) options: TcpOptions,
-    /// End of FIN-WAIT-2 after a full close, or of linger.
-    pub(crate) end_at: Instant,
-    /// When the last keepalive probe went out.
-    pub(crate) probed_at: Instant,
-    pub(crate) marks: Marks,
-}
-
-/// What congestion marks did to a connection with ECN (RFC 3168).
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Marks {
-    /// Segments that came with CE.
-    pub(crate) ce_received: u32,
-    /// ACKs that came with ECE.
-    pub(crate) ece_received: u32,
-    /// SND.NXT when the congestion window was last reduced. Marks and losses before it count once.
-    pub(crate) reduced_at: Option<SeqNumber>,
-}
-
-impl Extra {
-    fn new(options: TcpOptions) -> Self {
-        Extra {
-            options,
-            end_at: Instant::NEVER,
-            probed_at: Instant::ZERO,
-            marks: Marks::default(),
-        }
-    }
-}
-
-impl Switches {
-    /// The switches among a socket's options.
-    pub(crate) fn from_options(options: &TcpOptions) -> Self {
-        Switches {
-            nodelay: options.nodelay,
-            cork: options.cork,
-            quick_ack: options.quick_ack,
-            urgent_inline: options.urgent_inline,
-            reuse: options.reuse_address,
-            hop_limit: options.hop_limit.unwrap_or(0),
-            traffic_class: options.traffic_class,
-        }
-    }
-}
-
-impl Extra {
-    /// The options to keep beside the switches and the sizes of the buffers ([`own_buffers`]); none if all the rest is as it is
-    /// for everybody.
-    pub(crate) fn from_options(options: &TcpOptions, least: u32) -> Option<Box<Extra>> {
-        let plain = TcpOptions {
-            send_buffer: options.send_buffer,
-            receive_buffer: options.receive_buffer.filter(|size| *size >= least),
-            nodelay: options.nodelay,
-            cork: options.cork,
-            quick_ack: options.quick_ack,
-            urgent_inline: options.urgent_inline,
-            reuse_address: options.reuse_address,
-            hop_limit: options.hop_limit,
-            traffic_class: options.traffic_class,
-            ..TcpOptions::default()
-        };
-        (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra::new(options.clone())))
-    }
-}
-
-/// Which of the buffers have a size that the application chose, and that the block knows without [`Extra`]. `least` is the
-/// smallest receive buffer that the block can have.
-pub(crate) fn own_buffers(options: &TcpOptions, least: u32) -> Fact {
-    let mut own = Fact::empty();
-    own.set(Fact::OWN_SEND_BUFFER, options.send_buffer.is_some());
-    let receive = options.receive_buffer.is_some_and(|size| size >= least);
-    own.set(Fact::OWN_RECEIVE_BUFFER, receive);
-    own
-}
-
 /// Counts for TCP_INFO.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stats {
@@ -556,31 +464,6 @@ impl Tcb {
         }
     }
 
-    /// When FIN-WAIT-2 after a full close, or linger, ends.
-    #[inline]
-    pub(crate) fn end_at(&self) -> Instant {
-        self.extra.as_ref().map_or(Instant::NEVER, |e| e.end_at)
-    }
-    /// Sets when FIN-WAIT-2 after a full close, or linger, ends.
-    pub(crate) fn set_end(&mut self, at: Instant) {
-        if self.extra.is_some() || !at.is_never() {
-            self.extra_mut().end_at = at;
-        }
-    }
-    fn extra_mut(&mut self) -> &mut Extra {
-        let options = match &self.extra {
-            Some(_) => TcpOptions::default(),
-            None => self.options(),
-        };
-        self.extra.get_or_insert_with(|| Box::new(Extra::new(options)))
-    }
-    /// What congestion marks did so far.
-    pub(crate) fn marks(&self) -> Marks {
-        self.extra.as_ref().map_or(Marks::default(), |e| e.marks)
-    }
-    pub(crate) fn marks_mut(&mut self) -> &mut Marks {
-        &mut self.extra_mut().marks
-    }
     /// RTO, backed off as it is now (RFC 6298).
     #[inline]
     pub(crate) fn rto(&self, config: &Config) -> Duration {
@@ -590,114 +473,6 @@ impl Tcb {
     #[inline]
     pub(crate) fn srtt(&self) -> Duration {
         self.rtt.srtt().unwrap_or_default()
-    }
-
-    /// The options as they are now.
-    pub(crate) fn options(&self) -> TcpOptions {
-        let own = |fact, size| self.facts.contains(fact).then_some(size);
-        let base = match &self.extra {
-            Some(extra) => extra.options.clone(),
-            None => TcpOptions {
-                send_buffer: own(Fact::OWN_SEND_BUFFER, self.snd_buf_max),
-                receive_buffer: own(Fact::OWN_RECEIVE_BUFFER, self.rcv_buf_max),
-                ..TcpOptions::default()
-            },
-        };
-        let Switches {
-            nodelay,
-            cork,
-            quick_ack,
-            urgent_inline,
-            reuse,
-            hop_limit: _,
-            traffic_class,
-        } = self.switches;
-        TcpOptions {
-            nodelay,
-            cork,
-            quick_ack,
-            urgent_inline,
-            reuse_address: reuse,
-            traffic_class,
-            ..base
-        }
-    }
-    /// Changes options of a connection.
-    pub(crate) fn set_options(&mut self, options: &TcpOptions, config: &Config) {
-        let before = self.options();
-        self.switches = Switches {
-            reuse: self.switches.reuse,
-            ..Switches::from_options(options)
-        };
-        // Less than one unit of the agreed scale could never be told as a window.
-        let least = 1 << self.rcv_wscale;
-        match &mut self.extra {
-            // Its deadlines and marks stay.
-            Some(extra) => extra.options = options.clone(),
-            None => self.extra = Extra::from_options(options, least),
-        }
-        self.facts
-            .remove(Fact::OWN_SEND_BUFFER | Fact::OWN_RECEIVE_BUFFER);
-        self.facts.insert(own_buffers(options, least));
-        self.snd_buf_max = options.send_buffer.unwrap_or(config.send_buffer);
-        let was_fixed = before.receive_buffer.is_some();
-        if options.receive_buffer.is_some() || was_fixed {
-            let (now, most) = receive_buffer(options, config);
-            (self.rcv_buf, self.rcv_buf_max) = (now.max(least), most.max(least));
-        }
-        self.set_mss();
-    }
-    /// TCP_INFO.
-    pub(crate) fn info(&self, config: &Config) -> TcpInfo {
-        let Stats {
-            bytes_acked,
-            bytes_received,
-        } = self.stats;
-        let marks = self.marks();
-        TcpInfo {
-            state: self.state(),
-            srtt: self.srtt(),
-            rttvar: self.rtt.rttvar().unwrap_or_default(),
-            min_rtt: self.rtt.min_rtt().unwrap_or_default(),
-            rto: self.rto(config),
-            snd_mss: u32::from(self.snd_mss),
-            rcv_mss: u32::from(self.rcv_mss),
-            cwnd: self.congestion.cwnd(),
-            ssthresh: self.congestion.ssthresh(),
-            flight: self.flight(),
-            snd_wnd: self.snd_wnd,
-            rcv_wnd: self.rcv_wnd(),
-            bytes_acked,
-            bytes_received,
-            segments_out: u64::from(self.segments_out),
-            segments_in: u64::from(self.segments_in),
-            retransmits: u64::from(self.retransmits),
-            backoff: self.rtt.backoff(),
-            timeouts: self.rtt.timeouts(),
-            ecn: self.facts.contains(Fact::ECN),
-            ce_received: u64::from(marks.ce_received),
-            ece_received: u64::from(marks.ece_received),
-            unsent: self.unsent(),
-            held: self.held.filter(|_| self.unsent() > 0),
-            outstanding: self.outstanding(),
-            sacked: self.scoreboard.as_ref().map_or(0, |board| board.sacked()),
-            repair: match self.recovery {
-                Recovery::Open if self.dup_acks > 0 => Repair::Suspected,
-                Recovery::Open => Repair::None,
-                Recovery::Fast { .. } => Repair::Fast,
-                Recovery::Loss { .. } => Repair::Timeout,
-            },
-            probes: self.probes,
-            timestamps: self.facts.contains(Fact::TIMESTAMPS),
-            sack: self.facts.contains(Fact::SACK),
-            window_scale: self
-                .facts
-                .contains(Fact::SCALING)
-                .then_some((self.snd_wscale, self.rcv_wscale)),
-            path_mtu: self.path.mtu,
-            last_sent: self.last_sent,
-            last_heard: self.last_heard,
-        }
     }
 
     /// Lets everything go that the block holds beside itself.

@@ -3,23 +3,17 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::burst::{Reply, reset_for};
-use super::conn::{AckOwed, Fact, Tcb};
-use super::ecn;
-use super::handshake::Finished;
+use super::burst::Reply;
+use super::conn::{AckOwed, Tcb};
+use super::egress::window_end;
 use super::ingress::{self, Fate};
-use super::isn::initial_sequence_number;
-use super::listen::{self, HalfOpen};
-use super::open::{self, PeerOffer};
+use super::open;
 use super::table::{Slot, Tcp};
-use super::{EcnField, Flags, Segment, SeqNumber, State, timewait};
-use crate::config::{Ecn, Profile, SynCookies};
+use super::{EcnField, Flags, Segment, State, timewait};
 use crate::demux::{Entry, FourTuple, Kind};
-use crate::error::ConnectionError;
 use crate::frame::Text;
-use crate::iface::{Env, IcmpError, IcmpNotice, IpLayer, Packet, Route};
-use crate::stack::{Events, Readiness, SocketId};
-use crate::time::{Duration, Instant};
+use crate::iface::{Env, IpLayer, Packet, Route};
+use crate::stack::{Events, SocketId};
 use crate::trace::{Cause, ChallengeCause, DropReason, ResetCause, TraceKind, TraceMask, Transition, Tuple};
 use crate::wire;
 use crate::wire::checksum;
@@ -150,11 +144,7 @@ impl Tcp {
                 let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
                     return;
                 };
-                let reset = Reply {
-                    tuple: tcb.tuple,
-                    segment: reset_of(tcb),
-                    cause: Cause::Reset(cause),
-                };
+                let reset = reset_of(tcb, cause);
                 self.reply(reset);
                 self.end(cx.env, cx.events, slot, error, why);
             }
@@ -207,313 +197,6 @@ impl Tcp {
         let first = core::mem::replace(&mut entry.owed, challenge) == AckOwed::No;
         self.owe_ack(cx.env, first, Entry::new(Kind::TimeWait, place));
     }
-
-    /// LISTEN and CLOSED (RFC 9293 sections 3.10.7.2 and 3.10.7.1).
-    fn at_listener(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        tuple: &FourTuple,
-        seg: &Segment,
-        text: Text<'_>,
-        beyond: Option<SeqNumber>,
-    ) {
-        let found = self.bindings.listener_for(tuple);
-        let Some(id) = found else {
-            return self.refuse(cx, tuple, seg, DropReason::NoSocket, ResetCause::NoConnection);
-        };
-        // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
-        if seg.has(Flags::RST) {
-            return self.dropped(cx.env, tuple, DropReason::NoSocket);
-        }
-        if seg.has(Flags::ACK) {
-            return self.maybe_cookie(cx, tuple, id, seg, text);
-        }
-        // Third, a SYN; fourth, anything else is dropped.
-        if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
-            return self.dropped(cx.env, tuple, DropReason::NoAck);
-        }
-        self.syn_arrives(cx, tuple, id, seg, text, beyond);
-    }
-
-    fn refuse(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        tuple: &FourTuple,
-        seg: &Segment,
-        reason: DropReason,
-        cause: ResetCause,
-    ) {
-        self.dropped(cx.env, tuple, reason);
-        let Some(segment) = reset_for(seg) else { return };
-        if self.may_reset(cx.env) {
-            self.reply(Reply {
-                tuple: *tuple,
-                segment,
-                cause: Cause::Reset(cause),
-            });
-        } else {
-            self.dropped(cx.env, tuple, DropReason::RateLimited);
-        }
-    }
-
-    /// A SYN for a listener: a half-open entry, or a cookie, or nothing.
-    fn syn_arrives(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        tuple: &FourTuple,
-        id: SocketId,
-        seg: &Segment,
-        text: Text<'_>,
-        beyond: Option<SeqNumber>,
-    ) {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let Some(listener) = self.listener(id) else { return };
-        if listener.accept_queue_full() {
-            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
-        }
-        let full = listener.half_open >= config.syn_queue;
-        let mut peer = PeerOffer::from_syn(seg, tuple.is_ipv4(), config);
-        peer.ecn = ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off;
-        peer.ect = peer.ecn;
-        match (config.syn_cookies, full) {
-            (SynCookies::Always, _) | (SynCookies::WhenFull, true) => {
-                return self.send_cookie(cx, tuple, id, &peer);
-            }
-            (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
-            (_, false) => listener.half_open += 1,
-        }
-        let told = told_towards(cx, tuple, &peer, &listener.options);
-        let mut iss = initial_sequence_number(now, self.demux.sequence_place(tuple));
-        if let Some(old) = beyond
-            && !iss.after(old)
-        {
-            iss = old + 64_000; // MAY-2: larger than any the old connection used
-        }
-        let (place, _) = self.tables.half_open.insert(HalfOpen {
-            tuple: *tuple,
-            listener: id,
-            iss,
-            ts_offset: self.offsets.timestamp_offset(tuple),
-            peer,
-            told,
-            tries: 0,
-            ack_owed: AckOwed::No,
-            text: open::keep_text(&text, told.window),
-            queued: true,
-            owed: Some(Cause::OpenReply),
-            sent_at: now,
-            retry_at: Instant::NEVER,
-            wheel: Default::default(),
-        });
-        self.enter(tuple, Entry::new(Kind::HalfOpen, place));
-        state_moved(
-            cx.env,
-            None,
-            tuple,
-            State::Listen,
-            State::SynReceived,
-            Transition::Syn,
-        );
-        self.ready.push_back(Entry::new(Kind::HalfOpen, place));
-    }
-
-    /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
-    fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
-        let offset = self.offsets.timestamp_offset(tuple);
-        let ts_value = self
-            .cookies
-            .timestamp(now, peer.window_scale, peer.sack, peer.ecn)
-            .wrapping_add(offset);
-        let Some(listener) = self.listener(id) else { return };
-        listener.cookies_until = now + COOKIE_LIFE;
-        let options = listener.options.clone();
-        let Some(mss) = mss_towards(cx.ip, tuple, &options) else {
-            return;
-        };
-        // Without timestamps there is no room for options: they are not agreed.
-        let mut told = *peer;
-        if peer.timestamp.is_none() {
-            told.window_scale = None;
-            told.sack = false;
-            told.ecn = false;
-        }
-        let answer = listen::Answer {
-            iss,
-            mss,
-            ts_value,
-            told: open::Told::new(&options, config, open::answered_mss(mss, &told)),
-        };
-        let segment = listen::syn_ack(answer, &told);
-        self.reply(Reply {
-            tuple: *tuple,
-            segment,
-            cause: Cause::OpenCookie,
-        });
-    }
-
-    /// An ACK for a listener: good only if it carries a cookie of ours.
-    fn maybe_cookie(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        tuple: &FourTuple,
-        id: SocketId,
-        seg: &Segment,
-        text: Text<'_>,
-    ) {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let Some(listener) = self.listener(id) else { return };
-        let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
-        let full = listener.accept_queue_full();
-        let setting = ecn::setting(&listener.options, config);
-        let options = listener.options.clone();
-        let irs = seg.seq - 1;
-        let cookie = if expected {
-            self.cookies.check(now, tuple, irs, seg.ack - 1)
-        } else {
-            None
-        };
-        let Some(mss) = cookie else {
-            let reason = if expected {
-                DropReason::BadCookie
-            } else {
-                DropReason::NoSocket
-            };
-            return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
-        };
-        if full {
-            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
-        }
-        let offset = self.offsets.timestamp_offset(tuple);
-        let stamps = seg.options.timestamps.filter(|_| config.timestamps);
-        let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
-        let peer = PeerOffer {
-            irs,
-            mss,
-            // What was switched off was not in our SYN,ACK, whatever the peer says.
-            window_scale: agreed
-                .and_then(|a| a.window_scale)
-                .filter(|_| config.window_scaling),
-            sack: agreed.is_some_and(|a| a.sack) && config.sack,
-            timestamp: stamps.map(|t| t.value),
-            ecn: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
-            ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
-        };
-        let told = told_towards(cx, tuple, &peer, &options);
-        let done = Finished {
-            tuple: *tuple,
-            iss: seg.ack - 1,
-            peer,
-            told,
-            text: None,
-            round_trip: None,
-            syn_lost: false,
-            half_open: None,
-            ts_offset: offset,
-            wheel: Default::default(),
-        };
-        self.admit(cx, id, done, seg, text);
-    }
-
-    /// An ICMP error about a segment of ours (MUST-54..56, SHLD-25, SHLD-26, RFC 5927).
-    pub(crate) fn handle_icmp(&mut self, cx: &mut Around<'_, '_>, notice: &IcmpNotice) {
-        let tuple = FourTuple::new(
-            notice.local.ip(),
-            notice.local.port(),
-            notice.remote.ip(),
-            notice.remote.port(),
-        );
-        let Some(entry) = self.find(&tuple).filter(|e| e.kind() == Kind::Connection) else {
-            return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
-        };
-        let error = match notice.error {
-            IcmpError::PortUnreachable | IcmpError::ProtocolUnreachable => ConnectionError::PortUnreachable,
-            _ => ConnectionError::Unreachable,
-        };
-        let hard = matches!(error, ConnectionError::PortUnreachable);
-        match self.tables.sockets.at_mut(entry.slot()) {
-            Some(Slot::SynSent(opening)) => {
-                if notice.sequence.is_some_and(|s| SeqNumber(s) != opening.iss) {
-                    return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
-                }
-                if let IcmpError::PacketTooBig { .. } = notice.error {
-                    return;
-                }
-                if hard {
-                    let refused = ConnectionError::Refused;
-                    return self.fail_open(cx.env, cx.events, entry.slot(), refused, Transition::Icmp);
-                }
-                opening.soft_error = Some(error);
-                opening.pending |= Readiness::SOFT_ERROR;
-                let id = opening.id;
-                self.announce(cx.events, id);
-            }
-            Some(Slot::Open(tcb)) => {
-                // RFC 5927 section 4.1: the quoted octet must be in flight.
-                let in_flight = notice.sequence.is_some_and(|s| {
-                    SeqNumber(s).within(tcb.snd_una, tcb.outstanding()) && tcb.outstanding() > 0
-                });
-                if !in_flight {
-                    return self.dropped(cx.env, &tuple, DropReason::IcmpMismatch);
-                }
-                let id = tcb.id;
-                if let IcmpError::PacketTooBig { mtu } = notice.error {
-                    cx.ip.packet_too_big(cx.env, tuple.remote(), mtu);
-                    return self.shrink(cx, entry.slot());
-                }
-                // On a synchronised connection every ICMP error is soft (RFC 5461; SHLD-26 weighed against RFC 5927).
-                tcb.soft_error = Some(error);
-                tcb.pending |= Readiness::SOFT_ERROR;
-                self.announce(cx.events, id);
-            }
-            Some(Slot::Fresh(_) | Slot::Listener(_)) | None => {}
-        }
-    }
-
-    /// The path takes smaller packets than was thought: what did not fit goes again in smaller pieces at once, which is no
-    /// sign of congestion (RFC 1191 section 6.3, RFC 8201 section 5.4).
-    fn shrink(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, scope)) = self.open(cx.env, cx.events, slot) else {
-            return;
-        };
-        let before = tcb.snd_mss;
-        if let Some(route) = cx.ip.route(tcb.tuple.remote(), Some(tcb.tuple.local()), None) {
-            tcb.path = route.into();
-            tcb.route_generation = cx.ip.generation();
-            tcb.set_mss();
-        }
-        if tcb.snd_mss < before {
-            tcb.recovery = super::conn::Recovery::Loss {
-                recover: tcb.snd_nxt,
-                next: tcb.snd_una,
-            };
-            tcb.facts.remove(Fact::TIMED);
-            tcb.rexmt_at = scope.now + tcb.rto(scope.config);
-            tcb.facts.insert(Fact::PATH_SHRUNK);
-        }
-        self.kick(Entry::new(Kind::Connection, slot));
-    }
-}
-
-/// What a SYN,ACK tells this peer of the window.
-fn told_towards(
-    cx: &Around<'_, '_>,
-    tuple: &FourTuple,
-    peer: &PeerOffer,
-    options: &super::TcpOptions,
-) -> open::Told {
-    let mss = match cx.env.config.profile {
-        Profile::Linux => mss_towards(cx.ip, tuple, options),
-        Profile::Rfc => None, // it does not depend on it
-    };
-    open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
-}
-
-/// The MSS to offer to this peer.
-fn mss_towards(ip: &IpLayer, tuple: &FourTuple, options: &super::TcpOptions) -> Option<u16> {
-    let route = ip.route(tuple.remote(), Some(tuple.local()), None)?;
-    Some(mss_along(ip, &route, options))
 }
 
 /// The MSS to offer to a peer at the end of this route.
@@ -522,16 +205,19 @@ pub(super) fn mss_along(ip: &IpLayer, route: &Route, options: &super::TcpOptions
     open::our_mss(ip.interface_mtu(route.interface, ipv4), ipv4, options.max_segment)
 }
 
-/// How long after the last cookie an ACK may carry one.
-const COOKIE_LIFE: Duration = Duration::from_secs(128);
-
-/// The reset that ends one of our own connections (RFC 9293 section 3.10.5).
-pub(crate) fn reset_of(tcb: &Tcb) -> Segment {
-    Segment {
-        seq: tcb.snd_nxt,
-        ack: tcb.rcv_nxt,
-        flags: Flags::RST | Flags::ACK,
-        ..Segment::default()
+/// The reset that ends one of our own connections (RFC 9293 section 3.10.5). It has SND.NXT for its number, as the RFC has it,
+/// or the end of the peer's window where that lies before (Linux: `tcp_acceptable_seq`): beyond it, as after the octet of a
+/// window probe, the peer would take no reset.
+pub(super) fn reset_of(tcb: &Tcb, cause: ResetCause) -> Reply {
+    Reply {
+        tuple: tcb.tuple,
+        segment: Segment {
+            seq: tcb.snd_nxt.earlier(window_end(tcb)),
+            ack: tcb.rcv_nxt,
+            flags: Flags::RST | Flags::ACK,
+            ..Segment::default()
+        },
+        cause: Cause::Reset(cause),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{EcnField, Flags, Segment, SeqNumber};
 use crate::config::{Config, Ecn};
 use crate::trace::{AckCause, Cause, CongestionChange};
 
-use super::socket::TcpOptions;
+use super::choices::TcpOptions;
 
 /// What a socket's options and the stack's settings make of it.
 pub(crate) fn setting(options: &TcpOptions, config: &Config) -> Ecn {

@@ -9,9 +9,9 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use super::choices::TcpOptions;
 use super::conn::AckOwed;
 use super::open::{PeerOffer, Told};
-use super::socket::TcpOptions;
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::config::Config;
 use crate::demux::FourTuple;

@@ -1,7 +1,10 @@
 //! TCP: RFC 9293 and its companions.
 
+mod all;
 mod burst;
 mod calls;
+mod choices;
+mod closing;
 pub(crate) mod congestion;
 pub(crate) mod conn;
 pub(crate) mod cookie;
@@ -10,10 +13,13 @@ pub(crate) mod dispatch;
 mod ecn;
 mod egress;
 mod handshake;
+mod icmp;
+mod info;
 mod ingress;
 pub(crate) mod isn;
 mod listen;
 mod open;
+mod passive;
 pub(crate) mod ports;
 mod predict;
 mod quick;
@@ -27,6 +33,7 @@ pub(crate) mod rtt;
 mod scope;
 mod segment;
 pub(crate) mod send;
+mod sent;
 mod seq;
 mod socket;
 mod spares;
@@ -36,9 +43,11 @@ mod timewait;
 mod transmit;
 mod urgent;
 
+pub use choices::{Keepalive, TcpOptions};
+pub use info::{Repair, TcpInfo};
 pub use segment::{EcnField, Flags, Options, SackBlock, SackBlocks, Segment, Timestamps};
 pub use seq::SeqNumber;
-pub use socket::{Keepalive, Repair, TcpInfo, TcpOptions, TcpSocket};
+pub use socket::TcpSocket;
 
 use core::fmt;
 

@@ -4,14 +4,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::choices::{Extra, Switches, TcpOptions, own_buffers};
 use super::congestion::Congestion;
-use super::conn::{
-    AckOwed, Extra, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Switches, Tcb, own_buffers,
-};
+use super::conn::{AckOwed, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Tcb};
 use super::ecn;
 use super::egress;
 use super::rtt::RttEstimator;
-use super::socket::TcpOptions;
 use super::spares::Spares;
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::config::{Config, Profile};

@@ -8,9 +8,10 @@
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
-use super::egress::{self, Kind as Sends, Plan};
+use super::egress::{Kind as Sends, Plan};
 use super::recv::window;
 use super::scope::Scope;
+use super::sent;
 use super::table::Tcp;
 use super::timers::Look;
 use super::transmit::{hold, watch};
@@ -49,7 +50,7 @@ impl Tcp {
             return None;
         }
         let checksums = plain_link(tcb.path.interface, cx.ip)?;
-        egress::restart_after_idle(tcb, &mut scope);
+        sent::restart_after_idle(tcb, &mut scope);
         let plan = plan(tcb)?;
         let (headers, text) = out[..plain::LEN + plan.len as usize].split_first_chunk_mut()?;
         if plan.len > 0 && !copy_text(tcb, text) {
@@ -59,7 +60,7 @@ impl Tcp {
         // From here on it is sent.
         scope.ready.pop_front();
         tcb.facts.remove(Fact::QUEUED);
-        egress::move_edge(tcb);
+        sent::move_edge(tcb);
         let (marks, ecn) = ecn::outgoing(tcb, &plan);
         let end = match (plan.len > 0, plan.fin) {
             (true, _) => Flags::PSH,
@@ -90,7 +91,7 @@ impl Tcp {
         };
         header.emit(text, checksums, headers);
         let (id, tuple, interface) = (tcb.id, tcb.tuple, tcb.path.interface);
-        egress::commit(tcb, &mut scope, &plan);
+        sent::commit(tcb, &mut scope, &plan);
         tcb.segments_out = tcb.segments_out.wrapping_add(1);
         if tcb.held.is_some() {
             hold(tcb, &mut scope, None);

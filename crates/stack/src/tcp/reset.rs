@@ -1,7 +1,7 @@
 //! Resets that come in, judged as RFC 5961 section 3.2 and RFC 9293 section 3.10.7.4 ask.
 
-use super::SeqNumber;
 use super::conn::{FinIn, FinOut, Tcb};
+use super::{SeqNumber, State};
 use crate::error::ConnectionError;
 
 /// What a RST inside the window is worth.
@@ -24,11 +24,14 @@ pub(crate) fn judge(tcb: &Tcb, seq: SeqNumber) -> Verdict {
 }
 
 /// What the application is told. A RST in CLOSING or LAST-ACK ends a connection that was closing anyway; one in
-/// CLOSE-WAIT breaks the pipe as seen by a writer, which faces make of `Reset` after the end of the stream.
+/// CLOSE-WAIT breaks the pipe as seen by a writer.
 pub(crate) fn error_for(tcb: &Tcb) -> ConnectionError {
     debug_assert!(
         !(tcb.fin_out == FinOut::Acked && tcb.fin_in != FinIn::No),
         "TIME-WAIT has no block"
     );
-    ConnectionError::Reset
+    match tcb.state() {
+        State::CloseWait => ConnectionError::ResetAfterEnd,
+        _ => ConnectionError::Reset,
+    }
 }

@@ -8,159 +8,14 @@ use super::recv::queue::ReceiveQueue;
 use super::recv::{tune, window};
 use super::send::buffer::SendBuffer;
 use super::table::{Slot, Tcp};
-use super::{State, urgent};
-use crate::config::{CongestionControl, Ecn};
+use super::{State, TcpInfo, TcpOptions, urgent};
 use crate::demux::{Entry, Kind};
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::frame::Payload;
 use crate::pool::Pool;
 use crate::stack::{Readiness, SocketId, Stack};
-use crate::time::{Duration, Instant};
-use crate::trace::{Held, Tuple};
-
-/// When and how often an idle connection is probed (RFC 9293 section 3.8.4).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Keepalive {
-    /// Idle time before the first probe; at least 1 s, as on Linux.
-    pub idle: Duration,
-    /// Time between probes; at least 1 s.
-    pub interval: Duration,
-    /// Probes without answer before the connection ends.
-    pub count: u8,
-}
-
-/// Options of a TCP socket. Connections inherit their listener's.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TcpOptions {
-    /// An IPv6 wildcard takes no IPv4 connections (IPV6_V6ONLY).
-    pub ipv6_only: bool,
-    /// Bind over TIME-WAIT entries (SO_REUSEADDR).
-    pub reuse_address: bool,
-    /// Share the port with other sockets that set it too (SO_REUSEPORT).
-    pub reuse_port: bool,
-    /// Switch Nagle's rule off (TCP_NODELAY, MUST-17).
-    pub nodelay: bool,
-    /// Send full segments only, until this is cleared (TCP_CORK).
-    pub cork: bool,
-    /// Acknowledge at once (TCP_QUICKACK).
-    pub quick_ack: bool,
-    /// Probe the idle connection (SO_KEEPALIVE, MUST-24, MUST-25: off by default).
-    pub keepalive: Option<Keepalive>,
-    /// What close does with unsent data (SO_LINGER): `None` sends it in the background, zero resets.
-    pub linger: Option<Duration>,
-    /// R2 for this connection (TCP_USER_TIMEOUT, MUST-21).
-    pub user_timeout: Option<Duration>,
-    /// Send buffer in octets; `None`: the stack's.
-    pub send_buffer: Option<u32>,
-    /// Receive buffer in octets; `None`: grows by measurement.
-    pub receive_buffer: Option<u32>,
-    /// Largest segment to offer and to send (TCP_MAXSEG).
-    pub max_segment: Option<u16>,
-    /// Congestion control (TCP_CONGESTION); `None`: the stack's.
-    pub congestion_control: Option<CongestionControl>,
-    /// TTL or hop limit (MUST-49); `None` and 0: the stack's, since no datagram may leave with 0 (RFC 1122 section 3.2.1.7).
-    pub hop_limit: Option<u8>,
-    /// DiffServ field (MUST-48): the upper six bits. The lower two are the ECN field, which is TCP's own.
-    pub traffic_class: u8,
-    /// Explicit congestion notification; `None`: the stack's. Takes effect when a connection is opened.
-    pub ecn: Option<Ecn>,
-    /// Leave urgent data in the stream (SO_OOBINLINE).
-    pub urgent_inline: bool,
-}
-
-impl TcpOptions {
-    /// The hop limit that the application asks for, if it is one.
-    pub(crate) fn hops(&self) -> Option<u8> {
-        self.hop_limit.filter(|&hops| hops > 0)
-    }
-}
-
-/// What is known of a connection (TCP_INFO). Times and octets as named.
-#[derive(Clone, Debug)]
-pub struct TcpInfo {
-    /// The state.
-    pub state: State,
-    /// Smoothed round-trip time.
-    pub srtt: Duration,
-    /// Its variation.
-    pub rttvar: Duration,
-    /// Least round-trip time seen.
-    pub min_rtt: Duration,
-    /// Retransmission timeout.
-    pub rto: Duration,
-    /// Largest segment we send.
-    pub snd_mss: u32,
-    /// Largest segment seen from the peer.
-    pub rcv_mss: u32,
-    /// Congestion window in octets.
-    pub cwnd: u32,
-    /// Slow-start threshold in octets.
-    pub ssthresh: u32,
-    /// Octets sent and not acknowledged.
-    pub flight: u32,
-    /// The peer's window in octets.
-    pub snd_wnd: u32,
-    /// The window we offer.
-    pub rcv_wnd: u32,
-    /// Octets acknowledged by the peer.
-    pub bytes_acked: u64,
-    /// Octets received in order.
-    pub bytes_received: u64,
-    /// Segments sent.
-    pub segments_out: u64,
-    /// Segments received.
-    pub segments_in: u64,
-    /// Segments sent again.
-    pub retransmits: u64,
-    /// How often the RTO is doubled: once for each timeout since the last sample (Karn's rule).
-    pub backoff: u8,
-    /// Timeouts in a row, since anything was acknowledged.
-    pub timeouts: u8,
-    /// Whether both ends agreed on explicit congestion notification (RFC 3168).
-    pub ecn: bool,
-    /// Segments with new data that came marked with CE.
-    pub ce_received: u64,
-    /// ACKs that echoed a mark on what we had sent (ECE).
-    pub ece_received: u64,
-    /// Octets that the application has written and that were never sent.
-    pub unsent: u32,
-    /// Why these did not leave when they were last looked at.
-    pub held: Option<Held>,
-    /// Octets of sequence space sent and not acknowledged, a FIN included; those that SACK tells of too.
-    pub outstanding: u32,
-    /// Octets above the cumulative acknowledgment that SACK says have arrived.
-    pub sacked: u32,
-    /// How losses are being repaired.
-    pub repair: Repair,
-    /// Probes of a closed window, or of a silent peer, that are not answered yet.
-    pub probes: u8,
-    /// Timestamps were agreed (RFC 7323).
-    pub timestamps: bool,
-    /// SACK was agreed (RFC 2018).
-    pub sack: bool,
-    /// The shift counts of the windows, the peer's and ours, if scaling was agreed (RFC 7323).
-    pub window_scale: Option<(u8, u8)>,
-    /// Largest IP packet on the path.
-    pub path_mtu: u32,
-    /// When data was last sent, or the connection was opened.
-    pub last_sent: Instant,
-    /// When a segment last came.
-    pub last_heard: Instant,
-}
-
-/// How a connection repairs losses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Repair {
-    /// There is nothing to repair.
-    #[default]
-    None,
-    /// Duplicate acknowledgments have come, fewer than it takes.
-    Suspected,
-    /// Fast recovery (RFC 6582, RFC 6675).
-    Fast,
-    /// After a timeout.
-    Timeout,
-}
+use crate::time::Instant;
+use crate::trace::Tuple;
 
 /// A TCP socket, borrowed from its stack for one or more calls. Nothing here blocks: what cannot be done now says so, and
 /// an event tells when to try again.
@@ -243,7 +98,7 @@ impl<'a> TcpSocket<'a> {
             return Err(not_open(slot).into());
         };
         if !tcb.can_send() {
-            return Err(tcb.error.take().map_or(SendError::BrokenPipe, SendError::from));
+            return Err(told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from));
         }
         let room = tcb.room();
         let n = len.min(room);
@@ -342,7 +197,7 @@ impl<'a> TcpSocket<'a> {
     ///
     /// # Errors
     /// [`RecvError::WouldBlock`] when nothing has come yet (READABLE tells when), or the error that ended the connection,
-    /// once, after everything that came before it was read.
+    /// once, after everything that came before it was read. After the peer's FIN there is no error any more, but the end.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
         let n = self.read(|queue, pool, most| {
             let end = out.len().min(most);
@@ -471,10 +326,10 @@ impl<'a> TcpSocket<'a> {
             .sockets
             .get_mut(self.id.slot, self.id.generation)?
         {
-            Slot::Fresh(fresh) => fresh.error.take(),
+            Slot::Fresh(fresh) => told(&mut fresh.error),
             Slot::Listener(_) => None,
             Slot::SynSent(opening) => opening.soft_error.take(),
-            Slot::Open(tcb) => tcb.error.take().or_else(|| tcb.soft_error.take()),
+            Slot::Open(tcb) => told(&mut tcb.error).or_else(|| tcb.soft_error.take()),
         }
     }
     /// Whether the error that ended the connection or the attempt has not been told yet.
@@ -535,15 +390,20 @@ impl<'a> TcpSocket<'a> {
     }
 }
 
+/// Takes the error that ended a connection, or the attempt: each is told once, but for one that lasts.
+fn told(error: &mut Option<ConnectionError>) -> Option<ConnectionError> {
+    match *error {
+        Some(ConnectionError::NetworkDown) => *error,
+        _ => error.take(),
+    }
+}
+
 /// What a socket without a connection says of sending and reading.
 #[cold]
 fn not_open(slot: Option<&mut Slot>) -> Refusal {
     match slot {
         None => Refusal::Stale,
-        Some(Slot::Fresh(fresh)) => fresh
-            .error
-            .take()
-            .map_or(Refusal::NotConnected, Refusal::Connection),
+        Some(Slot::Fresh(fresh)) => told(&mut fresh.error).map_or(Refusal::NotConnected, Refusal::Connection),
         Some(Slot::Listener(_)) => Refusal::NotConnected,
         Some(Slot::SynSent(_) | Slot::Open(_)) => Refusal::Opening,
     }
@@ -582,11 +442,13 @@ impl From<Refusal> for RecvError {
 /// A connection with nothing to read: its stream has ended, or it says why, once.
 #[cold]
 fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
-    if let Some(error) = tcb.error.take() {
+    if tcb.fin_in != FinIn::No {
+        return Ok(()); // whatever came later is for who sends, or asks for it
+    }
+    if let Some(error) = told(&mut tcb.error) {
         return Err(error.into());
     }
-    let ended = tcb.fin_in != FinIn::No || tcb.phase != Phase::Live;
-    if ended || tcb.facts.contains(Fact::NO_READ) {
+    if tcb.phase != Phase::Live || tcb.facts.contains(Fact::NO_READ) {
         Ok(())
     } else {
         Err(RecvError::WouldBlock)

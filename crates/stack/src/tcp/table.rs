@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 
 use super::State;
 use super::burst::{Burst, Reply};
+use super::choices::TcpOptions;
 use super::conn::{Fact, Phase, Tcb};
 use super::cookie::Cookies;
 use super::isn::TimestampOffsets;
@@ -16,7 +17,6 @@ use super::listen::{HalfOpen, Listener};
 use super::open::SynSent;
 use super::ports::PortChooser;
 use super::scope::Scope;
-use super::socket::TcpOptions;
 use super::spares::Spares;
 use super::timewait::{Leaving, TimeWait};
 use crate::arena::Arena;

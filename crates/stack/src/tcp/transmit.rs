@@ -7,6 +7,7 @@ use super::egress::{self, Decision};
 use super::listen;
 use super::quick;
 use super::scope::Scope;
+use super::sent;
 use super::table::{Slot, Tcp};
 use super::timers::{self, Look};
 use super::{Flags, State};
@@ -15,7 +16,7 @@ use crate::frame::{Frame, TxMeta};
 use crate::iface::{IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{Cause, Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
+use crate::trace::{Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
 
 impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
@@ -98,7 +99,7 @@ impl Tcp {
                 cx.ip.doubt(scope.now, tcb.path);
             }
             find_way(tcb, scope.burst, cx.ip);
-            egress::restart_after_idle(tcb, &mut scope);
+            sent::restart_after_idle(tcb, &mut scope);
             let (sent, held) = match egress::decide(tcb, scope.config, room(&scope.burst.route, tcb.snd_mss))
             {
                 Decision::Send(plan) => {
@@ -136,12 +137,8 @@ impl Tcp {
         let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
             return;
         };
-        let reply = Reply {
-            tuple: tcb.tuple,
-            segment: reset_of(tcb),
-            cause: Cause::Reset(cause),
-        };
-        self.reply(reply);
+        let reset = reset_of(tcb, cause);
+        self.reply(reset);
         self.end(cx.env, cx.events, slot, None, Transition::Abort);
     }
 
@@ -408,7 +405,7 @@ fn room(route: &Route, mss: u16) -> u32 {
 }
 
 fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
-    egress::move_edge(tcb);
+    sent::move_edge(tcb);
     let mss = u32::from(tcb.snd_mss);
     let burst = &mut *scope.burst;
     burst.segment = egress::header(tcb, scope.config, &plan, scope.now);
@@ -448,7 +445,7 @@ fn fill_burst(tcb: &mut Tcb, scope: &mut Scope<'_>, mut plan: egress::Plan) {
         plan.len,
         "what is planned is in the send buffer"
     );
-    egress::commit(tcb, scope, &plan);
+    sent::commit(tcb, scope, &plan);
     let segments = if plan.len <= mss {
         1
     } else {

@@ -190,6 +190,8 @@ pub enum Transition {
     Reused,
     /// An ICMP error ended it.
     Icmp,
+    /// The interface that it ran over failed.
+    NetworkDown,
 }
 
 /// A timer of a connection.

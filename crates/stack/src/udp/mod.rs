@@ -42,6 +42,9 @@ pub struct UdpOptions {
     pub traffic_class: u8,
     /// Octets of datagrams held; `None`: the stack's.
     pub receive_buffer: Option<u32>,
+    /// Hear of ICMP errors without being connected, too (Linux: IP_RECVERR). One that is shared by several sockets is told to
+    /// all of them that want it.
+    pub report_errors: bool,
 }
 
 impl Default for UdpOptions {
@@ -57,6 +60,7 @@ impl Default for UdpOptions {
             multicast_interface: None,
             traffic_class: 0,
             receive_buffer: None,
+            report_errors: false,
         }
     }
 }

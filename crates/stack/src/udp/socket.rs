@@ -55,7 +55,7 @@ impl UdpSocket<'_> {
     ///
     /// # Errors
     /// [`UdpError::MessageTooLong`] above 65,507 octets (IPv4) or 65,527 (IPv6); [`UdpError::InvalidRemote`];
-    /// [`UdpError::BroadcastNotPermitted`]; [`UdpError::NoRoute`]; [`UdpError::Bind`] for an address of another family;
+    /// [`UdpError::BroadcastNotPermitted`]; [`UdpError::NoRoute`]; [`UdpError::NetworkDown`]; [`UdpError::Bind`] for an address of another family;
     /// [`UdpError::Icmp`] for an error that came before; [`UdpError::WouldBlock`] if the queue is full.
     pub fn send_to(&mut self, data: &[u8], to: SocketAddr) -> Result<(), UdpError> {
         self.take_pending_error()?;
@@ -91,19 +91,29 @@ impl UdpSocket<'_> {
     /// Takes the datagram that came first.
     ///
     /// # Errors
-    /// [`UdpError::WouldBlock`] if there is none; [`UdpError::Icmp`] for an error that came.
+    /// [`UdpError::WouldBlock`] if there is none; [`UdpError::NetworkDown`] if none will come; [`UdpError::Icmp`] for an error
+    /// that came.
     pub fn recv(&mut self) -> Result<Datagram, UdpError> {
         self.take_pending_error()?;
-        self.socket()?.received.pop().ok_or(UdpError::WouldBlock)
+        let nothing = self.nothing_came();
+        self.socket()?.received.pop().ok_or(nothing)
     }
 
     /// Looks at the datagram that came first.
     ///
     /// # Errors
-    /// [`UdpError::WouldBlock`] if there is none.
+    /// [`UdpError::WouldBlock`] if there is none; [`UdpError::NetworkDown`] if none will come.
     pub fn peek(&self) -> Result<&Datagram, UdpError> {
         let socket = self.udp.get(self.id).ok_or(UdpError::Stale)?;
-        socket.received.front().ok_or(UdpError::WouldBlock)
+        socket.received.front().ok_or(self.nothing_came())
+    }
+    /// What receiving says of an empty queue.
+    fn nothing_came(&self) -> UdpError {
+        if self.ip.is_down() {
+            UdpError::NetworkDown
+        } else {
+            UdpError::WouldBlock
+        }
     }
 
     /// Sets a peer: from now on the socket hears it only, sends to it without being told, and hears of ICMP errors. What
@@ -280,7 +290,14 @@ impl UdpSocket<'_> {
             .options
             .multicast_interface
             .filter(|_| to.ip().is_multicast());
-        self.ip.route(to.ip(), own, on).ok_or(UdpError::NoRoute(to.ip()))
+        let route = self
+            .ip
+            .route(to.ip(), own, on)
+            .ok_or(UdpError::NoRoute(to.ip()))?;
+        if self.ip.has_failed(route.interface) {
+            return Err(UdpError::NetworkDown);
+        }
+        Ok(route)
     }
 
     fn check_broadcast(&mut self, route: &Route) -> Result<(), UdpError> {

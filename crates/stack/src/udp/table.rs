@@ -348,8 +348,8 @@ impl Udp {
         self.announce(events, owner, Readiness::READABLE);
     }
 
-    /// Takes an ICMP error. A connected socket hears of it (RFC 1122 section 4.1.3.3); a narrower path counts for everybody
-    /// who may have sent there.
+    /// Takes an ICMP error. A connected socket hears of it (RFC 1122 section 4.1.3.3), or else those that may have sent what it
+    /// is about and want to hear; a narrower path counts for everybody who may have.
     pub(crate) fn handle_icmp(
         &mut self,
         env: &mut Env<'_>,
@@ -361,14 +361,16 @@ impl Udp {
             local: notice.local,
             remote: notice.remote,
         };
-        let connected = self.ports.connected(&pair);
-        let known = connected.is_some()
-            || self
-                .ports
-                .open(pair.local.port())
-                .iter()
-                .any(|b| b.takes(pair.local.ip()));
-        if notice.protocol != protocol::UDP || !known {
+        let senders: SmallVec<[u32; 4]> = match self.ports.connected(&pair) {
+            Some(owner) => SmallVec::from_iter([owner]),
+            None => {
+                let open = self.ports.open(pair.local.port()).iter();
+                open.filter(|b| b.takes(pair.local.ip()))
+                    .map(|b| b.owner)
+                    .collect()
+            }
+        };
+        if notice.protocol != protocol::UDP || senders.is_empty() {
             return env.dropped(DropReason::IcmpMismatch);
         }
         let error = match notice.error {
@@ -382,11 +384,21 @@ impl Udp {
             | IcmpError::Prohibited => ConnectionError::Unreachable,
             IcmpError::TimeExceeded | IcmpError::ParameterProblem => return,
         };
-        if let Some(owner) = connected
-            && let Some(socket) = self.sockets.at_mut(owner)
-        {
-            socket.error = Some(error);
-            self.announce(events, owner, Readiness::SOFT_ERROR);
+        for owner in senders {
+            if let Some(socket) = self.sockets.at_mut(owner)
+                && (socket.remote == Some(pair.remote) || socket.options.report_errors)
+            {
+                socket.error = Some(error);
+                self.announce(events, owner, Readiness::SOFT_ERROR);
+            }
+        }
+    }
+
+    /// Tells everybody that nothing will come any more.
+    pub(crate) fn network_down(&mut self, events: &mut Events) {
+        let all: Vec<u32> = self.sockets.iter().map(|(slot, ..)| slot).collect();
+        for slot in all {
+            self.announce(events, slot, Readiness::SOFT_ERROR);
         }
     }
 

@@ -199,6 +199,23 @@ fn abort_resets_and_forgets() {
     p.wait(secs(100));
 }
 
+/// With a probe of a closed window under way, a reset behind its octet would be beyond what the peer takes (MUST-66 asks it to
+/// take one at RCV.NXT).
+#[test]
+fn an_abort_at_a_closed_window_is_within_it() {
+    let mut p = Peer::established(Setup {
+        window: 100,
+        ..Setup::default()
+    });
+    p.write_n(300);
+    p.ignore();
+    p.send(ack(1, 101).window(0));
+    p.wait(secs(1));
+    assert_eq!(p.take().data.len(), 1, "a probe");
+    p.abort();
+    p.expect("RST,ACK 101 ack 1");
+}
+
 /// CLOSE with a linger time of zero is an ABORT.
 #[test]
 fn linger_zero_aborts() {

@@ -165,9 +165,15 @@ fn false_and_stale_cookies_are_refused() {
         "another sequence number of the peer"
     );
     p.assert_state(State::Listen);
+    assert_eq!(p.drops(DropReason::BadCookie), 6);
     p.wait(secs(600));
     p.send(ack(1, 1));
     assert!(p.take().segment.flags.contains(Flags::RST), "too old");
+    // No cookie is about any more, so it is not even looked at as one.
+    assert_eq!(
+        (p.drops(DropReason::BadCookie), p.drops(DropReason::NoSocket)),
+        (6, 1)
+    );
     p.assert_state(State::Listen);
     assert_eq!(p.told(), Readiness::empty());
 }

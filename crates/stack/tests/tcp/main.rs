@@ -8,6 +8,7 @@ mod peer;
 
 mod acks;
 mod addresses;
+mod all;
 mod close;
 mod congestion;
 mod ecn;

@@ -174,6 +174,8 @@ impl Seg {
 pub struct Sent {
     pub at: Instant,
     pub segment: Segment,
+    /// The port that it is sent to.
+    pub to: u16,
     pub seq: i64,
     pub ack: i64,
     pub data: Vec<u8>,
@@ -491,6 +493,7 @@ impl Peer {
         Some(Sent {
             at: self.now,
             segment,
+            to: header.destination_port,
             seq: relative(segment.seq, iss),
             ack: relative(segment.ack, irs),
             data: tcp[header.header_len..].to_vec(),

@@ -179,6 +179,24 @@ fn the_rescue_retransmission() {
     assert_eq!(p.info().ssthresh, 5000);
 }
 
+/// What has gone again in this recovery is no rescue: there is nothing left to try, and the timer decides.
+#[test]
+fn a_rescue_repeats_no_retransmission() {
+    for (blocks, lost) in [
+        (&[(1001, 10_001)][..], &[1][..]),
+        (&[(5001, 10_001), (1001, 4001)], &[1, 4001]),
+    ] {
+        let mut p = Peer::established(sack());
+        p.write_n(10_000);
+        assert_eq!(p.take_all().len(), 10);
+        p.send(ack(1, 1).sack(blocks));
+        assert_eq!(starts(&p.take_all()), lost);
+        p.send(ack(1, 10_001));
+        p.quiet();
+        assert_eq!(p.info().retransmits, lost.len() as u64);
+    }
+}
+
 /// After a timeout what is SACKed is not sent again, until a second timeout shows that it may be gone (RFC 2018 section 8).
 ///
 /// Proves: 2018-8, 6675-6.

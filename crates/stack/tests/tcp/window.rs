@@ -325,6 +325,31 @@ fn small_buffers_move_in_halves() {
     assert_eq!(p.take().segment.window, 600);
 }
 
+/// A buffer that is made smaller later still has room for one unit of the scale that was agreed: less could never be told.
+#[test]
+fn a_smaller_buffer_has_room_for_a_unit_of_the_scale() {
+    let mut setup = receive_buffer(4 << 20);
+    setup.window_scale = Some(2);
+    let mut p = Peer::established(setup);
+    let (_, ours) = p.info().window_scale.unwrap();
+    let unit = 1 << ours;
+    assert_eq!(unit, 128);
+    let mut options = p.sock().options();
+    options.receive_buffer = Some(1);
+    p.sock().set_options(options);
+    // What was told stays; then the window is what one unit holds.
+    let mut at = 1;
+    while p.info().rcv_wnd > 0 {
+        let n = p.info().rcv_wnd.min(1000) as usize;
+        p.send(octets(at, 1, n));
+        at += n as i64;
+    }
+    p.wait(ms(300));
+    p.take_all();
+    p.read_n(at as usize - 1);
+    assert_eq!(p.take().segment.window, 1);
+}
+
 /// The right edge that is told never moves left, whatever comes and is read.
 ///
 /// Proves: SHLD-14.

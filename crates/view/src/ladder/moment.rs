@@ -389,6 +389,7 @@ pub(super) fn why(why: Transition) -> String {
         Transition::TimeWaitOver => "2 MSL are over".into(),
         Transition::FinWait2Timeout => "waited long enough for the peer's FIN".into(),
         Transition::Icmp => "an ICMP error ended it".into(),
+        Transition::NetworkDown => "the network is down".into(),
         other => words(&format!("{other:?}")),
     }
 }

@@ -131,11 +131,11 @@ impl Server {
                 () = &mut stop, if !stopping => stopping = true,
                 _ = tasks.join_next(), if !tasks.is_empty() => {}
                 () = self.shared.over.notified(), if stopping => {}
-                received = self.socket.recv_msg(&mut buf) => {
-                    // An error is an ICMP message about something sent before.
-                    if let Ok(received) = received {
-                        self.handle(&buf[..received.len], &received, &mut tasks, stopping);
-                    }
+                received = self.socket.recv_msg(&mut buf) => match received {
+                    Ok(received) => self.handle(&buf[..received.len], &received, &mut tasks, stopping),
+                    Err(error) if error.kind() == io::ErrorKind::NetworkDown => return Err(error),
+                    // An ICMP message about something sent before.
+                    Err(_) => {}
                 }
             }
             // An upload that waits in case its last ACK was lost is not waited for.

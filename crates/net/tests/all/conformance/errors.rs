@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use sockeye_net::socket::{Family, Flags, Kind, Shutdown, SockOpt, Socket, UnixAddress, Value};
+use sockeye_stack::tcp::State;
 
 use super::{LONG, NONE, SHORT, World, errno};
 
@@ -241,4 +242,34 @@ pub(crate) fn the_error_of_a_socket_is_told_once(world: &World) {
     super::polling::wait_readable(&server);
     assert_eq!(server.getsockopt(SockOpt::Error).unwrap(), Value::Int(104));
     assert_eq!(server.recv(1, NONE).unwrap(), b"");
+}
+
+/// A reset after the peer's FIN: who reads is at the end of the stream, and the error is a broken pipe, told once.
+pub(crate) fn a_reset_after_the_end(world: &World) {
+    for sends_first in [false, true] {
+        let (server, client) = world.connection();
+        server.settimeout(Some(LONG)).unwrap();
+        client.settimeout(Some(LONG)).unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.recv(1, NONE).unwrap(), b"");
+        client.sendall(b"unread", NONE).unwrap();
+        super::polling::wait_readable(&server);
+        server.close();
+        let state = || match client.getsockopt(SockOpt::Info).unwrap() {
+            Value::Info(info) => info.state,
+            other => panic!("{other:?}"),
+        };
+        while state() != State::Closed {
+            std::thread::yield_now();
+        }
+        assert_eq!(client.recv(1, NONE).unwrap(), b"");
+        if sends_first {
+            assert_eq!(errno(client.send(b"x", NONE)), 32);
+        } else {
+            assert_eq!(client.getsockopt(SockOpt::Error).unwrap(), Value::Int(32));
+        }
+        assert_eq!(client.getsockopt(SockOpt::Error).unwrap(), Value::Int(0));
+        assert_eq!(client.recv(1, NONE).unwrap(), b"");
+        assert_eq!(errno(client.send(b"x", NONE)), 32);
+    }
 }

@@ -150,7 +150,7 @@ on_all_back_ends! {
         several_buffers_are_one_message multicast_reaches_members peeking_leaves_the_datagram shut_down;
     errors: connect_ex_tells_codes connecting_without_blocking timeouts binding_what_cannot_be_had
         sockets_that_are_not_connected calls_of_the_wrong_kind families_do_not_mix ports_out_of_range
-        the_error_of_a_socket_is_told_once;
+        the_error_of_a_socket_is_told_once a_reset_after_the_end;
     options: every_option_of_tcp every_option_of_udp what_does_not_exist keepalive_numbers_do_not_switch_it_on
         information_of_a_connection listeners_hand_down_options numbers_name_options;
     polling: a_listener_polls_readable a_connection_polls datagrams_poll local_sockets_poll;
@@ -169,7 +169,8 @@ between_the_kernel_and_a_stack! {
     udp: boundaries_and_truncation an_empty_datagram_is_a_message the_largest_datagram
         a_connected_socket_hears_its_peer_only_and_refusals several_buffers_are_one_message
         peeking_leaves_the_datagram;
-    errors: connect_ex_tells_codes connecting_without_blocking timeouts the_error_of_a_socket_is_told_once;
+    errors: connect_ex_tells_codes connecting_without_blocking timeouts the_error_of_a_socket_is_told_once
+        a_reset_after_the_end;
     options: keepalive_numbers_do_not_switch_it_on information_of_a_connection listeners_hand_down_options;
     polling: a_listener_polls_readable a_connection_polls datagrams_poll;
 }

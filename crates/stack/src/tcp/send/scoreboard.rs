@@ -52,7 +52,7 @@ pub(crate) enum Rule {
     New,
     /// (3) The first octets below a SACKed one that may be lost.
     MaybeLost,
-    /// (4) The last octets in flight, once a recovery. HighRxt stays.
+    /// (4) The last octets in flight, once a recovery, if they have not gone again. HighRxt stays.
     Rescue,
 }
 
@@ -180,9 +180,14 @@ impl Scoreboard {
         if !rescue {
             return None;
         }
-        self.last_hole(una, nxt).map(|(start, end)| NextSeg {
-            start: start.later(end - mss.min(end.since(start))),
-            len: end.since(start).min(mss),
+        // What has gone again already is no rescue: the RFC does not say so, but it is there for a last segment of which no
+        // SACK can tell, and would repeat what was sent a moment ago.
+        let (start, end) = self.last_hole(una, nxt).filter(|(_, end)| end.after(from))?;
+        let start = start.later(from);
+        let len = end.since(start).min(mss);
+        Some(NextSeg {
+            start: end - len,
+            len,
             rule: Rule::Rescue,
         })
     }
@@ -408,7 +413,12 @@ mod tests {
                 return None;
             }
             let last = (0..nxt).rev().find(open)?;
-            let start = (0..=last).rev().take_while(open).take(self.mss as usize).last()?;
+            // Ours: only what has not gone again.
+            let start = (high_rxt..=last)
+                .rev()
+                .take_while(open)
+                .take(self.mss as usize)
+                .last()?;
             Some((start, last + 1 - start, Rule::Rescue))
         }
     }

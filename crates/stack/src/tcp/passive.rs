@@ -1,0 +1,251 @@
+//! What reaches a port that listens, or where nobody does (RFC 9293 sections 3.10.7.2 and 3.10.7.1, RFC 4987).
+
+use super::burst::{Reply, reset_for};
+use super::conn::AckOwed;
+use super::dispatch::{Around, mss_along, state_moved};
+use super::handshake::Finished;
+use super::isn::initial_sequence_number;
+use super::listen::{self, HalfOpen};
+use super::open::{self, PeerOffer};
+use super::table::Tcp;
+use super::{Flags, Segment, SeqNumber, State, ecn};
+use crate::config::{Ecn, Profile, SynCookies};
+use crate::demux::{Entry, FourTuple, Kind};
+use crate::frame::Text;
+use crate::iface::IpLayer;
+use crate::stack::SocketId;
+use crate::time::{Duration, Instant};
+use crate::trace::{Cause, DropReason, ResetCause, Transition};
+
+/// How long after the last cookie an ACK may carry one.
+const COOKIE_LIFE: Duration = Duration::from_secs(128);
+
+impl Tcp {
+    /// LISTEN and CLOSED (RFC 9293 sections 3.10.7.2 and 3.10.7.1).
+    pub(super) fn at_listener(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        text: Text<'_>,
+        beyond: Option<SeqNumber>,
+    ) {
+        let found = self.bindings.listener_for(tuple);
+        let Some(id) = found else {
+            return self.refuse(cx, tuple, seg, DropReason::NoSocket, ResetCause::NoConnection);
+        };
+        // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
+        if seg.has(Flags::RST) {
+            return self.dropped(cx.env, tuple, DropReason::NoSocket);
+        }
+        if seg.has(Flags::ACK) {
+            return self.maybe_cookie(cx, tuple, id, seg, text);
+        }
+        // Third, a SYN; fourth, anything else is dropped.
+        if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
+            return self.dropped(cx.env, tuple, DropReason::NoAck);
+        }
+        self.syn_arrives(cx, tuple, id, seg, text, beyond);
+    }
+
+    fn refuse(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        seg: &Segment,
+        reason: DropReason,
+        cause: ResetCause,
+    ) {
+        self.dropped(cx.env, tuple, reason);
+        let Some(segment) = reset_for(seg) else { return };
+        if self.may_reset(cx.env) {
+            self.reply(Reply {
+                tuple: *tuple,
+                segment,
+                cause: Cause::Reset(cause),
+            });
+        } else {
+            self.dropped(cx.env, tuple, DropReason::RateLimited);
+        }
+    }
+
+    /// A SYN for a listener: a half-open entry, or a cookie, or nothing.
+    fn syn_arrives(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        id: SocketId,
+        seg: &Segment,
+        text: Text<'_>,
+        beyond: Option<SeqNumber>,
+    ) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let Some(listener) = self.listener(id) else { return };
+        if listener.accept_queue_full() {
+            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
+        }
+        let full = listener.half_open >= config.syn_queue;
+        let mut peer = PeerOffer::from_syn(seg, tuple.is_ipv4(), config);
+        peer.ecn = ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off;
+        peer.ect = peer.ecn;
+        match (config.syn_cookies, full) {
+            (SynCookies::Always, _) | (SynCookies::WhenFull, true) => {
+                return self.send_cookie(cx, tuple, id, &peer);
+            }
+            (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
+            (_, false) => listener.half_open += 1,
+        }
+        let told = told_towards(cx, tuple, &peer, &listener.options);
+        let mut iss = initial_sequence_number(now, self.demux.sequence_place(tuple));
+        if let Some(old) = beyond
+            && !iss.after(old)
+        {
+            iss = old + 64_000; // MAY-2: larger than any the old connection used
+        }
+        let (place, _) = self.tables.half_open.insert(HalfOpen {
+            tuple: *tuple,
+            listener: id,
+            iss,
+            ts_offset: self.offsets.timestamp_offset(tuple),
+            peer,
+            told,
+            tries: 0,
+            ack_owed: AckOwed::No,
+            text: open::keep_text(&text, told.window),
+            queued: true,
+            owed: Some(Cause::OpenReply),
+            sent_at: now,
+            retry_at: Instant::NEVER,
+            wheel: Default::default(),
+        });
+        self.enter(tuple, Entry::new(Kind::HalfOpen, place));
+        state_moved(
+            cx.env,
+            None,
+            tuple,
+            State::Listen,
+            State::SynReceived,
+            Transition::Syn,
+        );
+        self.ready.push_back(Entry::new(Kind::HalfOpen, place));
+    }
+
+    /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
+    fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
+        let offset = self.offsets.timestamp_offset(tuple);
+        let ts_value = self
+            .cookies
+            .timestamp(now, peer.window_scale, peer.sack, peer.ecn)
+            .wrapping_add(offset);
+        let Some(listener) = self.listener(id) else { return };
+        listener.cookies_until = now + COOKIE_LIFE;
+        let options = listener.options.clone();
+        let Some(mss) = mss_towards(cx.ip, tuple, &options) else {
+            return;
+        };
+        // Without timestamps there is no room for options: they are not agreed.
+        let mut told = *peer;
+        if peer.timestamp.is_none() {
+            told.window_scale = None;
+            told.sack = false;
+            told.ecn = false;
+        }
+        let answer = listen::Answer {
+            iss,
+            mss,
+            ts_value,
+            told: open::Told::new(&options, config, open::answered_mss(mss, &told)),
+        };
+        let segment = listen::syn_ack(answer, &told);
+        self.reply(Reply {
+            tuple: *tuple,
+            segment,
+            cause: Cause::OpenCookie,
+        });
+    }
+
+    /// An ACK for a listener: good only if it carries a cookie of ours.
+    fn maybe_cookie(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        id: SocketId,
+        seg: &Segment,
+        text: Text<'_>,
+    ) {
+        let (now, config) = (cx.env.now, cx.env.config);
+        let Some(listener) = self.listener(id) else { return };
+        let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
+        let full = listener.accept_queue_full();
+        let setting = ecn::setting(&listener.options, config);
+        let options = listener.options.clone();
+        let irs = seg.seq - 1;
+        let cookie = if expected {
+            self.cookies.check(now, tuple, irs, seg.ack - 1)
+        } else {
+            None
+        };
+        let Some(mss) = cookie else {
+            let reason = if expected {
+                DropReason::BadCookie
+            } else {
+                DropReason::NoSocket
+            };
+            return self.refuse(cx, tuple, seg, reason, ResetCause::BadAck);
+        };
+        if full {
+            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
+        }
+        let offset = self.offsets.timestamp_offset(tuple);
+        let stamps = seg.options.timestamps.filter(|_| config.timestamps);
+        let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
+        let peer = PeerOffer {
+            irs,
+            mss,
+            // What was switched off was not in our SYN,ACK, whatever the peer says.
+            window_scale: agreed
+                .and_then(|a| a.window_scale)
+                .filter(|_| config.window_scaling),
+            sack: agreed.is_some_and(|a| a.sack) && config.sack,
+            timestamp: stamps.map(|t| t.value),
+            ecn: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
+            ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
+        };
+        let told = told_towards(cx, tuple, &peer, &options);
+        let done = Finished {
+            tuple: *tuple,
+            iss: seg.ack - 1,
+            peer,
+            told,
+            text: None,
+            round_trip: None,
+            syn_lost: false,
+            half_open: None,
+            ts_offset: offset,
+            wheel: Default::default(),
+        };
+        self.admit(cx, id, done, seg, text);
+    }
+}
+
+/// What a SYN,ACK tells this peer of the window.
+fn told_towards(
+    cx: &Around<'_, '_>,
+    tuple: &FourTuple,
+    peer: &PeerOffer,
+    options: &super::TcpOptions,
+) -> open::Told {
+    let mss = match cx.env.config.profile {
+        Profile::Linux => mss_towards(cx.ip, tuple, options),
+        Profile::Rfc => None, // it does not depend on it
+    };
+    open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
+}
+
+/// The MSS to offer to this peer.
+fn mss_towards(ip: &IpLayer, tuple: &FourTuple, options: &super::TcpOptions) -> Option<u16> {
+    let route = ip.route(tuple.remote(), Some(tuple.local()), None)?;
+    Some(mss_along(ip, &route, options))
+}
