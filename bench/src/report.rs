@@ -74,7 +74,8 @@ pub fn print_terms() {
         "lend      sockeye: send_bytes and recv_bytes; smoltcp: closures of send and recv. No application touches an octet"
     );
     println!(
-        "connections  one after another (connections-16: sixteen at a time), the client closes first; virtual time goes on {} ms for each: sockeye holds",
+        "connections  one after another (connections-16: sixteen at a time); the client closes first; virtual time goes on \
+         {} ms for each: sockeye holds",
         BETWEEN_CONNECTIONS / 1000
     );
     println!(
