@@ -9,7 +9,7 @@ use super::table::{Fresh, Slot};
 
 /// Most boxes kept, of each kind. Sockets that come and go a few at a time find theirs here; a thousand that go at once give
 /// their memory back.
-const KEEP: usize = 16;
+const KEEP: usize = 64;
 
 /// Boxes to be filled anew.
 #[derive(Debug, Default)]
