@@ -8,6 +8,7 @@ mod os;
 #[cfg(not(target_os = "linux"))]
 #[path = "other.rs"]
 mod os;
+mod wait;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -38,7 +39,7 @@ pub struct BatchSocket(Kind);
 #[derive(Debug)]
 enum Kind {
     /// A tokio runtime waits for it.
-    Os(os::Socket),
+    Os(wait::Socket),
     /// A lane waits for it, or a thread.
     #[cfg(target_os = "linux")]
     Bare(std::net::UdpSocket),
@@ -61,7 +62,7 @@ impl BatchSocket {
     /// `AddrInUse`, `AddrNotAvailable`.
     pub fn bind(net: &Net, addr: SocketAddr) -> io::Result<BatchSocket> {
         Ok(BatchSocket(match &net.0 {
-            Place::Os => Kind::Os(os::bind(addr)?),
+            Place::Os => Kind::Os(wait::bind(addr)?),
             Place::Stack(host) => Kind::Net(UdpSocket::bind_stack(
                 host,
                 addr,
@@ -186,7 +187,7 @@ impl BatchSocket {
     /// As there.
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &self.0 {
-            Kind::Os(os) => os::async_read(os, |socket| socket.recv_from(buf)).await,
+            Kind::Os(os) => wait::async_read(os, |socket| socket.recv_from(buf)).await,
             #[cfg(target_os = "linux")]
             Kind::Bare(_) => Err(io::ErrorKind::Unsupported.into()),
             Kind::Net(socket) => socket.recv_from(buf).await,
@@ -201,7 +202,7 @@ impl BatchSocket {
     pub async fn recv_one_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &self.0 {
             Kind::Os(os) => loop {
-                let mut guard = os.ready(os::READ).await?;
+                let mut guard = os.ready(wait::READ).await?;
                 match guard.try_io(|socket| socket.get_ref().recv_from(buf)) {
                     Ok(Ok(came)) => {
                         guard.clear_ready();
@@ -282,7 +283,7 @@ impl BatchSocket {
     /// Those of the operating system.
     pub async fn recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
         match &self.0 {
-            Kind::Os(os) => os::async_read(os, |socket| os::try_recv_msg(socket, buf)).await,
+            Kind::Os(os) => wait::async_read(os, |socket| os::try_recv_msg(socket, buf)).await,
             #[cfg(target_os = "linux")]
             Kind::Bare(_) => Err(io::ErrorKind::Unsupported.into()),
             Kind::Net(socket) => loop {
