@@ -29,6 +29,7 @@ mod pool;
 mod port_counts;
 mod rng;
 mod rope;
+mod short;
 pub mod snapshot;
 mod stack;
 mod wheel;

@@ -4,27 +4,40 @@
 //! from nothing. [`plan`] knows it by the rules of [`super::egress`], where each of them can only have one
 //! outcome; the book-keeping is that of every segment, and the headers are written in one go ([`crate::wire::plain`]). Anything
 //! else is left to [`super::quick_bare`] and to the general path.
+//!
+//! Three steps, each a function of its own: what they need at once fits the processor's registers, which it did not in one
+//! (a fifth of the instructions of an exchange moved values to the stack and back). For the same reason nothing but the
+//! block itself is handed on: what is rare opens it again.
 
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
 use super::egress::{Kind as Sends, Plan};
 use super::recv::window;
-use super::scope::Scope;
+use super::scope::announce;
 use super::sent;
-use super::table::Tcp;
+use super::table::{Slot, Tcp};
 use super::timers::Look;
-use super::transmit::{hold, watch};
-use super::{EcnField, Flags, Options, Segment, Timestamps};
+use super::transmit::watch;
+use super::{EcnField, Flags, Timestamps};
+use crate::config::Config;
+use crate::demux::FourTuple;
 use crate::frame::{INLINE_PAYLOAD, TxMeta};
-use crate::iface::IpLayer;
-use crate::stack::InterfaceId;
+use crate::iface::{Env, IpLayer};
+use crate::stack::{InterfaceId, SocketId};
 use crate::time::Instant;
 use crate::trace::{AckCause, Cause, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Plain};
 
 /// Room for the longest of them.
 pub(super) const ROOM: usize = plain::LEN + INLINE_PAYLOAD;
+
+/// What is sent: a message, a FIN, or an acknowledgment alone.
+struct Short {
+    len: u32,
+    fin: bool,
+    cause: Cause,
+}
 
 impl Tcp {
     /// Writes what the connection that is next has to send, if it is such a segment: what it is and its length. Otherwise
@@ -36,89 +49,46 @@ impl Tcp {
             return None;
         }
         let entry = *self.ready.front()?;
+        let slot = entry.slot();
         if !entry.is_connection() {
             return self.quick_bare(cx, entry, out);
         }
-        let slot = entry.slot();
-        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return self.quick_bare(cx, entry, out);
         };
-        let (source, destination) = tcb.tuple.as_v4()?;
-        // Where DF stays off, headers are others.
-        let whole = tcb.path.mtu > scope.config.path_mtu_min;
-        if !whole || tcb.route_generation != cx.ip.generation() {
-            return None;
-        }
-        let checksums = plain_link(tcb.path.interface, cx.ip)?;
-        sent::restart_after_idle(tcb, &mut scope);
-        let plan = plan(tcb)?;
-        let (headers, text) = out[..plain::LEN + plan.len as usize].split_first_chunk_mut()?;
-        if plan.len > 0 && !copy_text(tcb, text) {
+        let checksums = way(tcb, cx.env.config, cx.ip)?;
+        sent::restart_after_idle(tcb, cx.env.now, cx.env.config, cx.env.trace);
+        let short = plan(tcb)?;
+        let len = plain::LEN + short.len as usize;
+        let out = &mut out[..len];
+        if short.len > 0 && !copy_text(tcb, &mut out[plain::LEN..]) {
             return None;
         }
 
         // From here on it is sent.
-        scope.ready.pop_front();
-        tcb.facts.remove(Fact::QUEUED);
+        self.ready.pop_front();
+        let interface = tcb.path.interface;
+        let traced = cx
+            .env
+            .trace
+            .wants(TraceMask::SEGMENTS)
+            .then_some((tcb.id, tcb.tuple));
         sent::move_edge(tcb);
-        let (marks, ecn) = ecn::outgoing(tcb, &plan);
-        let end = match (plan.len > 0, plan.fin) {
-            (true, _) => Flags::PSH,
-            (false, true) => Flags::FIN,
-            (false, false) => Flags::empty(),
-        };
-        let header = Plain {
-            source,
-            destination,
-            source_port: tcb.tuple.local_port(),
-            destination_port: tcb.tuple.remote_port(),
-            traffic_class: ecn.in_class(tcb.switches.traffic_class),
-            hop_limit: match (tcb.switches.hop_limit, tcb.path.hop_limit) {
-                (0, 0) => scope.config.hop_limit,
-                (0, told) => told,
-                (chosen, _) => chosen,
-            },
-            identification: cx.ip.atomic_id(),
-            seq: plan.seq,
-            ack: tcb.rcv_nxt,
-            // MUST-61: what is sent is all that is queued.
-            flags: Flags::ACK.union(end).union(marks),
-            window: window::field(tcb),
-            timestamps: Timestamps {
-                value: tcb.ts_now(scope.now),
-                echo: tcb.ts_recent,
-            },
-        };
-        header.emit(text, checksums, headers);
-        let (id, tuple, interface) = (tcb.id, tcb.tuple, tcb.path.interface);
-        sent::commit(tcb, &mut scope, &plan);
-        tcb.segments_out = tcb.segments_out.wrapping_add(1);
-        if tcb.held.is_some() {
-            hold(tcb, &mut scope, None);
-        }
-        match next_deadline(tcb, &scope) {
+        write_headers(tcb, cx.env, cx.ip, checksums, short.fin, out);
+        sent::commit_short(tcb, cx.env, short.len, short.fin);
+        match next_deadline(tcb, cx.env.config, cx.env.now) {
             Some(at) => {
                 if at < tcb.wakes_at {
                     tcb.wakes_at = at;
-                    scope.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
+                    self.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
                 }
-                scope.announce(tcb);
+                announce(tcb, cx.events);
             }
-            None => {
-                if let Look::Over(fate) = watch(tcb, &mut scope) {
-                    self.settle(cx, slot, fate);
-                }
-            }
+            None => self.watch(cx, slot),
         }
-        cx.env
-            .trace
-            .record(TraceMask::SEGMENTS, cx.env.now, Some(id), || {
-                TraceKind::SegmentOut {
-                    tuple: Tuple::from(tuple),
-                    segment: segment_of(&header, plan.len),
-                    cause: plan.cause,
-                }
-            });
+        if let Some((id, tuple)) = traced {
+            trace_sent(cx.env, id, &tuple, out, short.cause);
+        }
         #[cfg(test)]
         {
             self.short_ways[1] += 1;
@@ -127,9 +97,85 @@ impl Tcp {
             interface,
             gso_size: 0,
             checksum: None,
-            cause: plan.cause,
+            cause: short.cause,
         };
-        Some((meta, plain::LEN + plan.len as usize))
+        Some((meta, len))
+    }
+
+    /// Looks at the timers of a connection that waits for more than an answer.
+    #[inline(never)]
+    fn watch(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
+        if let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot)
+            && let Look::Over(fate) = watch(tcb, &mut scope)
+        {
+            self.settle(cx, slot, fate);
+        }
+    }
+}
+
+/// Whether the connection's segments leave as this module writes them; if so, whether with checksums.
+#[inline(always)]
+fn way(tcb: &Tcb, config: &Config, ip: &IpLayer) -> Option<bool> {
+    // Where DF stays off, headers are others.
+    let whole = tcb.path.mtu > config.path_mtu_min;
+    if !whole || !tcb.tuple.is_ipv4() || tcb.route_generation != ip.generation() {
+        return None;
+    }
+    plain_link(tcb.path.interface, ip)
+}
+
+/// Writes the headers of the segment whose payload stands at the end of `out`.
+#[inline(never)]
+fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fin: bool, out: &mut [u8]) {
+    let (Some((source, destination)), Some((headers, text))) =
+        (tcb.tuple.as_v4(), out.split_first_chunk_mut())
+    else {
+        return;
+    };
+    let (marks, ecn) = if tcb.facts.contains(Fact::ECN) {
+        ecn::outgoing(tcb, &plan_of(tcb, text.len() as u32, fin))
+    } else {
+        (Flags::empty(), EcnField::NotEct)
+    };
+    // MUST-61: what is sent is all that is queued.
+    let end = match (text.is_empty(), fin) {
+        (false, _) => Flags::PSH,
+        (true, true) => Flags::FIN,
+        (true, false) => Flags::empty(),
+    };
+    let header = Plain {
+        source,
+        destination,
+        source_port: tcb.tuple.local_port(),
+        destination_port: tcb.tuple.remote_port(),
+        traffic_class: ecn.in_class(tcb.switches.traffic_class),
+        hop_limit: match (tcb.switches.hop_limit, tcb.path.hop_limit) {
+            (0, 0) => env.config.hop_limit,
+            (0, told) => told,
+            (chosen, _) => chosen,
+        },
+        identification: ip.atomic_id(),
+        seq: tcb.snd_nxt,
+        ack: tcb.rcv_nxt,
+        flags: Flags::ACK.union(end).union(marks),
+        window: window::field(tcb),
+        timestamps: Timestamps {
+            value: tcb.ts_now(env.now),
+            echo: tcb.ts_recent,
+        },
+    };
+    header.emit(text, checksums, headers);
+}
+
+/// The segment as the general steps have it.
+#[inline]
+fn plan_of(tcb: &Tcb, len: u32, fin: bool) -> Plan {
+    Plan {
+        seq: tcb.snd_nxt,
+        len,
+        fin,
+        kind: if len > 0 || fin { Sends::New } else { Sends::Bare },
+        cause: Cause::Data,
     }
 }
 
@@ -148,13 +194,13 @@ pub(super) fn plain_link(interface: InterfaceId, ip: &IpLayer) -> Option<bool> {
 /// When the connection is to be woken, if it waits for nothing but an answer to what is in flight: [`super::timers::look`] with
 /// only those of its questions that can have an answer.
 #[inline(always)]
-fn next_deadline(tcb: &Tcb, scope: &Scope<'_>) -> Option<Instant> {
+fn next_deadline(tcb: &Tcb, config: &Config, now: Instant) -> Option<Instant> {
     let waits = !tcb.rexmt_at.is_never() && !tcb.stalled_since.is_never();
-    let at = tcb.rexmt_at.min(tcb.stalled_since + scope.config.r2);
+    let at = tcb.rexmt_at.min(tcb.stalled_since + config.r2);
     let usual = tcb.extra.as_ref().is_none_or(|extra| {
         extra.end_at.is_never() && extra.options.user_timeout.is_none() && extra.options.keepalive.is_none()
     });
-    (waits && usual && tcb.snd_wnd > 0 && at > scope.now).then_some(at)
+    (waits && usual && tcb.snd_wnd > 0 && at > now).then_some(at)
 }
 
 /// The facts of which the short way wants timestamps alone.
@@ -162,7 +208,7 @@ const FACTS: Fact = Fact::TIMESTAMPS.union(Fact::PROBING).union(Fact::DOUBTED);
 
 /// All that the connection has to send, if it is one short segment that nothing holds back.
 #[inline(always)]
-fn plan(tcb: &Tcb) -> Option<Plan> {
+fn plan(tcb: &Tcb) -> Option<Short> {
     let usual = tcb.phase == Phase::Live
         && tcb.recovery == Recovery::Open
         && matches!(tcb.fin_out, FinOut::No | FinOut::Queued)
@@ -180,35 +226,28 @@ fn plan(tcb: &Tcb) -> Option<Plan> {
     }
     let len = tcb.unsent();
     let fin = tcb.fin_out == FinOut::Queued;
-    let (kind, cause) = if fin {
+    let cause = if fin {
         // A FIN alone waits for nothing but the peer's window.
         if len > 0 || tcb.outstanding() >= tcb.snd_wnd {
             return None;
         }
-        (Sends::New, Cause::Fin)
+        Cause::Fin
     } else if len > 0 {
         if !may_go(tcb, len) {
             return None;
         }
-        (Sends::New, Cause::Data)
+        Cause::Data
     } else {
-        let cause = match tcb.ack_owed {
+        match tcb.ack_owed {
             AckOwed::Now(cause) => Cause::Ack(cause),
             AckOwed::Open => Cause::OpenComplete,
             AckOwed::No | AckOwed::Delayed if tcb.facts.contains(Fact::UPDATE_OWED) => {
                 Cause::Ack(AckCause::WindowUpdate)
             }
             AckOwed::No | AckOwed::Delayed | AckOwed::Challenge(_) => return None,
-        };
-        (Sends::Bare, cause)
+        }
     };
-    Some(Plan {
-        seq: tcb.snd_nxt,
-        len,
-        fin,
-        kind,
-        cause,
-    })
+    Some(Short { len, fin, cause })
 }
 
 /// Whether a message of so many octets is short, fits both windows, and does not wait for another (Nagle).
@@ -231,19 +270,18 @@ fn copy_text(tcb: &Tcb, text: &mut [u8]) -> bool {
         .is_some_and(|buffer| buffer.copy_from_tail(tcb.outstanding(), text))
 }
 
-/// What the trace shows of it.
-fn segment_of(header: &Plain, payload_len: u32) -> Segment {
-    Segment {
-        seq: header.seq,
-        ack: header.ack,
-        flags: header.flags,
-        window: header.window,
-        payload_len,
-        options: Options {
-            timestamps: Some(header.timestamps),
-            ..Options::default()
-        },
-        ecn: EcnField::from_class(header.traffic_class),
-        ..Segment::default()
-    }
+/// Traces the segment that was written.
+#[cold]
+#[inline(never)]
+fn trace_sent(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple, written: &[u8], cause: Cause) {
+    let Some((headers, text)) = written.split_first_chunk() else {
+        return;
+    };
+    env.trace.record(TraceMask::SEGMENTS, env.now, Some(id), || {
+        TraceKind::SegmentOut {
+            tuple: Tuple::from(*tuple),
+            segment: plain::segment(headers, text.len() as u32),
+            cause,
+        }
+    });
 }

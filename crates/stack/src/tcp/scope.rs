@@ -47,11 +47,7 @@ impl Scope<'_> {
     /// Tells the application what the connection's steps have gathered.
     #[inline]
     pub(crate) fn announce(&mut self, tcb: &mut Tcb) {
-        let nobody = tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED);
-        if !tcb.pending.is_empty() && !tcb.pending.contains(Readiness::QUEUED) && !nobody {
-            tcb.pending.insert(Readiness::QUEUED);
-            self.events.push(tcb.id);
-        }
+        announce(tcb, self.events);
     }
     /// Counts a drop and traces it.
     pub(crate) fn dropped(&mut self, tcb: &Tcb, reason: DropReason) {
@@ -81,16 +77,29 @@ impl Scope<'_> {
     /// Traces a change of the congestion window, if there was one.
     pub(crate) fn congestion(&mut self, tcb: &Tcb, change: Option<CongestionChange>) {
         if let Some(why) = change {
-            self.trace.record(TraceMask::FLOW, self.now, Some(tcb.id), || {
-                TraceKind::Congestion {
-                    cwnd: tcb.congestion.cwnd(),
-                    ssthresh: tcb.congestion.ssthresh(),
-                    flight: tcb.flight(),
-                    why,
-                }
-            });
+            trace_congestion(tcb, self.now, self.trace, why);
         }
     }
+}
+
+/// Tells the application what the connection's steps have gathered.
+#[inline]
+pub(crate) fn announce(tcb: &mut Tcb, events: &mut Events) {
+    let nobody = tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED);
+    if !tcb.pending.is_empty() && !tcb.pending.contains(Readiness::QUEUED) && !nobody {
+        tcb.pending.insert(Readiness::QUEUED);
+        events.push(tcb.id);
+    }
+}
+
+/// Traces a change of the congestion window.
+pub(crate) fn trace_congestion(tcb: &Tcb, now: Instant, trace: &mut Trace, why: CongestionChange) {
+    trace.record(TraceMask::FLOW, now, Some(tcb.id), || TraceKind::Congestion {
+        cwnd: tcb.congestion.cwnd(),
+        ssthresh: tcb.congestion.ssthresh(),
+        flight: tcb.flight(),
+        why,
+    });
 }
 
 /// The addresses of a connection, as traces name them.

@@ -4,10 +4,11 @@ use super::SeqNumber;
 use super::conn::{AckOwed, Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use super::egress::{Kind, Plan, sack_space};
 use super::recv::window;
-use super::scope::Scope;
-use crate::config::Profile;
+use super::scope::{Scope, trace_congestion};
+use crate::config::{Config, Profile};
+use crate::iface::Env;
 use crate::time::Instant;
-use crate::trace::{Cause, CongestionChange, RetransmitCause, Timer, TraceKind, TraceMask};
+use crate::trace::{Cause, CongestionChange, RetransmitCause, Timer, Trace, TraceKind, TraceMask};
 
 /// Does the book-keeping of a segment that is about to leave.
 #[inline(always)]
@@ -109,12 +110,75 @@ fn arm(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.facts.contains(Fact::PROBING) {
         return; // the persist timer runs instead
     }
-    tcb.rexmt_at = cx.now + tcb.rto(cx.config);
-    cx.trace
-        .record(TraceMask::TIMERS, cx.now, Some(tcb.id), || TraceKind::TimerSet {
-            timer: Timer::Retransmit,
-            at: tcb.rexmt_at,
-        });
+    arm_for(tcb, cx.now, cx.config, cx.trace);
+}
+
+#[inline(always)]
+fn arm_for(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Trace) {
+    tcb.rexmt_at = now + tcb.rto(config);
+    if trace.wants(TraceMask::TIMERS) {
+        trace_armed(tcb, now, trace);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_armed(tcb: &Tcb, now: Instant, trace: &mut Trace) {
+    trace.record(TraceMask::TIMERS, now, Some(tcb.id), || TraceKind::TimerSet {
+        timer: Timer::Retransmit,
+        at: tcb.rexmt_at,
+    });
+}
+
+/// As [`commit`], for what [`super::quick`] sends: new octets, all there are and less than a segment, or a FIN, or neither;
+/// where nothing is lost, probed for, or to be told of what came out of order.
+#[inline(never)]
+pub(crate) fn commit_short(tcb: &mut Tcb, env: &mut Env<'_>, len: u32, fin: bool) {
+    let (now, config) = (env.now, env.config);
+    // What any segment does: see `acknowledged_now`.
+    let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
+    tcb.rcv_adv = tcb.rcv_adv.later(told);
+    tcb.last_ack_sent = tcb.rcv_nxt;
+    tcb.ack_owed = AckOwed::No;
+    tcb.ack_at = Instant::NEVER;
+    tcb.held = None;
+    tcb.segments_out = tcb.segments_out.wrapping_add(1);
+    let mut facts = tcb.facts.difference(Fact::QUEUED.union(Fact::UPDATE_OWED));
+    if len == 0 && !fin {
+        tcb.facts = facts;
+        return;
+    }
+    // What is sent for the first time: see `sent_new`.
+    if len > 0 {
+        if config.profile == Profile::Linux {
+            let since = (now.as_millis() as u32).wrapping_sub(tcb.last_text);
+            if u64::from(since) < config.delayed_ack.as_millis() {
+                facts.insert(Fact::INTERACTIVE);
+            }
+        }
+        if facts.contains(Fact::ECT) {
+            facts.remove(Fact::CWR_OWED);
+        }
+        tcb.small_end = tcb.snd_nxt + len;
+    } else {
+        tcb.fin_out = FinOut::Sent;
+    }
+    let end = tcb.snd_nxt + len + u32::from(fin);
+    let idle = tcb.outstanding() == 0;
+    tcb.last_sent = now;
+    if !facts.contains(Fact::TIMED) {
+        facts.insert(Fact::TIMED);
+        tcb.timing = (end, now.as_micros() as u32);
+    }
+    tcb.snd_nxt = end;
+    facts.set(Fact::APP_LIMITED, tcb.outstanding() < tcb.congestion.cwnd());
+    tcb.facts = facts;
+    if idle {
+        tcb.stalled_since = now;
+    }
+    if idle || tcb.rexmt_at.is_never() {
+        arm_for(tcb, now, config, env.trace);
+    }
 }
 
 /// Moves the window's right edge as far as it may go, since a segment is about to tell it.
@@ -127,21 +191,28 @@ pub(crate) fn move_edge(tcb: &mut Tcb) {
 
 /// RFC 5681 section 4.1: after an idle time longer than the RTO the window starts again from the initial one.
 #[inline(always)]
-pub(crate) fn restart_after_idle(tcb: &mut Tcb, cx: &mut Scope<'_>) {
+pub(crate) fn restart_after_idle(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Trace) {
     if tcb.outstanding() > 0 || tcb.unsent() == 0 {
         return;
     }
-    let pause = cx.now.since(tcb.last_sent);
+    let pause = now.since(tcb.last_sent);
     // No RTO is shorter than the least one.
-    let long = pause > cx.config.rto_min.min(cx.config.rto_max) && pause > tcb.rto(cx.config);
-    let most = if long {
-        cx.config
-            .first_window(u32::from(tcb.snd_mss), cx.config.initial_window)
+    if pause > config.rto_min.min(config.rto_max) {
+        return restart_after_pause(tcb, now, config, trace);
+    }
+    tcb.congestion.on_idle(now, u32::MAX);
+}
+
+#[inline(never)]
+fn restart_after_pause(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Trace) {
+    let most = if now.since(tcb.last_sent) > tcb.rto(config) {
+        config.first_window(u32::from(tcb.snd_mss), config.initial_window)
     } else {
         u32::MAX
     };
     let before = tcb.congestion.cwnd();
-    tcb.congestion.on_idle(cx.now, most);
-    let changed = tcb.congestion.cwnd() != before;
-    cx.congestion(tcb, changed.then_some(CongestionChange::Idle));
+    tcb.congestion.on_idle(now, most);
+    if tcb.congestion.cwnd() != before {
+        trace_congestion(tcb, now, trace, CongestionChange::Idle);
+    }
 }

@@ -99,7 +99,7 @@ impl Tcp {
                 cx.ip.doubt(scope.now, tcb.path);
             }
             find_way(tcb, scope.burst, cx.ip);
-            sent::restart_after_idle(tcb, &mut scope);
+            sent::restart_after_idle(tcb, scope.now, scope.config, scope.trace);
             let (sent, held) = match egress::decide(tcb, scope.config, room(&scope.burst.route, tcb.snd_mss))
             {
                 Decision::Send(plan) => {

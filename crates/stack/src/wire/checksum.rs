@@ -29,6 +29,13 @@ impl Sum {
     /// The sum over nothing.
     pub const ZERO: Sum = Sum { value: 0, odd: false };
 
+    /// The sum of words of the machine's order, added up; fewer than 2^31 of them.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn of_words(value: u64) -> Sum {
+        Sum { value, odd: false }
+    }
+
     /// Adds bytes behind those that came before.
     #[inline(always)]
     #[must_use]
@@ -222,6 +229,9 @@ const ROUNDS: usize = 1 << 16;
 /// The sum of words in the machine's order, below 2^33; the last word is filled up with zeros.
 #[inline]
 fn raw(bytes: &[u8]) -> u64 {
+    if bytes.len() < 8 {
+        return raw_tiny(bytes);
+    }
     if bytes.len() < SHORT {
         return wrap(raw_short(bytes));
     }
@@ -231,6 +241,21 @@ fn raw(bytes: &[u8]) -> u64 {
 #[inline]
 fn wrap(n: u64) -> u64 {
     (n & 0xffff_ffff) + (n >> 32)
+}
+
+/// Of fewer than 8 octets, without a loop or a call.
+#[inline(always)]
+fn raw_tiny(bytes: &[u8]) -> u64 {
+    let (half, rest) = match bytes.split_first_chunk::<4>() {
+        Some((half, rest)) => (u32::from_ne_bytes(*half), rest),
+        None => (0, bytes),
+    };
+    let (word, rest) = match rest.split_first_chunk::<2>() {
+        Some((word, rest)) => (u16::from_ne_bytes(*word), rest),
+        None => (0, rest),
+    };
+    let last = rest.first().map_or(0, |&last| u16::from_ne_bytes([last, 0]));
+    u64::from(half) + u64::from(word) + u64::from(last)
 }
 
 #[inline]

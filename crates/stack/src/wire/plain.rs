@@ -46,52 +46,39 @@ impl Plain {
     pub(crate) fn emit(&self, payload: &[u8], checksums: bool, out: &mut [u8; LEN]) {
         let transport_len = (TCP_LEN + payload.len()) as u32;
         let total = u16::try_from(LEN + payload.len()).unwrap_or(u16::MAX);
-        let first =
-            u32::from(VERSION_AND_LENGTH) << 24 | u32::from(self.traffic_class) << 16 | u32::from(total);
-        let second = u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT);
-        let third = u32::from(self.hop_limit) << 24 | u32::from(protocol::TCP) << 16;
-        let (source, destination) = (self.source.to_bits(), self.destination.to_bits());
-        let ports = u32::from(self.source_port) << 16 | u32::from(self.destination_port);
-        let control = u32::from(OFFSET) << 24 | u32::from(self.flags.bits()) << 16 | u32::from(self.window);
-        let Timestamps { value, echo } = self.timestamps;
-        let (ip_sum, tcp_sum) = if checksums {
-            let addresses = Sum::ZERO.add_u32(source).add_u32(destination);
-            let ip = addresses.add_u32(first).add_u32(second).add_u32(third);
-            let mut tcp = addresses
-                .add_u32(u32::from(protocol::TCP))
-                .add_u32(transport_len)
-                .add_u32(ports)
-                .add_u32(self.seq.0)
-                .add_u32(self.ack.0)
-                .add_u32(control)
-                .add_u32(ALIGNED_TIMESTAMPS)
-                .add_u32(value)
-                .add_u32(echo);
-            if !payload.is_empty() {
-                tcp = tcp.add(payload);
-            }
-            (ip.finish(), tcp.finish())
-        } else {
-            (0, 0)
+        let words = out.as_chunks_mut::<4>().0;
+        // Each word is written and summed when it is known, so that none waits in memory for the others.
+        let mut put = |at: usize, word: u32| {
+            let word = word.to_be();
+            words[at] = word.to_ne_bytes();
+            u64::from(word)
         };
-        let words = [
-            first,
-            second,
-            third | u32::from(ip_sum),
-            source,
-            destination,
-            ports,
-            self.seq.0,
-            self.ack.0,
-            control,
-            u32::from(tcp_sum) << 16,
-            ALIGNED_TIMESTAMPS,
-            value,
-            echo,
-        ];
-        for (octets, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *octets = word.to_be_bytes();
+        let addresses = put(3, self.source.to_bits()) + put(4, self.destination.to_bits());
+        let length_and_class = u32::from(self.traffic_class) << 16 | u32::from(total);
+        let mut ip = put(0, u32::from(VERSION_AND_LENGTH) << 24 | length_and_class);
+        ip += put(1, u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT));
+        let third = u32::from(self.hop_limit) << 24 | u32::from(protocol::TCP) << 16;
+        ip += addresses + u64::from(third.to_be());
+        let ports = u32::from(self.source_port) << 16 | u32::from(self.destination_port);
+        let mut tcp = addresses + put(5, ports);
+        tcp += put(6, self.seq.0) + put(7, self.ack.0);
+        let flags_and_window = u32::from(self.flags.bits()) << 16 | u32::from(self.window);
+        tcp += put(8, u32::from(OFFSET) << 24 | flags_and_window);
+        tcp += put(10, ALIGNED_TIMESTAMPS);
+        tcp += put(11, self.timestamps.value) + put(12, self.timestamps.echo);
+        if !checksums {
+            put(2, third);
+            put(9, 0);
+            return;
         }
+        put(2, third | u32::from(Sum::of_words(ip).finish()));
+        let mut sum = Sum::of_words(tcp)
+            .add_u32(u32::from(protocol::TCP))
+            .add_u32(transport_len);
+        if !payload.is_empty() {
+            sum = sum.add(payload);
+        }
+        put(9, u32::from(sum.finish()) << 16);
     }
 }
 

@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use crate::frame::{Payload, Text};
 use crate::pool::{LARGE, Pool, drop_front};
 use crate::rope::Rope;
+use crate::short;
 
 /// Payloads up to this many octets are copied out of the frame they came in, which would otherwise be held by them:
 /// at most a quarter of what the frame of a full segment takes.
@@ -73,7 +74,7 @@ impl ReceiveQueue {
     #[inline]
     fn copy(&mut self, pool: &mut Pool, data: &[u8]) {
         if data.len() <= self.tail.capacity() - self.tail.len() {
-            return self.tail.extend_from_slice(data);
+            return short::append(&mut self.tail, data);
         }
         self.copy_on(pool, data);
     }
@@ -101,7 +102,7 @@ impl ReceiveQueue {
         if self.parts.is_empty() {
             // The common case of short messages: all of them lie in the tail.
             let n = self.tail.len().min(out.len());
-            out[..n].copy_from_slice(&self.tail[..n]);
+            short::copy(&self.tail[..n], &mut out[..n]);
             drop_front(&mut self.tail, n);
             self.len -= n as u32;
             return n;

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use crate::frame::Payload;
 use crate::pool::{LARGE, Pool, SMALL, drop_front};
 use crate::rope::Rope;
+use crate::short;
 
 /// Octets to send, from the oldest unacknowledged one on.
 ///
@@ -62,7 +63,7 @@ impl SendBuffer {
                 self.tail = pool.take(if large { LARGE } else { SMALL });
             }
             let n = data.len().min(self.tail.capacity() - self.tail.len());
-            self.tail.extend_from_slice(&data[..n]);
+            short::append(&mut self.tail, &data[..n]);
             data = &data[n..];
         }
     }
@@ -119,7 +120,7 @@ impl SendBuffer {
         };
         match self.tail.get(from as usize..from as usize + out.len()) {
             Some(octets) => {
-                out.copy_from_slice(octets);
+                short::copy(octets, out);
                 true
             }
             None => false,
