@@ -380,7 +380,7 @@ impl Frame {
         }
         Text {
             inline: self.head.as_slice().get(n..).unwrap_or(&[]),
-            shared: &mut self.body,
+            shared: Some(&mut self.body),
         }
     }
     /// Keeps only the first `n` bytes: link padding goes.
@@ -424,26 +424,34 @@ impl From<Vec<u8>> for Frame {
 #[derive(Debug)]
 pub(crate) struct Text<'f> {
     inline: &'f [u8],
-    shared: &'f mut Payload,
+    /// `None` where nothing is shared, which whoever has the frame in one piece knows from the start.
+    shared: Option<&'f mut Payload>,
 }
 
 impl<'f> Text<'f> {
-    /// All octets of a frame that stays where it is; `nothing` is an empty payload.
-    #[inline]
-    pub(crate) fn borrowed(octets: &'f [u8], nothing: &'f mut Payload) -> Text<'f> {
-        debug_assert!(nothing.is_empty());
+    /// All octets of a frame that stays where it is.
+    #[inline(always)]
+    pub(crate) fn borrowed(octets: &'f [u8]) -> Text<'f> {
         Text {
             inline: octets,
-            shared: nothing,
+            shared: None,
         }
     }
     /// The same octets, lent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reborrow(&mut self) -> Text<'_> {
         Text {
             inline: self.inline,
-            shared: self.shared,
+            shared: self.shared.as_deref_mut(),
         }
+    }
+    #[inline(always)]
+    fn shared_parts(&self) -> &[Bytes] {
+        self.shared.as_ref().map_or(&[], |shared| shared.parts())
+    }
+    #[inline(always)]
+    fn shared_len(&self) -> usize {
+        self.shared.as_ref().map_or(0, |shared| shared.len())
     }
     /// As [`Frame::front`].
     #[inline]
@@ -451,27 +459,27 @@ impl<'f> Text<'f> {
         if !self.inline.is_empty() {
             return self.inline;
         }
-        self.shared.parts().first().map_or(&[], |b| &b[..])
+        self.shared_parts().first().map_or(&[], |b| &b[..])
     }
     /// What follows [`Text::front`].
     #[inline]
     pub(crate) fn behind_front(&self) -> &[Bytes] {
         let first = usize::from(self.inline.is_empty());
-        self.shared.parts().get(first..).unwrap_or_default()
+        self.shared_parts().get(first..).unwrap_or_default()
     }
     /// [`Text::front`] and [`Text::behind_front`].
     #[inline(always)]
     pub(crate) fn parts(&self) -> (&[u8], &[Bytes]) {
-        if self.shared.is_empty() {
+        if self.shared_len() == 0 {
             (self.inline, &[])
         } else {
             (self.front(), self.behind_front())
         }
     }
     /// Number of octets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.inline.len() + self.shared.len()
+        self.inline.len() + self.shared_len()
     }
     /// Whether there is none.
     #[inline]
@@ -483,30 +491,34 @@ impl<'f> Text<'f> {
     pub(crate) fn advance(&mut self, n: usize) {
         let from_inline = n.min(self.inline.len());
         self.inline = &self.inline[from_inline..];
-        if n > from_inline {
-            self.shared.advance(n - from_inline);
+        if n > from_inline
+            && let Some(shared) = &mut self.shared
+        {
+            shared.advance(n - from_inline);
         }
     }
     /// Keeps the first `n` octets.
     pub(crate) fn truncate(&mut self, n: usize) {
         self.inline = &self.inline[..n.min(self.inline.len())];
-        self.shared.truncate(n - self.inline.len());
+        if let Some(shared) = &mut self.shared {
+            shared.truncate(n - self.inline.len());
+        }
     }
     /// All octets, if none of them are shared.
     #[inline]
     pub(crate) fn in_one_piece(&self) -> Option<&[u8]> {
-        self.shared.is_empty().then_some(self.inline)
+        (self.shared_len() == 0).then_some(self.inline)
     }
     /// The pieces in order.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let inline = (!self.inline.is_empty()).then_some(self.inline);
         inline
             .into_iter()
-            .chain(self.shared.parts().iter().map(|part| &part[..]))
+            .chain(self.shared_parts().iter().map(|part| &part[..]))
     }
     /// The octets as a payload; those in the head are copied.
     pub(crate) fn into_payload(self) -> Payload {
-        let shared = core::mem::take(self.shared);
+        let shared = self.shared.map(core::mem::take).unwrap_or_default();
         if self.inline.is_empty() {
             return shared;
         }

@@ -95,7 +95,7 @@ impl Pool {
         }
     }
     /// Makes an emptied buffer ready for new octets: a small one keeps its memory, another goes back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refresh(&mut self, buffer: &mut BytesMut) {
         buffer.clear();
         let capacity = buffer.capacity();

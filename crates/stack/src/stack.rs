@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 
 use crate::config::Config;
 use crate::error::{AcceptError, BindError, ConnectError, ListenError, StaleSocket};
-use crate::frame::{Frame, HEAD_CAPACITY, Payload, RxMeta, Text, TxFrame, TxMeta};
+use crate::frame::{Frame, HEAD_CAPACITY, RxMeta, Text, TxFrame, TxMeta};
 use crate::iface::{Env, Inbound, InterfaceConfig, IpLayer};
 use crate::rng::{Rng, Secrets};
 use crate::snapshot::{Snapshot, SocketRow};
@@ -234,20 +234,44 @@ impl Stack {
         self.handle_frame_in(now, on, &mut frame, meta);
     }
     /// As [`Stack::handle_frame`], for a driver that keeps its frames: this one comes back empty, ready for the next.
+    #[inline(never)]
     pub fn handle_frame_in(&mut self, now: Instant, on: InterfaceId, frame: &mut Frame, meta: RxMeta) {
         self.take_frame(now, on, frame, meta);
         frame.clear();
     }
     /// As [`Stack::handle_frame`], for a frame that stays in a buffer of the driver: what the stack keeps of it is copied. Costs
     /// less than sharing as long as frames are short, up to about 2 KiB.
+    #[inline(never)]
     pub fn handle_octets(&mut self, now: Instant, on: InterfaceId, octets: &[u8], meta: RxMeta) {
         if !self.trace.wants(TraceMask::FRAMES) {
-            let mut nothing = Payload::new();
-            let whole = Text::borrowed(octets, &mut nothing);
-            if self.with_tcp(now, |tcp, around| tcp.direct(around, on, whole, meta)) {
+            let Stack {
+                config,
+                rng,
+                trace,
+                ip,
+                tcp,
+                events,
+                ..
+            } = self;
+            let mut env = Env {
+                now,
+                config,
+                trace,
+                rng,
+            };
+            let mut around = Around {
+                env: &mut env,
+                ip,
+                events,
+            };
+            if tcp.direct(&mut around, on, Text::borrowed(octets), meta) {
                 return;
             }
         }
+        self.handle_octets_in_frame(now, on, octets, meta);
+    }
+    #[inline(never)]
+    fn handle_octets_in_frame(&mut self, now: Instant, on: InterfaceId, octets: &[u8], meta: RxMeta) {
         let mut frame = self.spare.take().unwrap_or_default();
         if octets.len() <= HEAD_CAPACITY {
             frame.head.extend(octets.len()).copy_from_slice(octets);
@@ -347,6 +371,7 @@ impl Stack {
     }
 
     /// Writes the next frame to send into `out`, replacing what was there, or says that there is none.
+    #[inline(never)]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         out.clear();
         loop {
@@ -419,11 +444,9 @@ impl Stack {
     /// # Panics
     /// If `out` has no room for the frame: it takes the link header and the MTU of the interface, or what
     /// [`gso_max`](crate::Capabilities::gso_max) says if that is more.
+    #[inline(never)]
     pub fn poll_transmit_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        if self.is_quiet() {
-            return None;
-        }
-        while self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+        while !self.tcp.is_quiet() && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
             let Some(sent) = self.with_tcp(now, |tcp, around| tcp.poll_transmit_into(around, out)) else {
                 break;
             };
@@ -431,10 +454,15 @@ impl Stack {
                 return Some(sent);
             }
             self.handle_octets(now, InterfaceId::LOOPBACK, &out[..sent.1], RxMeta::INTACT);
-            if self.is_quiet() {
-                return None;
-            }
         }
+        if self.is_quiet() {
+            return None;
+        }
+        self.poll_transmit_flat(now, out)
+    }
+    /// The next frame by way of one that is written piece by piece.
+    #[inline(never)]
+    fn poll_transmit_flat(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
         let mut frame = self.spare.take().unwrap_or_default();
         let sent = self.poll_transmit(now, &mut frame).map(|meta| {
             let (head, body) = out[..frame.len()].split_at_mut(frame.head.len());

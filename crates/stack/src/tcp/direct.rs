@@ -13,11 +13,11 @@ use crate::InterfaceId;
 use crate::demux::{Entry, FourTuple};
 use crate::frame::{RxMeta, Text};
 use crate::trace::TraceMask;
-use crate::wire::plain;
+use crate::wire::plain::{self, Arrived};
 
 impl Tcp {
     /// Takes the frame, `whole`, if it is such a packet, and says whether it was.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn direct(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -60,18 +60,33 @@ impl Tcp {
         if !verified && !plain::tcp_is_intact(b, total, text, behind) {
             return false;
         }
-        let seg = plain::segment(b, (total - plain::LEN) as u32);
+        let seg = Arrived::read(b, (total - plain::LEN) as u32);
         if let Some(entry) = known
             && entry.is_connection()
+            && self.predicted(cx, on, entry.slot(), &seg, &mut whole)
         {
-            if self.predicted(cx, on, entry.slot(), &seg, &mut whole) {
-                return true;
-            }
-            if !cx.env.trace.wants(TraceMask::SEGMENTS) {
-                whole.advance(plain::LEN);
-                self.at_connection(cx, entry.slot(), &seg, whole);
-                return true;
-            }
+            return true;
+        }
+        self.not_predicted(cx, known, &seg, whole)
+    }
+
+    /// Takes the segment behind plain headers that is not what was predicted.
+    #[inline(never)]
+    fn not_predicted(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        known: Option<Entry>,
+        seg: &Arrived,
+        mut whole: Text<'_>,
+    ) -> bool {
+        let seg = seg.segment();
+        if let Some(entry) = known
+            && entry.is_connection()
+            && !cx.env.trace.wants(TraceMask::SEGMENTS)
+        {
+            whole.advance(plain::LEN);
+            self.at_connection(cx, entry.slot(), &seg, whole);
+            return true;
         }
         let Some(b) = whole.parts().0.first_chunk() else {
             return false;

@@ -83,21 +83,21 @@ fn outgoing_where_agreed(tcb: &Tcb, plan: &Plan) -> (Flags, EcnField) {
 /// New text has come (section 6.1.3): a CE mark is echoed until the peer says CWR. Both are acknowledged at once, since the
 /// peer's window may be as small as what it waits for.
 #[inline]
-pub(crate) fn text_arrives(tcb: &mut Tcb, seg: &Segment) {
-    let news = seg.ecn == EcnField::Ce || seg.has(Flags::CWR);
+pub(crate) fn text_arrives(tcb: &mut Tcb, flags: Flags, ecn: EcnField) {
+    let news = ecn == EcnField::Ce || flags.contains(Flags::CWR);
     if news && tcb.facts.contains(Fact::ECN) {
-        marked_text_arrives(tcb, seg);
+        marked_text_arrives(tcb, flags, ecn);
     }
 }
 
 #[cold]
-fn marked_text_arrives(tcb: &mut Tcb, seg: &Segment) {
+fn marked_text_arrives(tcb: &mut Tcb, flags: Flags, ecn: EcnField) {
     use super::conn::AckOwed;
-    if seg.has(Flags::CWR) {
+    if flags.contains(Flags::CWR) {
         tcb.facts.remove(Fact::ECE_OWED);
         tcb.ack_owed = AckOwed::Now(AckCause::WindowReduced);
     }
-    if seg.ecn == EcnField::Ce {
+    if ecn == EcnField::Ce {
         let marks = tcb.marks_mut();
         marks.ce_received = marks.ce_received.wrapping_add(1);
         if !tcb.facts.contains(Fact::ECE_OWED) {

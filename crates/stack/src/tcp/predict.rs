@@ -8,66 +8,75 @@
 
 use super::conn::{Fact, FinIn, Phase, Tcb};
 use super::dispatch::Around;
-use super::table::Tcp;
-use super::{Flags, Segment, ingress, recv, send};
+use super::scope::{Scope, announce, kick};
+use super::table::{Slot, Tcp};
+use super::{Flags, recv, send};
 use crate::InterfaceId;
 use crate::frame::Text;
+use crate::iface::Env;
 use crate::trace::{TraceKind, TraceMask, Tuple};
-use crate::wire::plain;
+use crate::wire::plain::{self, Arrived};
 
 impl Tcp {
     /// Takes the segment for the connection in this slot, which came as `whole` behind plain headers, if it is what was
     /// predicted, and says whether it was.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn predicted(
         &mut self,
         cx: &mut Around<'_, '_>,
         on: InterfaceId,
         slot: u32,
-        seg: &Segment,
+        seg: &Arrived,
         whole: &mut Text<'_>,
     ) -> bool {
-        if seg.flags.difference(Flags::PSH) != Flags::ACK {
-            return false;
-        }
-        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return false;
         };
+        let tcb = &mut **tcb; // the box is looked into once
         if !expects(tcb, seg) {
             return false;
         }
-        scope
-            .trace
-            .record(TraceMask::SEGMENTS, scope.now, Some(tcb.id), || {
-                TraceKind::SegmentIn {
-                    tuple: Tuple::from(tcb.tuple),
-                    segment: *seg,
-                }
-            });
+        if cx.env.trace.wants(TraceMask::SEGMENTS) {
+            trace_arrived(tcb, cx.env, seg);
+        }
         let una = tcb.snd_una;
         tcb.segments_in = tcb.segments_in.wrapping_add(1);
-        ingress::take_timestamp(tcb, &scope, seg);
-        ingress::heard(tcb, &scope);
-        if seg.ack != tcb.snd_una && send::ack::is_ordinary(tcb) {
-            send::ack::progress(tcb, &mut scope, seg);
+        // As `ingress::take_timestamp` and `ingress::heard`.
+        if seg.seq.at_or_before(tcb.last_ack_sent) {
+            tcb.ts_recent = seg.timestamps.value;
+            tcb.ts_recent_at = cx.env.now.as_millis() as u32;
+        }
+        tcb.last_heard = cx.env.now;
+        if !send::ack::is_ordinary(tcb) {
+            let mut scope = Scope {
+                now: cx.env.now,
+                config: cx.env.config,
+                trace: cx.env.trace,
+                pool: &mut self.pool,
+                wheel: &mut self.wheel,
+                challenges: &mut self.challenges,
+                ready: &mut self.ready,
+                events: cx.events,
+                burst: &mut self.burst,
+            };
+            acknowledges(tcb, &mut scope, seg);
+        } else if seg.ack != una {
+            send::ack::progress(tcb, cx.env, &mut self.pool, seg);
         } else {
-            send::ack::process(tcb, &mut scope, seg);
+            // Nothing new is acknowledged, and what brings text is no duplicate: only the window may be another.
+            tcb.probes = 0;
+            send::ack::learn_window(tcb, cx.env.now, cx.env.trace, seg.seq, seg.ack, seg.window);
         }
         if seg.payload_len > 0 {
-            let mut text = whole.reborrow();
-            text.advance(plain::LEN);
-            if tcb.reassembly.is_none() {
-                recv::text::follows(tcb, &mut scope, seg, text);
-            } else {
-                recv::text::accept(tcb, &mut scope, seg, text);
-            }
+            whole.advance(plain::LEN);
+            recv::text::follows(tcb, cx.env, &mut self.pool, seg, whole.reborrow());
         }
         // A link without addresses has no neighbours whose answers would count.
         if tcb.snd_una != una && tcb.path.interface != on {
-            cx.ip.confirm_reachable(scope.now, tcb.path);
+            cx.ip.confirm_reachable(cx.env.now, tcb.path);
         }
-        scope.kick(tcb);
-        scope.announce(tcb);
+        kick(tcb, &mut self.ready);
+        announce(tcb, cx.events);
         #[cfg(test)]
         {
             self.short_ways[0] += 1;
@@ -76,10 +85,31 @@ impl Tcp {
     }
 }
 
-/// Whether the connection expects just this segment, which is an ACK with perhaps PSH: next in sequence, within the window, not older than the last, with text
-/// that somebody will read or an acknowledgment of something in flight, and no FIN come or waiting.
+/// The acknowledgment by the general steps.
+#[inline(never)]
+fn acknowledges(tcb: &mut Tcb, scope: &mut Scope<'_>, seg: &Arrived) {
+    if !tcb.facts.contains(Fact::PROBING) {
+        tcb.probes = 0;
+    }
+    send::ack::process(tcb, scope, &seg.segment());
+}
+
+#[cold]
+#[inline(never)]
+fn trace_arrived(tcb: &Tcb, env: &mut Env<'_>, seg: &Arrived) {
+    env.trace.record(TraceMask::SEGMENTS, env.now, Some(tcb.id), || {
+        TraceKind::SegmentIn {
+            tuple: Tuple::from(tcb.tuple),
+            segment: seg.segment(),
+        }
+    });
+}
+
+/// Whether the connection expects just this segment, which is an ACK with perhaps PSH: next in sequence, within the window, not
+/// older than the last, with text that somebody will read and that fills no gap, or an acknowledgment of something in flight, and
+/// no FIN come or waiting.
 #[inline(always)]
-fn expects(tcb: &Tcb, seg: &Segment) -> bool {
+fn expects(tcb: &Tcb, seg: &Arrived) -> bool {
     let text = seg.payload_len > 0;
     let never = if text {
         Fact::FIN_AHEAD.union(Fact::ORPHAN)
@@ -87,15 +117,13 @@ fn expects(tcb: &Tcb, seg: &Segment) -> bool {
         Fact::FIN_AHEAD
     };
     let in_flight = seg.ack.since(tcb.snd_una);
-    tcb.phase == Phase::Live
+    seg.flags.difference(Flags::PSH) == Flags::ACK
+        && tcb.phase == Phase::Live
         && tcb.fin_in == FinIn::No
         && tcb.facts.intersection(never.union(Fact::TIMESTAMPS)) == Fact::TIMESTAMPS
-        && seg
-            .options
-            .timestamps
-            .is_some_and(|ts| ts.value.wrapping_sub(tcb.ts_recent) as i32 >= 0)
+        && seg.timestamps.value.wrapping_sub(tcb.ts_recent) as i32 >= 0
         && seg.seq == tcb.rcv_nxt
         && seg.payload_len <= tcb.rcv_wnd()
         && in_flight <= tcb.outstanding()
-        && (text || in_flight > 0)
+        && (text && tcb.reassembly.is_none() || !text && in_flight > 0)
 }

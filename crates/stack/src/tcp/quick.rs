@@ -56,6 +56,7 @@ impl Tcp {
         let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return self.quick_bare(cx, entry, out);
         };
+        let tcb = &mut **tcb; // the box is looked into once
         let checksums = way(tcb, cx.env.config, cx.ip)?;
         sent::restart_after_idle(tcb, cx.env.now, cx.env.config, cx.env.trace);
         let short = plan(tcb)?;
@@ -277,11 +278,10 @@ fn trace_sent(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple, written: &[u8]
     let Some((headers, text)) = written.split_first_chunk() else {
         return;
     };
-    env.trace.record(TraceMask::SEGMENTS, env.now, Some(id), || {
-        TraceKind::SegmentOut {
+    env.trace
+        .record(TraceMask::SEGMENTS, env.now, Some(id), || TraceKind::SegmentOut {
             tuple: Tuple::from(*tuple),
             segment: plain::segment(headers, text.len() as u32),
             cause,
-        }
-    });
+        });
 }

@@ -39,10 +39,7 @@ impl Scope<'_> {
     /// Puts the connection on the transmit queue, once.
     #[inline]
     pub(crate) fn kick(&mut self, tcb: &mut Tcb) {
-        if !tcb.facts.contains(Fact::QUEUED) {
-            tcb.facts.insert(Fact::QUEUED);
-            self.ready.push_back(Entry::new(Kind::Connection, tcb.id.slot));
-        }
+        kick(tcb, self.ready);
     }
     /// Tells the application what the connection's steps have gathered.
     #[inline]
@@ -79,6 +76,15 @@ impl Scope<'_> {
         if let Some(why) = change {
             trace_congestion(tcb, self.now, self.trace, why);
         }
+    }
+}
+
+/// Puts the connection on the transmit queue, once.
+#[inline]
+pub(crate) fn kick(tcb: &mut Tcb, ready: &mut VecDeque<Entry>) {
+    if !tcb.facts.contains(Fact::QUEUED) {
+        tcb.facts.insert(Fact::QUEUED);
+        ready.push_back(Entry::new(Kind::Connection, tcb.id.slot));
     }
 }
 

@@ -317,25 +317,61 @@ pub(crate) fn any_segment(front: &[u8], total: usize, seg: &mut Segment) -> Opti
     Some(ipv4::HEADER_LEN + header.header_len)
 }
 
-/// The segment that such headers stand before, with a payload of this many octets.
-#[inline(always)]
-pub(crate) fn segment(b: &[u8; LEN], payload_len: u32) -> Segment {
-    Segment {
-        seq: SeqNumber(u32_at(b, 24)),
-        ack: SeqNumber(u32_at(b, 28)),
-        flags: Flags::from_bits_retain(b[33]),
-        window: u16_at(b, 34),
-        urgent: u16_at(b, 38),
-        payload_len,
-        options: Options {
-            timestamps: Some(Timestamps {
+/// What such headers say of the segment: a third of what a [`Segment`] takes to write, most of which would be options that it
+/// does not have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) seq: SeqNumber,
+    pub(crate) ack: SeqNumber,
+    pub(crate) payload_len: u32,
+    pub(crate) timestamps: Timestamps,
+    pub(crate) window: u16,
+    pub(crate) urgent: u16,
+    pub(crate) flags: Flags,
+    pub(crate) ecn: EcnField,
+}
+
+impl Arrived {
+    /// Reads the headers in front of a payload of this many octets.
+    #[inline(always)]
+    pub(crate) fn read(b: &[u8; LEN], payload_len: u32) -> Arrived {
+        Arrived {
+            seq: SeqNumber(u32_at(b, 24)),
+            ack: SeqNumber(u32_at(b, 28)),
+            payload_len,
+            timestamps: Timestamps {
                 value: u32_at(b, 44),
                 echo: u32_at(b, 48),
-            }),
-            ..Options::default()
-        },
-        ecn: EcnField::from_class(b[1]),
+            },
+            window: u16_at(b, 34),
+            urgent: u16_at(b, 38),
+            flags: Flags::from_bits_retain(b[33]),
+            ecn: EcnField::from_class(b[1]),
+        }
     }
+    /// The segment.
+    #[inline]
+    pub(crate) fn segment(&self) -> Segment {
+        Segment {
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            urgent: self.urgent,
+            payload_len: self.payload_len,
+            options: Options {
+                timestamps: Some(self.timestamps),
+                ..Options::default()
+            },
+            ecn: self.ecn,
+        }
+    }
+}
+
+/// The segment that such headers stand before, with a payload of this many octets.
+#[inline]
+pub(crate) fn segment(b: &[u8; LEN], payload_len: u32) -> Segment {
+    Arrived::read(b, payload_len).segment()
 }
 
 #[cfg(test)]

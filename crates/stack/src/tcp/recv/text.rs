@@ -2,23 +2,27 @@
 
 use alloc::boxed::Box;
 
-use crate::config::Profile;
+use crate::config::{Config, Profile};
 
 use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
 use crate::frame::{Payload, Text};
+use crate::iface::Env;
+use crate::pool::Pool;
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
 use crate::tcp::ecn;
 use crate::tcp::ingress::fin_of;
 use crate::tcp::scope::Scope;
 use crate::tcp::{SackBlock, Segment, SeqNumber};
+use crate::time::Instant;
 use crate::trace::{AckCause, DropReason};
+use crate::wire::plain::Arrived;
 
 /// Takes the text of an acceptable segment, cut to the window, and remembers its FIN.
 pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut payload: Text<'_>) {
     let mut seq = seg.seq;
     let mut fin = fin_of(seg);
-    note_size(tcb, seg);
+    note_size(tcb, seg.payload_len);
     if seq.before(tcb.rcv_nxt) {
         let old = tcb.rcv_nxt.since(seq).min(payload.len() as u32);
         report_duplicate(tcb, seq, seq + old);
@@ -53,7 +57,7 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
         return;
     }
     tcb.last_text = cx.now.as_millis() as u32;
-    ecn::text_arrives(tcb, seg);
+    ecn::text_arrives(tcb, seg.flags, seg.ecn);
     if seq == tcb.rcv_nxt {
         in_order(tcb, cx, payload);
     } else {
@@ -63,16 +67,16 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
 
 /// As [`accept`], for text that is next in sequence, lies in the window and fills no gap.
 #[inline(always)]
-pub(crate) fn follows(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, text: Text<'_>) {
-    note_size(tcb, seg);
-    tcb.last_text = cx.now.as_millis() as u32;
+pub(crate) fn follows(tcb: &mut Tcb, env: &Env<'_>, pool: &mut Pool, seg: &Arrived, text: Text<'_>) {
+    note_size(tcb, seg.payload_len);
+    tcb.last_text = env.now.as_millis() as u32;
     tcb.dup_acks_owed = 0; // the next ACK is none
-    ecn::text_arrives(tcb, seg);
+    ecn::text_arrives(tcb, seg.flags, seg.ecn);
     if tcb.readable() == 0 {
         tcb.pending |= Readiness::READABLE;
     }
-    deliver_text(tcb, cx, text);
-    owe_ack(tcb, cx, false);
+    deliver_text(tcb, pool, text);
+    owe_ack(tcb, env.now, env.config, false);
 }
 
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.
@@ -81,7 +85,7 @@ fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
     tcb.dup_acks_owed = 0; // the next ACK is none
     let filled = tcb.reassembly.is_some();
     match tcb.reassembly.take() {
-        None => deliver_text(tcb, cx, text),
+        None => deliver_text(tcb, cx.pool, text),
         Some(mut store) => {
             match store.insert(tcb.rcv_nxt, text.into_payload()) {
                 Ok(Inserted {
@@ -105,7 +109,7 @@ fn in_order(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
     if had == 0 {
         tcb.pending |= Readiness::READABLE;
     }
-    owe_ack(tcb, cx, filled);
+    owe_ack(tcb, cx.now, cx.config, filled);
 }
 
 fn deliver(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
@@ -121,26 +125,26 @@ fn deliver(tcb: &mut Tcb, cx: &mut Scope<'_>, payload: Payload) {
 
 /// As [`deliver`], for what came in order.
 #[inline]
-fn deliver_text(tcb: &mut Tcb, cx: &mut Scope<'_>, text: Text<'_>) {
+fn deliver_text(tcb: &mut Tcb, pool: &mut Pool, text: Text<'_>) {
     let n = text.len() as u32;
     tcb.rcv_nxt += n;
     tcb.stats.bytes_received += u64::from(n);
     if tcb.facts.contains(Fact::NO_READ) {
         return;
     }
-    let queue = tcb.receive.get_or_insert_with(|| cx.pool.take_receiver());
-    queue.push_text(cx.pool, text);
+    let queue = tcb.receive.get_or_insert_with(|| pool.take_receiver());
+    queue.push_text(pool, text);
 }
 
 /// SHLD-18, SHLD-19, MUST-58: an ACK for every second full segment, else delayed (MUST-40); at once when a gap was
 /// filled (RFC 5681 section 4.2).
 #[inline]
-fn owe_ack(tcb: &mut Tcb, cx: &Scope<'_>, filled: bool) {
+fn owe_ack(tcb: &mut Tcb, now: Instant, config: &Config, filled: bool) {
     if !matches!(tcb.ack_owed, AckOwed::No | AckOwed::Delayed) {
         return;
     }
     let waiting = tcb.rcv_nxt.since(tcb.last_ack_sent);
-    let enough = match cx.config.profile {
+    let enough = match config.profile {
         Profile::Rfc => 2 * u32::from(tcb.rcv_mss),
         Profile::Linux => u32::from(tcb.rcv_mss) + 1, // __tcp_ack_snd_check: more than one segment
     };
@@ -153,7 +157,7 @@ fn owe_ack(tcb: &mut Tcb, cx: &Scope<'_>, filled: bool) {
         AckOwed::Now(AckCause::Quick)
     } else {
         if tcb.ack_owed == AckOwed::No {
-            tcb.ack_at = cx.now + cx.config.delayed_ack;
+            tcb.ack_at = now + config.delayed_ack;
         }
         AckOwed::Delayed
     };
@@ -183,9 +187,9 @@ fn report_duplicate(tcb: &mut Tcb, start: SeqNumber, end: SeqNumber) {
 
 /// Learns the size of the peer's full segments, for "every second full-sized segment" (RFC 5681 section 4.2).
 #[inline]
-fn note_size(tcb: &mut Tcb, seg: &Segment) {
+fn note_size(tcb: &mut Tcb, payload_len: u32) {
     // A device that joins segments (GRO) delivers more than one at once: no segment is longer than the link takes.
-    let size = seg.payload_len.min(tcb.path.mtu.min(u32::from(u16::MAX)) - 40) as u16;
+    let size = payload_len.min(tcb.path.mtu.min(u32::from(u16::MAX)) - 40) as u16;
     if size > tcb.rcv_mss {
         tcb.rcv_mss = size;
     }

@@ -2,14 +2,18 @@
 
 use alloc::boxed::Box;
 
+use crate::config::Config;
+use crate::iface::Env;
+use crate::pool::Pool;
 use crate::stack::Readiness;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::rtt::expected_samples;
-use crate::tcp::scope::Scope;
-use crate::tcp::{Flags, Segment};
+use crate::tcp::scope::{Scope, trace_congestion};
+use crate::tcp::{Flags, Segment, SeqNumber, Timestamps};
 use crate::tcp::{ecn, urgent};
 use crate::time::{Duration, Instant};
-use crate::trace::{CongestionChange, TraceKind, TraceMask, Transition};
+use crate::trace::{CongestionChange, Trace, TraceKind, TraceMask, Transition};
+use crate::wire::plain::Arrived;
 
 /// Three duplicate ACKs mean loss (RFC 5681 section 3.2).
 pub(crate) const DUP_THRESH: u8 = 3;
@@ -50,17 +54,17 @@ pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
 
 /// As [`process`], where nothing is lost, closing, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
 /// mark.
-#[inline(always)]
-pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+#[inline(never)]
+pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &Arrived) {
     let flight = tcb.outstanding();
-    measure(tcb, cx, seg);
+    measure(tcb, env.now, env.config, env.trace, seg.ack, Some(seg.timestamps));
     let acked = seg.ack.since(tcb.snd_una);
     if let Some(buffer) = &mut tcb.send {
-        buffer.ack(cx.pool, acked);
+        buffer.ack(pool, acked);
         if buffer.is_empty()
             && let Some(empty) = tcb.send.take()
         {
-            cx.pool.give_sender(empty);
+            pool.give_sender(empty);
         }
     }
     tcb.snd_una = seg.ack;
@@ -69,21 +73,28 @@ pub(crate) fn progress(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
     }
-    update_window(tcb, cx, seg);
+    // Nothing is probed for, so none that was closed opens.
+    learn_window(tcb, env.now, env.trace, seg.seq, seg.ack, seg.window);
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
     tcb.rtt.on_progress();
     tcb.first_again = 0;
-    let change = grow(tcb, cx, acked, flight, false);
+    let limited = tcb.facts.contains(Fact::APP_LIMITED);
+    let mss = u32::from(tcb.snd_mss);
+    let change = tcb
+        .congestion
+        .on_ack(env.now, acked, tcb.srtt(), flight, mss, limited);
     if tcb.outstanding() == 0 {
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
     } else {
-        tcb.stalled_since = cx.now;
-        tcb.rexmt_at = cx.now + tcb.rto(cx.config);
+        tcb.stalled_since = env.now;
+        tcb.rexmt_at = env.now + tcb.rto(env.config);
     }
-    cx.congestion(tcb, change);
+    if let Some(why) = change {
+        trace_congestion(tcb, env.now, env.trace, why);
+    }
     tcb.check();
 }
 
@@ -116,7 +127,7 @@ fn take_sack(tcb: &mut Tcb, seg: &Segment) -> News {
 /// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
 /// sequence space that it acknowledged.
 fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
-    measure(tcb, cx, seg);
+    measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
     let acked = seg.ack.since(tcb.snd_una);
     let fin = tcb.fin_out == FinOut::Sent && seg.ack == tcb.snd_nxt;
     let octets = acked - u32::from(fin);
@@ -167,17 +178,25 @@ fn brings_fin(tcb: &Tcb, seg: &Segment) -> bool {
 
 /// Takes a round-trip sample: from the segment being timed, or from the echoed timestamp, which is unambiguous even
 /// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
-fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+#[inline]
+fn measure(
+    tcb: &mut Tcb,
+    now: Instant,
+    config: &Config,
+    trace: &mut Trace,
+    ack: SeqNumber,
+    timestamps: Option<Timestamps>,
+) {
     let mut expected = 1;
     let sample = match tcb.timed() {
-        Some((end, at)) if seg.ack.at_or_after(end) => {
+        Some((end, at)) if ack.at_or_after(end) => {
             tcb.facts.remove(Fact::TIMED);
-            Duration::from_micros(u64::from((cx.now.as_micros() as u32).wrapping_sub(at)))
+            Duration::from_micros(u64::from((now.as_micros() as u32).wrapping_sub(at)))
         }
         Some(_) => return,
-        None => match seg.options.timestamps {
+        None => match timestamps {
             Some(ts) if tcb.facts.contains(Fact::TIMESTAMPS) && ts.echo != 0 => {
-                let ticks = tcb.ts_now(cx.now).wrapping_sub(ts.echo);
+                let ticks = tcb.ts_now(now).wrapping_sub(ts.echo);
                 if ticks > i32::MAX as u32 {
                     return; // an echo of what we never sent
                 }
@@ -187,14 +206,21 @@ fn measure(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
             _ => return,
         },
     };
-    tcb.rtt.on_sample(cx.now, sample, expected);
-    cx.trace
-        .record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::Rtt {
-            sample,
-            srtt: tcb.srtt(),
-            rttvar: tcb.rtt.rttvar().unwrap_or_default(),
-            rto: tcb.rto(cx.config),
-        });
+    tcb.rtt.on_sample(now, sample, expected);
+    if trace.wants(TraceMask::FLOW) {
+        trace_sample(tcb, now, config, trace, sample);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_sample(tcb: &Tcb, now: Instant, config: &Config, trace: &mut Trace, sample: Duration) {
+    trace.record(TraceMask::FLOW, now, Some(tcb.id), || TraceKind::Rtt {
+        sample,
+        srtt: tcb.srtt(),
+        rttvar: tcb.rtt.rttvar().unwrap_or_default(),
+        rto: tcb.rto(config),
+    });
 }
 
 /// SND.UNA has moved: timers, recovery and the congestion window follow.
@@ -366,25 +392,46 @@ fn enter_recovery(tcb: &mut Tcb, cx: &mut Scope<'_>, mss: u32) {
 /// RFC 9293 section 3.10.7.4: SND.WND is taken from a segment that is not older than the last that set it. A window may
 /// shrink (MUST-34); what is in flight beyond it is then probed for, not timed out (SHLD-15..17).
 fn update_window(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
-    let newer = tcb.snd_wl1.before(seg.seq) || tcb.snd_wl1 == seg.seq && tcb.snd_wl2.at_or_before(seg.ack);
-    if !newer || seg.ack.before(tcb.snd_una) {
-        return;
+    if learn_window(tcb, cx.now, cx.trace, seg.seq, seg.ack, seg.window) {
+        window_opened(tcb, cx);
     }
-    let window = u32::from(seg.window) << tcb.snd_wscale; // REC-1: 32 bits (MUST-1: unsigned)
-    tcb.snd_wl1 = seg.seq;
-    tcb.snd_wl2 = seg.ack;
+}
+
+/// As [`update_window`], but for what follows when a closed window has opened; says whether it has.
+#[inline(always)]
+pub(crate) fn learn_window(
+    tcb: &mut Tcb,
+    now: Instant,
+    trace: &mut Trace,
+    seq: SeqNumber,
+    ack: SeqNumber,
+    window: u16,
+) -> bool {
+    let newer = tcb.snd_wl1.before(seq) || tcb.snd_wl1 == seq && tcb.snd_wl2.at_or_before(ack);
+    if !newer || ack.before(tcb.snd_una) {
+        return false;
+    }
+    let window = u32::from(window) << tcb.snd_wscale; // REC-1: 32 bits (MUST-1: unsigned)
+    tcb.snd_wl1 = seq;
+    tcb.snd_wl2 = ack;
     if window == tcb.snd_wnd {
-        return;
+        return false;
     }
     tcb.snd_wnd = window;
     tcb.max_snd_wnd = tcb.max_snd_wnd.max(window);
-    cx.trace
-        .record(TraceMask::FLOW, cx.now, Some(tcb.id), || TraceKind::SendWindow {
-            window,
-        });
-    if window > 0 && tcb.facts.contains(Fact::PROBING) {
-        window_opened(tcb, cx);
+    if trace.wants(TraceMask::FLOW) {
+        trace_window(tcb, now, trace);
     }
+    window > 0 && tcb.facts.contains(Fact::PROBING)
+}
+
+#[cold]
+#[inline(never)]
+fn trace_window(tcb: &Tcb, now: Instant, trace: &mut Trace) {
+    let window = tcb.snd_wnd;
+    trace.record(TraceMask::FLOW, now, Some(tcb.id), || TraceKind::SendWindow {
+        window,
+    });
 }
 
 /// A closed window opened: what was sent into it, as a probe or before it closed, was refused and goes again at once.
