@@ -62,6 +62,11 @@ pub(crate) struct Pool {
     receivers: Vec<Box<ReceiveQueue>>,
 }
 
+#[cold]
+fn new<T: Default>() -> Box<T> {
+    Box::default()
+}
+
 /// Most empty queues kept, of each kind.
 const KEEP_QUEUES: usize = 64;
 
@@ -69,10 +74,10 @@ impl Pool {
     /// An empty send buffer.
     #[inline]
     pub(crate) fn take_sender(&mut self) -> Box<SendBuffer> {
-        self.senders.pop().unwrap_or_default()
+        self.senders.pop().unwrap_or_else(new)
     }
     /// Takes a send buffer back that has become empty.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give_sender(&mut self, mut sender: Box<SendBuffer>) {
         debug_assert!(sender.is_empty());
         if self.senders.len() < KEEP_QUEUES {
@@ -83,10 +88,10 @@ impl Pool {
     /// An empty receive queue.
     #[inline]
     pub(crate) fn take_receiver(&mut self) -> Box<ReceiveQueue> {
-        self.receivers.pop().unwrap_or_default()
+        self.receivers.pop().unwrap_or_else(new)
     }
     /// Takes a receive queue back that has become empty.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give_receiver(&mut self, mut receiver: Box<ReceiveQueue>) {
         debug_assert!(receiver.is_empty());
         if self.receivers.len() < KEEP_QUEUES {
@@ -99,12 +104,15 @@ impl Pool {
     pub(crate) fn refresh(&mut self, buffer: &mut BytesMut) {
         buffer.clear();
         let capacity = buffer.capacity();
-        if capacity > 0 && !(SMALL / 2..=SMALL).contains(&capacity) {
+        if !(SMALL / 2..=SMALL).contains(&capacity) {
             self.renew(buffer);
         }
     }
     #[cold]
     fn renew(&mut self, buffer: &mut BytesMut) {
+        if buffer.capacity() == 0 {
+            return;
+        }
         // A view that has walked to its end moves back over its whole allocation, without allocating, unless a part of it
         // is still shared.
         let size = if buffer.capacity() > SMALL { LARGE } else { SMALL };
@@ -186,8 +194,13 @@ pub(crate) fn drop_front(buffer: &mut BytesMut, n: usize) {
     if n == buffer.len() {
         buffer.clear();
     } else {
-        buffer.advance(n);
+        move_front(buffer, n);
     }
+}
+
+#[inline(never)]
+fn move_front(buffer: &mut BytesMut, n: usize) {
+    buffer.advance(n);
 }
 
 #[cfg(test)]

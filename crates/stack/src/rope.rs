@@ -52,10 +52,15 @@ impl Rope {
             .chain(&self.rest)
     }
     /// Lets go of a list that has become long.
+    #[inline]
     pub(crate) fn refresh(&mut self) {
         if self.rest.capacity() > KEEP {
-            self.rest = VecDeque::new();
+            self.shorten();
         }
+    }
+    #[cold]
+    fn shorten(&mut self) {
+        self.rest = VecDeque::new();
     }
     /// Appends a slice; an empty one is let go.
     #[inline]

@@ -1,7 +1,7 @@
 //! Copies of a few octets, written out: a call of `memcpy` takes longer than to copy as many (15 instructions each, of which an
 //! exchange of short messages had eight).
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 /// From here on a call is faster.
 const LONG: usize = 16;
@@ -46,7 +46,7 @@ pub(crate) fn append(buffer: &mut BytesMut, octets: &[u8]) {
 fn append_piece<'a, const N: usize>(buffer: &mut BytesMut, octets: &'a [u8]) -> &'a [u8] {
     match octets.split_first_chunk::<N>() {
         Some((piece, rest)) => {
-            buffer.put_slice(piece);
+            buffer.extend_from_slice(piece);
             rest
         }
         None => octets,

@@ -444,9 +444,16 @@ impl Stack {
     /// # Panics
     /// If `out` has no room for the frame: it takes the link header and the MTU of the interface, or what
     /// [`gso_max`](crate::Capabilities::gso_max) says if that is more.
-    #[inline(never)]
+    #[inline]
     pub fn poll_transmit_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        while !self.tcp.is_quiet() && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+        if self.is_quiet() {
+            return None;
+        }
+        self.next_into(now, out)
+    }
+    #[inline(never)]
+    fn next_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
+        while self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
             let Some(sent) = self.with_tcp(now, |tcp, around| tcp.poll_transmit_into(around, out)) else {
                 break;
             };
@@ -454,9 +461,9 @@ impl Stack {
                 return Some(sent);
             }
             self.handle_octets(now, InterfaceId::LOOPBACK, &out[..sent.1], RxMeta::INTACT);
-        }
-        if self.is_quiet() {
-            return None;
+            if self.is_quiet() {
+                return None;
+            }
         }
         self.poll_transmit_flat(now, out)
     }

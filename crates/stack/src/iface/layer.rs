@@ -241,9 +241,9 @@ impl IpLayer {
 
     /// What the device of an interface does, if packets cross it without link headers.
     #[inline]
-    pub(crate) fn plain_link(&self, id: InterfaceId) -> Option<Capabilities> {
+    pub(crate) fn plain_link(&self, id: InterfaceId) -> Option<&Capabilities> {
         let interface = self.interface(id)?;
-        (interface.medium == Medium::Ip).then_some(interface.capabilities)
+        matches!(interface.medium, Medium::Ip).then_some(&interface.capabilities)
     }
 
     /// The interface of this id.

@@ -157,7 +157,7 @@ impl IpLayer {
                 self.recent_v4 = Some(KnownPair {
                     addresses,
                     on: rx.on,
-                    capabilities: self.plain_link(rx.on),
+                    capabilities: self.plain_link(rx.on).copied(),
                 });
             }
             to_many

@@ -97,6 +97,7 @@ impl<'a> TcpSocket<'a> {
         let Some(Slot::Open(tcb)) = slot else {
             return Err(not_open(slot).into());
         };
+        let tcb = &mut **tcb;
         if !tcb.can_send() {
             return Err(told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from));
         }
@@ -167,6 +168,7 @@ impl<'a> TcpSocket<'a> {
         let Some(Slot::Open(tcb)) = slot else {
             return Err(not_open(slot).into());
         };
+        let tcb = &mut **tcb;
         let most = urgent::clear_to_read(tcb, pool);
         let closed = tcb.facts.contains(Fact::NO_READ);
         let Some(queue) = tcb.receive.as_mut().filter(|q| !q.is_empty() && !closed) else {

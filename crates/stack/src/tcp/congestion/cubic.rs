@@ -58,13 +58,8 @@ impl Cubic {
     pub(super) fn new(window: Window) -> Self {
         Cubic { window, curve: None }
     }
-    pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32, limited: bool) {
+    pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32) {
         let now = now.as_millis() as u32;
-        if limited {
-            // Time in which cwnd is not used does not count (section 4.2: no growth, and section 5.8).
-            self.pass_over(now);
-            return;
-        }
         if let Some(curve) = &mut self.curve {
             curve.last_ack = now;
         }
@@ -102,8 +97,12 @@ impl Cubic {
         curve.in_epoch = false;
         self.window.timeout(first.then(|| reduced(flight, mss)), mss);
     }
+    /// Time went by in which cwnd was not used.
+    #[inline]
     pub(super) fn on_idle(&mut self, now: Instant) {
-        self.pass_over(now.as_millis() as u32);
+        if let Some(curve) = &mut self.curve {
+            curve.pass_over(now.as_millis() as u32);
+        }
     }
     pub(super) fn undo(&mut self) -> bool {
         // Section 4.9: the window of before is the point of balance again; the curve begins anew from there.
@@ -114,17 +113,14 @@ impl Cubic {
         }
         undone
     }
-
-    /// Moves the stage's beginning so that the time since the last ACK does not count.
-    fn pass_over(&mut self, now: u32) {
-        if let Some(curve) = &mut self.curve {
-            curve.epoch = curve.epoch.wrapping_add(now.wrapping_sub(curve.last_ack));
-            curve.last_ack = now;
-        }
-    }
 }
 
 impl Curve {
+    /// Moves the stage's beginning so that the time since the last ACK does not count.
+    fn pass_over(&mut self, now: u32) {
+        self.epoch = self.epoch.wrapping_add(now.wrapping_sub(self.last_ack));
+        self.last_ack = now;
+    }
     /// Lets cwnd grow for `acked` octets outside slow start.
     fn avoid_congestion(&mut self, window: &mut Window, now: u32, acked: u32, srtt: u32, mss: u32) {
         if !self.in_epoch {

@@ -181,6 +181,7 @@ impl Congestion {
     ///
     /// cwnd grows only if it was used: not when the application had nothing to send (`app_limited`) nor when less than
     /// half of it was in flight (RFC 7661 section 4.3). Returns what grew it.
+    #[inline]
     pub(crate) fn on_ack(
         &mut self,
         now: Instant,
@@ -191,6 +192,22 @@ impl Congestion {
         app_limited: bool,
     ) -> Option<CongestionChange> {
         let limited = app_limited || flight < self.cwnd() / 2;
+        if limited {
+            self.on_limited_ack(now);
+            return None;
+        }
+        self.on_full_ack(now, acked, srtt, mss)
+    }
+    /// cwnd was not used up: it does not grow.
+    #[inline]
+    fn on_limited_ack(&mut self, now: Instant) {
+        if let Congestion::Cubic(algorithm) = self {
+            // Time in which cwnd is not used does not count (RFC 9438 section 4.2: no growth, and section 5.8).
+            algorithm.on_idle(now);
+        }
+    }
+    #[inline(never)]
+    fn on_full_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32) -> Option<CongestionChange> {
         let before = self.cwnd();
         let why = if self.in_slow_start() {
             CongestionChange::SlowStart
@@ -198,8 +215,8 @@ impl Congestion {
             CongestionChange::Avoidance
         };
         match self {
-            Congestion::NewReno(algorithm) => algorithm.on_ack(acked, mss, limited),
-            Congestion::Cubic(algorithm) => algorithm.on_ack(now, acked, srtt, mss, limited),
+            Congestion::NewReno(algorithm) => algorithm.on_ack(acked, mss),
+            Congestion::Cubic(algorithm) => algorithm.on_ack(now, acked, srtt, mss),
         }
         (self.cwnd() != before).then_some(why)
     }

@@ -12,11 +12,8 @@ impl NewReno {
     pub(super) fn new(window: Window) -> Self {
         NewReno { window }
     }
-    pub(super) fn on_ack(&mut self, acked: u32, mss: u32, limited: bool) {
+    pub(super) fn on_ack(&mut self, acked: u32, mss: u32) {
         let window = &mut self.window;
-        if limited {
-            return;
-        }
         if window.in_slow_start() {
             window.slow_start(acked, mss);
             return;

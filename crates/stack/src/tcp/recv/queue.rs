@@ -63,6 +63,10 @@ impl ReceiveQueue {
             self.len += octets.len() as u32;
             return self.copy(pool, octets);
         }
+        self.push_pieces(pool, text);
+    }
+    #[inline(never)]
+    fn push_pieces(&mut self, pool: &mut Pool, text: Text<'_>) {
         if text.len() > COPY_MAX {
             return self.push(pool, text.into_payload(), false);
         }
@@ -79,6 +83,7 @@ impl ReceiveQueue {
         self.copy_on(pool, data);
     }
     /// As [`ReceiveQueue::copy`], where the tail does not hold all of it.
+    #[inline(never)]
     fn copy_on(&mut self, pool: &mut Pool, mut data: &[u8]) {
         while !data.is_empty() {
             if self.tail.len() == self.tail.capacity() {
@@ -93,11 +98,13 @@ impl ReceiveQueue {
         }
     }
     /// Makes an emptied queue ready for its next owner; its buffer stays with it.
+    #[inline(always)]
     pub(crate) fn refresh(&mut self, pool: &mut Pool) {
         self.parts.refresh();
         pool.refresh(&mut self.tail);
     }
     /// Moves octets into `out`, as many as fit; returns how many.
+    #[inline]
     pub(crate) fn read(&mut self, pool: &mut Pool, out: &mut [u8]) -> usize {
         if self.parts.is_empty() {
             // The common case of short messages: all of them lie in the tail.
@@ -107,6 +114,10 @@ impl ReceiveQueue {
             self.len -= n as u32;
             return n;
         }
+        self.read_parts(pool, out)
+    }
+    #[inline(never)]
+    fn read_parts(&mut self, pool: &mut Pool, out: &mut [u8]) -> usize {
         let n = self.peek(out);
         self.discard(pool, n as u32);
         n

@@ -21,7 +21,18 @@ pub(crate) fn right_edge(tcb: &Tcb) -> SeqNumber {
 
 /// Whether reading has opened the window enough to tell the peer without waiting for its next segment: by two full
 /// segments or half the buffer, and at once when it was closed or nearly so.
+#[inline]
 pub(crate) fn update_due(tcb: &Tcb) -> bool {
+    // With more than half the buffer told and not used, no step to the right is worth it.
+    let told = tcb.rcv_wnd();
+    if told > tcb.rcv_buf - tcb.rcv_buf / 2 && told >= u32::from(tcb.rcv_mss) {
+        return false;
+    }
+    update_is_due(tcb)
+}
+
+#[inline(never)]
+fn update_is_due(tcb: &Tcb) -> bool {
     let edge = right_edge(tcb);
     if !edge.after(tcb.rcv_adv) {
         return false;

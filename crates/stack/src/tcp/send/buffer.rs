@@ -52,7 +52,17 @@ impl SendBuffer {
         self.len == 0
     }
     /// Appends a copy of `data`.
-    pub(crate) fn append(&mut self, pool: &mut Pool, mut data: &[u8]) {
+    #[inline]
+    pub(crate) fn append(&mut self, pool: &mut Pool, data: &[u8]) {
+        if data.len() <= self.tail.capacity() - self.tail.len() {
+            self.grow(data.len());
+            return short::append(&mut self.tail, data);
+        }
+        self.append_on(pool, data);
+    }
+    /// As [`SendBuffer::append`], where the tail does not hold all of it.
+    #[inline(never)]
+    fn append_on(&mut self, pool: &mut Pool, mut data: &[u8]) {
         self.grow(data.len());
         while !data.is_empty() {
             if self.tail.len() == self.tail.capacity() {
@@ -63,7 +73,7 @@ impl SendBuffer {
                 self.tail = pool.take(if large { LARGE } else { SMALL });
             }
             let n = data.len().min(self.tail.capacity() - self.tail.len());
-            short::append(&mut self.tail, &data[..n]);
+            self.tail.extend_from_slice(&data[..n]);
             data = &data[n..];
         }
     }
@@ -127,11 +137,13 @@ impl SendBuffer {
         }
     }
     /// Makes an emptied buffer ready for its next owner; its memory stays with it.
+    #[inline(always)]
     pub(crate) fn refresh(&mut self, pool: &mut Pool) {
         self.parts.refresh();
         pool.refresh(&mut self.tail);
     }
     /// Drops `n` octets from the front (all, if there are fewer): they are acknowledged. Buffers go back to the pool.
+    #[inline]
     pub(crate) fn ack(&mut self, pool: &mut Pool, n: u32) {
         let n = n.min(self.len);
         if self.parts.is_empty() {
@@ -139,6 +151,10 @@ impl SendBuffer {
             self.len -= n;
             return;
         }
+        self.ack_parts(pool, n);
+    }
+    #[inline(never)]
+    fn ack_parts(&mut self, pool: &mut Pool, n: u32) {
         let shared = n.min(self.len - self.tail.len() as u32);
         let gone = self.parts.advance(shared as usize, |part| pool.give(part)) as u32;
         for cursor in [&mut self.front, &mut self.back] {
