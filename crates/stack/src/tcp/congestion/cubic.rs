@@ -294,7 +294,7 @@ mod tests {
                     let acks = (reference.cwnd / 2.0).max(1.0);
                     now_us += ((rtt_ms * 1000) as f64 / acks).max(1.0) as u64;
                     let rtt = Duration::from_millis(rtt_ms);
-                    real.on_ack(Instant::from_micros(now_us), 2 * MSS, rtt, MSS, false);
+                    real.on_ack(Instant::from_micros(now_us), 2 * MSS, rtt, MSS);
                     reference.on_ack((now_us / 1000) as f64 / 1e3, 2.0, rtt_ms as f64 / 1e3);
                     let got = f64::from(real.window.cwnd) / f64::from(MSS);
                     let off = (got - reference.cwnd).abs();
@@ -359,10 +359,10 @@ mod tests {
         let mut cubic = cubic(100);
         cubic.on_timeout(Instant::ZERO, 100 * MSS, MSS, true);
         while cubic.window.in_slow_start() {
-            cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
+            cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS);
         }
         assert_eq!(cubic.window.cwnd, 70 * MSS);
-        cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
+        cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS);
         assert_eq!(curve(&cubic), (0, 70 * MSS));
     }
 
@@ -379,9 +379,9 @@ mod tests {
                 let late = if i >= 250 { pause } else { 0 };
                 if i == 250 && pause > 0 {
                     cubic.on_idle(Instant::from_millis(249 * 10 + 3000));
-                    cubic.on_ack(Instant::from_millis(249 * 10 + pause), MSS, rtt, MSS, true);
+                    cubic.on_idle(Instant::from_millis(249 * 10 + pause));
                 }
-                cubic.on_ack(Instant::from_millis(i * 10 + late), MSS, rtt, MSS, false);
+                cubic.on_ack(Instant::from_millis(i * 10 + late), MSS, rtt, MSS);
             }
             cubic.window.cwnd
         };
@@ -397,7 +397,7 @@ mod tests {
         cubic.on_timeout(Instant::ZERO, 100 * MSS, MSS, true);
         assert!(cubic.undo());
         assert_eq!((cubic.window.cwnd, curve(&cubic).1), (100 * MSS, 100 * MSS));
-        cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS, false);
+        cubic.on_ack(Instant::from_secs(1), MSS, Duration::from_millis(10), MSS);
         assert!(cubic.window.cwnd >= 100 * MSS && curve(&cubic).0 == 0);
     }
 }

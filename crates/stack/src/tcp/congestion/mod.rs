@@ -207,7 +207,13 @@ impl Congestion {
         }
     }
     #[inline(never)]
-    fn on_full_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32) -> Option<CongestionChange> {
+    fn on_full_ack(
+        &mut self,
+        now: Instant,
+        acked: u32,
+        srtt: Duration,
+        mss: u32,
+    ) -> Option<CongestionChange> {
         let before = self.cwnd();
         let why = if self.in_slow_start() {
             CongestionChange::SlowStart
