@@ -74,7 +74,10 @@ impl Pool {
     /// An empty send buffer.
     #[inline]
     pub(crate) fn take_sender(&mut self) -> Box<SendBuffer> {
-        self.senders.pop().unwrap_or_else(new)
+        let Some(taken) = self.senders.pop() else {
+            return new();
+        };
+        taken
     }
     /// Takes a send buffer back that has become empty.
     #[inline(always)]
@@ -88,7 +91,10 @@ impl Pool {
     /// An empty receive queue.
     #[inline]
     pub(crate) fn take_receiver(&mut self) -> Box<ReceiveQueue> {
-        self.receivers.pop().unwrap_or_else(new)
+        let Some(taken) = self.receivers.pop() else {
+            return new();
+        };
+        taken
     }
     /// Takes a receive queue back that has become empty.
     #[inline(always)]
