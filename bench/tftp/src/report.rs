@@ -30,6 +30,14 @@ impl Figure {
             .nth(middle)
             .unwrap_or_else(|| Err("not run".into()))
     }
+    /// Why there is no use in asking it once more.
+    pub fn hopeless(&self) -> Option<String> {
+        self.seconds
+            .iter()
+            .filter_map(|run| run.as_ref().err())
+            .nth(1)
+            .cloned()
+    }
     fn processor(&self) -> Option<f64> {
         let mut times = self.processor.clone();
         times.sort_by(f64::total_cmp);
@@ -49,11 +57,23 @@ impl Row {
     fn medians(&self) -> Vec<Result<f64, String>> {
         self.figures.iter().map(Figure::median).collect()
     }
-    /// Our time as a multiple of the best of the others.
+    /// Our time as a multiple of that of the server which does best against us: the median of the rounds, each compared
+    /// within itself, since the machine is not as fast in all of them.
     fn ratio(&self) -> Option<f64> {
-        let medians = self.medians();
-        let best = medians[1..].iter().flatten().copied().min_by(f64::total_cmp)?;
-        medians[0].as_ref().ok().map(|ours| ours / best)
+        let (ours, others) = self.figures.split_first()?;
+        let against = |other: &Figure| {
+            let rounds = ours.seconds.iter().zip(&other.seconds);
+            let ratio = |(ours, theirs): (&Result<f64, _>, &Result<f64, _>)| {
+                Some(ours.as_ref().ok()? / theirs.as_ref().ok()?)
+            };
+            let mut ratios: Vec<f64> = rounds.filter_map(ratio).collect();
+            ratios.sort_by(f64::total_cmp);
+            ratios
+                .get(ratios.len() / 2)
+                .copied()
+                .filter(|_| other.median().is_ok())
+        };
+        others.iter().filter_map(against).max_by(f64::total_cmp)
     }
     /// The same, of processor time.
     fn processor_ratio(&self) -> Option<f64> {
