@@ -177,7 +177,7 @@ impl Port {
                 let went = match batch.try_send(socket, rest, length, *peer, from) {
                     Ok(went) => went,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let _ = socket.send_to(first, *peer).await;
+                        let _ = socket.send_to(first, *peer, from).await;
                         first.len()
                     }
                     Err(error) if is_too_long(&error) => return Err(error),

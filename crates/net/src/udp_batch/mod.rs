@@ -331,14 +331,15 @@ impl BatchSocket {
             Face::Net(socket) => socket.try_send_to(buf, to),
         }
     }
-    /// As [`UdpSocket::send_to`].
+    /// As [`UdpSocket::send_to`], from the local address `from` if that is given and the operating system's socket is bound
+    /// to none.
     ///
     /// # Errors
     /// As there.
-    pub async fn send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+    pub async fn send_to(&self, buf: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<usize> {
         match self.face() {
             Face::Os(os) => loop {
-                match os.send_to(buf, to) {
+                match send_one(os, buf, to, from) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(ROOM).await,
                     result => return result,
                 }
@@ -348,10 +349,8 @@ impl BatchSocket {
     }
     fn try_send_one(&self, datagram: &[u8], to: SocketAddr, from: Option<IpAddr>) -> io::Result<usize> {
         match self.face() {
-            Face::Os(os) if from.is_some() => {
-                os::try_send(os, datagram, None, to, from).map(|()| datagram.len())
-            }
-            _ => self.try_send_to(datagram, to),
+            Face::Os(os) => send_one(os, datagram, to, from),
+            Face::Net(socket) => socket.try_send_to(datagram, to),
         }
     }
     fn try_send_segments(
@@ -365,6 +364,18 @@ impl BatchSocket {
             (Face::Os(os), Ok(length)) => os::try_send(os, octets, Some(length), to, from),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+}
+
+fn send_one(
+    os: &std::net::UdpSocket,
+    datagram: &[u8],
+    to: SocketAddr,
+    from: Option<IpAddr>,
+) -> io::Result<usize> {
+    match from {
+        Some(_) => os::try_send(os, datagram, None, to, from).map(|()| datagram.len()),
+        None => os.send_to(datagram, to),
     }
 }
 
@@ -422,18 +433,30 @@ mod tests {
         let target = to.local_addr().unwrap();
         let mut buf = [0; 16];
         for _ in 0..3 {
-            from.send_to(b"one", target).await.unwrap();
-            from.send_to(b"three", target).await.unwrap();
+            from.send_to(b"one", target, None).await.unwrap();
+            from.send_to(b"three", target, None).await.unwrap();
             assert_eq!(to.recv_one_from(&mut buf).await.unwrap().0, 3);
             assert_eq!(to.try_recv_from(&mut buf).unwrap().0, 5);
             // What comes later is announced.
             let later = async {
                 tokio::task::yield_now().await;
-                from.send_to(b"later", target).await.unwrap();
+                from.send_to(b"later", target, None).await.unwrap();
             };
             let (came, ()) = tokio::join!(to.recv_one_from(&mut buf), later);
             assert_eq!(came.unwrap().0, 5);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_datagram_has_the_address_that_it_is_sent_from() {
+        let net = Net::os();
+        let to = BatchSocket::bind(&net, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let everywhere = BatchSocket::bind(&net, "0.0.0.0:0".parse().unwrap()).unwrap();
+        let (target, ip) = (to.local_addr().unwrap(), "127.0.0.3".parse().unwrap());
+        everywhere.send_to(b"one", target, Some(ip)).await.unwrap();
+        let (n, from) = to.recv_from(&mut [0; 16]).await.unwrap();
+        assert_eq!((n, from.ip()), (3, ip));
     }
 
     #[cfg(target_os = "linux")]
@@ -445,7 +468,7 @@ mod tests {
         drop(gone);
         let socket = BatchSocket::bind(&net, "127.0.0.1:0".parse().unwrap()).unwrap();
         socket.set_report_errors(true).unwrap();
-        socket.send_to(b"anybody?", target).await.unwrap();
+        socket.send_to(b"anybody?", target, None).await.unwrap();
         let error = socket.recv_from(&mut [0; 16]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }

@@ -30,26 +30,26 @@ async fn asks(net: &Net, client: &str, server: &str) {
     let bind = || BatchSocket::bind(net, client.parse().unwrap()).unwrap();
     let (deaf, socket) = (bind(), bind());
     let mut buf = [0; 16];
-    deaf.send_to(b"anybody?", closed).await.unwrap();
+    deaf.send_to(b"anybody?", closed, None).await.unwrap();
 
     let refused = |result: io::Result<usize>| {
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     };
     socket.set_report_errors(true).unwrap();
     // Waiting in each of the ways there are.
-    socket.send_to(b"anybody?", closed).await.unwrap();
+    socket.send_to(b"anybody?", closed, None).await.unwrap();
     let came = timeout(LONG, socket.recv_msg(&mut buf)).await.unwrap();
     refused(came.map(|received| received.len));
-    socket.send_to(b"anybody?", closed).await.unwrap();
+    socket.send_to(b"anybody?", closed, None).await.unwrap();
     let came = timeout(LONG, socket.recv_from(&mut buf)).await.unwrap();
     refused(came.map(|(len, _)| len));
-    socket.send_to(b"anybody?", closed).await.unwrap();
+    socket.send_to(b"anybody?", closed, None).await.unwrap();
     let came = timeout(LONG, socket.recv_one_from(&mut buf)).await.unwrap();
     refused(came.map(|(len, _)| len));
     // Each is told once, and to nobody who has not asked: what comes next is a datagram.
     for socket in [socket, deaf] {
         let here = place(&socket, closed);
-        socket.send_to(b"ourselves", here).await.unwrap();
+        socket.send_to(b"ourselves", here, None).await.unwrap();
         let received = timeout(LONG, socket.recv_msg(&mut buf)).await.unwrap();
         assert_eq!(received.unwrap().from, here);
     }
