@@ -152,6 +152,10 @@ pub struct ServeArgs {
     /// How many threads the transfers are spread over; as many as there are cores, up to four, by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: Option<u8>,
+    /// How long a long transfer looks for the client's answer before it sleeps, if answers come that fast. It keeps a core
+    /// busy meanwhile, half of them at most. 0: never.
+    #[arg(long, value_name = "US", default_value_t = 50, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub watch_us: u64,
     /// What follows block 65535: 0, 1 or none.
     #[arg(long, value_name = "BLOCK", default_value = "0")]
     pub rollover: Rollover,
@@ -360,6 +364,7 @@ async fn serve(args: &ServeArgs, net: &Net) -> Result<(), Failure> {
         Some(threads) => threads.into(),
         None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
     };
+    options.watch = std::time::Duration::from_micros(args.watch_us);
     options.timing.floor = Duration::from_millis(args.min_timeout_ms);
     options.timing.give_up = Duration::from_secs(args.give_up);
     options.duplicates = args.duplicates;

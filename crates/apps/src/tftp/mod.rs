@@ -16,4 +16,6 @@ mod source;
 #[cfg(test)]
 mod testing;
 pub mod transfer;
+#[cfg(target_os = "linux")]
+mod watch;
 mod words;

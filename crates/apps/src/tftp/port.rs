@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use sockeye_net::{Batch, BatchSocket};
@@ -13,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::packet::{self, ErrorCode};
+#[cfg(target_os = "linux")]
+use super::watch::Watch;
 
 /// The time since a point, which the machines take. Follows tokio's clock, so it stands still where that is paused.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,7 @@ pub(super) enum Line {
     Seat {
         socket: Arc<BatchSocket>,
         within: Duration,
+        watch: Watch,
     },
     /// The server's: the peer's datagrams come by the inbox, and others never.
     Shared {
@@ -129,19 +131,23 @@ impl Port {
         false
     }
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn sit(&mut self) -> io::Result<()> {
+    pub(super) fn sit(&mut self, _: Duration) -> io::Result<()> {
         Ok(())
     }
-    /// Takes it from its lane to a thread of its own: from now on sending and waiting block.
+    /// Takes it from its lane to a thread of its own: from now on sending and waiting block. Answers that come fast are
+    /// looked for `watching` long before it sleeps.
     ///
     /// # Errors
     /// Those of the operating system.
     #[cfg(target_os = "linux")]
-    pub(super) fn sit(&mut self) -> io::Result<()> {
+    pub(super) fn sit(&mut self, watching: Duration) -> io::Result<()> {
         if let Line::Lane(socket) = &self.line {
             socket.set_blocking(PATIENCE)?;
-            let (socket, within) = (Arc::clone(socket), PATIENCE);
-            self.line = Line::Seat { socket, within };
+            self.line = Line::Seat {
+                socket: Arc::clone(socket),
+                within: PATIENCE,
+                watch: Watch::new(watching),
+            };
         }
         Ok(())
     }
@@ -266,7 +272,18 @@ impl Port {
                 let deadline = deadline.map(|at| clock.at(at).into_std());
                 socket.recv_until(buf, look, deadline).await?
             }
-            Line::Seat { socket, within } => {
+            Line::Seat {
+                socket,
+                within,
+                watch,
+            } => {
+                if let Some(most) = watch.now() {
+                    let came = socket.recv_watching(buf, most)?;
+                    watch.came(came.is_some());
+                    if let Some((n, from)) = came {
+                        return Ok(Woken::Datagram(n, from));
+                    }
+                }
                 if let Some(deadline) = deadline {
                     let left = deadline.since(clock.now()).as_nanos();
                     sit_until(socket, within, Duration::from_nanos(left))?;

@@ -49,10 +49,20 @@ pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Rec
         }
         Ok(Received {
             len: message.bytes,
-            from: from.ok_or_else(|| io::Error::other("a datagram without a sender"))?,
+            from: from.ok_or_else(nobody)?,
             to,
         })
     }
+}
+/// What is there already, of a socket that blocks.
+pub(super) fn recv_at_once(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let mut parts = [IoSliceMut::new(buf)];
+    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT)?;
+    let from = message.address.as_ref().and_then(address);
+    Ok((message.bytes, from.ok_or_else(nobody)?))
+}
+fn nobody() -> io::Error {
+    io::Error::other("a datagram without a sender")
 }
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {

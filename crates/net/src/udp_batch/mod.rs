@@ -277,6 +277,33 @@ impl BatchSocket {
             result => result.map(Some),
         }
     }
+    /// After [`BatchSocket::set_blocking`]: looks for a datagram again and again for about so long, without sleeping. Other
+    /// threads may run in between. To be woken costs more than an answer takes that comes from the same machine or the
+    /// next one.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    #[cfg(target_os = "linux")]
+    pub fn recv_watching(
+        &self,
+        buf: &mut [u8],
+        most: std::time::Duration,
+    ) -> io::Result<Option<(usize, SocketAddr)>> {
+        let Face::Os(socket) = self.face() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let began = std::time::Instant::now();
+        loop {
+            match os::recv_at_once(socket, buf) {
+                Err(error) if is_early(&error) => {}
+                result => return result.map(Some),
+            }
+            if began.elapsed() >= most {
+                return Ok(None);
+            }
+            std::thread::yield_now();
+        }
+    }
     /// As [`BatchSocket::try_recv_msg`], waiting until one is there.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! One client reads.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use sockeye_stack::time::Instant;
 use tokio::runtime::Handle;
@@ -60,16 +61,20 @@ impl Download {
             Ok(Step::Sit(seat)) => {
                 let runtime = Handle::current();
                 // Seated it has nothing to wait for but its socket, by calls that block.
-                seat.run(move || runtime.block_on(self.sit()));
+                let watching = match seat.may_watch() {
+                    true => self.ticket.shared.options.watch,
+                    false => Duration::ZERO,
+                };
+                seat.run(move || runtime.block_on(self.sit(watching)));
             }
             Err(error) => self.end(Outcome::Network(error.to_string())),
         }
     }
     /// Runs it to its end, on a thread of its own.
-    async fn sit(mut self) {
+    async fn sit(mut self, watching: Duration) {
         self.seated = true;
         self.source.set_patient();
-        let step = match self.port.sit() {
+        let step = match self.port.sit(watching) {
             Ok(()) => self.transfer().await,
             Err(error) => Err(error),
         };

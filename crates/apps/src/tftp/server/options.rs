@@ -1,6 +1,7 @@
 //! What a server may be told, and what it grants to a request.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::super::packet::{self, BLKSIZE_DEFAULT, BLKSIZE_MAX, BLKSIZE_MIN, Kind, Mode};
 use super::super::root::Uploads;
@@ -46,6 +47,9 @@ pub struct Options {
     /// How many threads the transfers are spread over, each on one of them; 1 by default. On Linux's own sockets as many
     /// again serve one long transfer each while it lasts.
     pub threads: usize,
+    /// How long a transfer that has a thread of its own looks for the client's answer before it sleeps; 50 us by default.
+    /// Only if answers come that fast, and on half of the cores at most. Zero: never.
+    pub watch: Duration,
     /// Further copies of each packet, 0 to 3, for boot loaders that lose what comes too early. 0 by default.
     pub duplicates: u8,
 }
@@ -70,6 +74,7 @@ impl Options {
             rollover: Rollover::ToZero,
             timing: Timing::default(),
             threads: 1,
+            watch: Duration::from_micros(50),
             duplicates: 0,
         }
     }

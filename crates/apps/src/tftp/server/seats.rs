@@ -17,6 +17,8 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub(super) struct Seats {
     most: usize,
+    /// How many of them may look for answers without sleeping.
+    watching: usize,
     /// Those that are taken, and a copy to look at without waiting.
     taken: Mutex<usize>,
     hint: AtomicUsize,
@@ -27,7 +29,10 @@ pub(super) struct Seats {
 }
 
 /// A seat that is taken: a thread that waits for its work. Dropped, it is free again.
-pub(super) struct Seat(mpsc::Sender<Job>);
+pub(super) struct Seat {
+    jobs: mpsc::Sender<Job>,
+    may_watch: bool,
+}
 
 /// Frees the seat when its thread ends, however it does.
 struct Leaving(Arc<Seats>);
@@ -44,6 +49,8 @@ impl Seats {
     pub(super) fn new(most: usize) -> Arc<Seats> {
         Arc::new(Seats {
             most,
+            // Who looks without sleeping leaves as many cores to those who are to answer.
+            watching: thread::available_parallelism().map_or(0, |cores| cores.get() / 2),
             taken: Mutex::new(0),
             hint: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
@@ -69,24 +76,28 @@ impl Seats {
         if crowded || self.hint.load(Relaxed) >= self.most || self.is_closed() {
             return None;
         }
-        {
+        let may_watch = {
             let mut taken = self.taken();
             if *taken >= self.most {
                 return None;
             }
             *taken += 1;
             self.hint.store(*taken, Relaxed);
-        }
+            *taken <= self.watching
+        };
         let leaving = Leaving(Arc::clone(self));
-        let (sender, jobs) = mpsc::channel::<Job>();
+        let (sender, receiver) = mpsc::channel::<Job>();
         let thread = thread::Builder::new().name("transfer".into()).stack_size(STACK);
         let spawned = thread.spawn(move || {
             let _leaving = leaving;
-            if let Ok(job) = jobs.recv() {
+            if let Ok(job) = receiver.recv() {
                 job();
             }
         });
-        spawned.ok().map(|_| Seat(sender))
+        spawned.ok().map(|_| Seat {
+            jobs: sender,
+            may_watch,
+        })
     }
     /// How many are taken.
     #[cfg(test)]
@@ -107,10 +118,14 @@ impl Seats {
     }
 }
 impl Seat {
+    /// Whether it may look for answers without sleeping. So may those who took a seat while few others had one.
+    pub(super) fn may_watch(&self) -> bool {
+        self.may_watch
+    }
     /// Gives the thread its work.
     pub(super) fn run(self, job: impl FnOnce() + Send + 'static) {
         // Its thread waits for nothing else.
-        let _ = self.0.send(Box::new(job));
+        let _ = self.jobs.send(Box::new(job));
     }
 }
 
