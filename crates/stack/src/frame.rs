@@ -157,7 +157,7 @@ impl Payload {
     }
     /// Moves the first `n` bytes (all of them if there are fewer) to the end of `out`: as [`Payload::split_to`], where there is a
     /// payload already. A new one is a hundred octets, written word by word and read at once in wider pieces, which waits for the
-    /// words to arrive in the cache (10 ns a segment).
+    /// words to arrive in the cache.
     #[inline]
     pub(crate) fn move_to(&mut self, n: usize, out: &mut Payload) {
         if let Some(first) = self.parts.first_mut()
