@@ -13,7 +13,7 @@
 //! in the first slice. [`Frame::front`] gives the contiguous bytes in which headers are looked for, whichever it is.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use core::fmt;
 use smallvec::SmallVec;
 
@@ -72,6 +72,15 @@ impl Payload {
         self.len += other.len;
         self.parts.extend(other.parts);
     }
+    /// Takes the slice, if there is just one.
+    #[inline]
+    pub(crate) fn take_only(&mut self) -> Option<Bytes> {
+        if self.parts.len() != 1 {
+            return None;
+        }
+        self.len = 0;
+        self.parts.pop()
+    }
     /// Removes everything, keeping no reference to any buffer.
     #[inline]
     pub fn clear(&mut self) {
@@ -81,7 +90,19 @@ impl Payload {
         }
     }
     /// Drops the first `n` bytes (all of them if there are fewer).
+    #[inline]
     pub fn advance(&mut self, n: usize) {
+        if let Some(first) = self.parts.first_mut()
+            && n < first.len()
+        {
+            // The common case: the cut lies within the first slice.
+            self.len -= n;
+            return Buf::advance(first, n);
+        }
+        self.advance_parts(n);
+    }
+    #[inline(never)]
+    fn advance_parts(&mut self, n: usize) {
         if n >= self.len {
             self.clear();
             return;
@@ -91,7 +112,8 @@ impl Payload {
         let mut gone = 0;
         for part in &mut self.parts {
             if left < part.len() {
-                let _ = part.split_to(left);
+                // Without a second share of the buffer, which `split_to` would make and let go: two locked operations.
+                Buf::advance(part, left);
                 break;
             }
             left -= part.len();
@@ -132,6 +154,19 @@ impl Payload {
             return Payload::from(first.split_to(n));
         }
         self.split_parts(n)
+    }
+    /// Moves the first `n` bytes (all of them if there are fewer) to the end of `out`: as [`Payload::split_to`], where there is a
+    /// payload already. A new one is a hundred octets, written word by word and read at once in wider pieces, which waits for the
+    /// words to arrive in the cache.
+    #[inline]
+    pub(crate) fn move_to(&mut self, n: usize, out: &mut Payload) {
+        if let Some(first) = self.parts.first_mut()
+            && n < first.len()
+        {
+            self.len -= n;
+            return out.push(first.split_to(n));
+        }
+        out.append(self.split_parts(n));
     }
     fn split_parts(&mut self, n: usize) -> Payload {
         let mut front = Payload::new();
@@ -177,6 +212,9 @@ impl Payload {
             let n = part.len().min(out.len() - at);
             out[at..at + n].copy_from_slice(&part[..n]);
             at += n;
+            if at == out.len() {
+                break;
+            }
         }
         at
     }
@@ -515,6 +553,14 @@ impl<'f> Text<'f> {
         inline
             .into_iter()
             .chain(self.shared_parts().iter().map(|part| &part[..]))
+    }
+    /// The shared octets, if there are no others and they lie in one slice, which is taken.
+    #[inline]
+    pub(crate) fn take_only(&mut self) -> Option<Bytes> {
+        match &mut self.shared {
+            Some(shared) if self.inline.is_empty() => shared.take_only(),
+            _ => None,
+        }
     }
     /// The octets as a payload; those in the head are copied.
     pub(crate) fn into_payload(self) -> Payload {

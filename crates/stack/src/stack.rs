@@ -244,27 +244,8 @@ impl Stack {
     #[inline(never)]
     pub fn handle_octets(&mut self, now: Instant, on: InterfaceId, octets: &[u8], meta: RxMeta) {
         if !self.trace.wants(TraceMask::FRAMES) {
-            let Stack {
-                config,
-                rng,
-                trace,
-                ip,
-                tcp,
-                events,
-                ..
-            } = self;
-            let mut env = Env {
-                now,
-                config,
-                trace,
-                rng,
-            };
-            let mut around = Around {
-                env: &mut env,
-                ip,
-                events,
-            };
-            if tcp.direct(&mut around, on, Text::borrowed(octets), meta) {
+            let whole = Text::borrowed(octets);
+            if self.with_tcp(now, |tcp, around| tcp.direct(around, on, whole, meta)) {
                 return;
             }
         }
@@ -285,6 +266,14 @@ impl Stack {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
             self.trace_frame(now, on, frame, None);
         }
+        if self.with_tcp(now, |tcp, around| tcp.direct(around, on, frame.text(0), meta)) {
+            return;
+        }
+        self.take_other(now, on, frame, meta);
+    }
+    /// Takes a frame by way of the IP layer.
+    #[inline(never)]
+    fn take_other(&mut self, now: Instant, on: InterfaceId, frame: &mut Frame, meta: RxMeta) {
         let Stack {
             config,
             rng,
@@ -301,14 +290,6 @@ impl Stack {
             trace,
             rng,
         };
-        let mut around = Around {
-            env: &mut env,
-            ip,
-            events,
-        };
-        if tcp.direct(&mut around, on, frame.text(0), meta) {
-            return;
-        }
         match ip.receive(&mut env, on, frame, meta) {
             None => {}
             Some(Inbound::Tcp(packet)) => tcp.handle_packet(
@@ -371,65 +352,33 @@ impl Stack {
     }
 
     /// Writes the next frame to send into `out`, replacing what was there, or says that there is none.
-    #[inline(never)]
+    #[inline]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         out.clear();
+        if self.is_quiet() {
+            return None;
+        }
+        self.next_frame(now, out)
+    }
+    #[inline(never)]
+    fn next_frame(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         loop {
-            if self.is_quiet() {
-                return None;
-            }
-            let Stack {
-                config,
-                rng,
-                trace,
-                ip,
-                tcp,
-                udp,
-                events,
-                ..
-            } = self;
-            let mut env = Env {
-                now,
-                config,
-                trace,
-                rng,
-            };
-            // A run of segments under way goes first: it is what most frames are.
-            let meta = if tcp.sending {
-                tcp.poll_transmit(
-                    &mut Around {
-                        env: &mut env,
-                        ip,
-                        events,
-                    },
-                    out,
-                )
+            // A run of segments under way goes first: it is what most frames are. Else IP does, if it has anything.
+            let (sending, ip_quiet) = (self.tcp.sending, self.ip.is_quiet());
+            let sent = if sending || ip_quiet {
+                self.with_tcp(now, |tcp, around| tcp.poll_transmit(around, out))
             } else {
                 None
             };
-            let meta = match meta {
+            let meta = match sent {
                 Some(meta) => meta,
-                None => match if ip.is_quiet() {
-                    None
-                } else {
-                    ip.poll_transmit(&mut env, out)
-                } {
-                    Some(meta) => meta,
-                    None => match tcp.poll_transmit(
-                        &mut Around {
-                            env: &mut env,
-                            ip,
-                            events,
-                        },
-                        out,
-                    ) {
-                        Some(meta) => meta,
-                        None => udp.poll_transmit(&mut env, ip, events, out)?,
-                    },
-                },
+                None => self.next_of_others(now, out, ip_quiet && !sending)?,
             };
             if meta.interface == InterfaceId::LOOPBACK {
                 self.handle_frame_in(now, InterfaceId::LOOPBACK, out, RxMeta::INTACT);
+                if self.is_quiet() {
+                    return None;
+                }
                 continue;
             }
             if self.trace.wants(TraceMask::FRAMES) {
@@ -437,6 +386,42 @@ impl Stack {
             }
             return Some(meta);
         }
+    }
+    /// The next frame of IP, TCP or UDP, in this order; only of UDP, if the others have nothing.
+    #[inline(never)]
+    fn next_of_others(&mut self, now: Instant, out: &mut TxFrame, udp_alone: bool) -> Option<TxMeta> {
+        let Stack {
+            config,
+            rng,
+            trace,
+            ip,
+            tcp,
+            udp,
+            events,
+            ..
+        } = self;
+        let mut env = Env {
+            now,
+            config,
+            trace,
+            rng,
+        };
+        if !udp_alone {
+            if !ip.is_quiet()
+                && let Some(meta) = ip.poll_transmit(&mut env, out)
+            {
+                return Some(meta);
+            }
+            let mut around = Around {
+                env: &mut env,
+                ip,
+                events,
+            };
+            if let Some(meta) = tcp.poll_transmit(&mut around, out) {
+                return Some(meta);
+            }
+        }
+        udp.poll_transmit(&mut env, ip, events, out)
     }
     /// As [`Stack::poll_transmit`], written into one contiguous buffer, such as a slot of a device's ring, and returned with its
     /// length.

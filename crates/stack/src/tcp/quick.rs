@@ -6,7 +6,7 @@
 //! else is left to [`super::quick_bare`] and to the general path.
 //!
 //! Three steps, each a function of its own: what they need at once fits the processor's registers, which it did not in one
-//! (a fifth of the instructions of an exchange moved values to the stack and back). For the same reason nothing but the
+//! (a tenth of the instructions of an exchange moved values to the stack and back). For the same reason nothing but the
 //! block itself is handed on: what is rare opens it again.
 
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};

@@ -22,7 +22,12 @@ impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
     #[inline]
     pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
-        if !self.sending && self.replies.is_empty() {
+        if self.sending {
+            if let Some(meta) = self.burst.next_alike(cx.env, cx.ip, out) {
+                self.sending = !self.burst.is_done();
+                return Some(meta);
+            }
+        } else if self.replies.is_empty() {
             let room = out.head.extend(quick::ROOM);
             let sent = room.first_chunk_mut().and_then(|room| self.quick(cx, room));
             out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));

@@ -66,8 +66,13 @@ impl ReceiveQueue {
         self.push_pieces(pool, text);
     }
     #[inline(never)]
-    fn push_pieces(&mut self, pool: &mut Pool, text: Text<'_>) {
+    fn push_pieces(&mut self, pool: &mut Pool, mut text: Text<'_>) {
         if text.len() > COPY_MAX {
+            if let Some(part) = text.take_only() {
+                self.len += part.len() as u32;
+                self.share_tail();
+                return self.parts.push(part);
+            }
             return self.push(pool, text.into_payload(), false);
         }
         self.len += text.len() as u32;
