@@ -151,6 +151,18 @@ impl<T> Arena<T> {
             Content::Free { .. } => None,
         }
     }
+    /// Drops the value in this slot where it lies; nothing happens if there is none.
+    pub(crate) fn discard_at(&mut self, slot: u32) {
+        let next = self.first_free;
+        let Some(place) = self.slot_mut(slot) else { return };
+        if matches!(place.content, Content::Free { .. }) {
+            return;
+        }
+        place.generation = place.generation.wrapping_add(1);
+        place.content = Content::Free { next };
+        self.first_free = slot;
+        self.len -= 1;
+    }
     /// Slot, generation and value of all, in the order of slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32, &T)> {
         let slots = self.pages.iter().flatten();
@@ -219,6 +231,10 @@ mod tests {
                         prop_assert_eq!(id, next);
                         prop_assert!(seen.insert(id), "an id came twice");
                         prop_assert_eq!(model.insert(id.0, (id.1, i)), None);
+                    }
+                    2 if i % 2 == 0 => {
+                        arena.discard_at(slot);
+                        model.remove(&slot);
                     }
                     2 => prop_assert_eq!(arena.remove_at(slot), model.remove(&slot).map(|(_, v)| v)),
                     _ => {

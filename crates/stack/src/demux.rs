@@ -62,6 +62,13 @@ impl FourTuple {
             ports: (local_port as u64) << 16 | remote_port as u64,
         }
     }
+    /// Whether this is the tuple of these IPv4 addresses. Their upper words are always zero, so three words tell it.
+    #[inline(always)]
+    pub(crate) fn is_v4(&self, local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> bool {
+        self.ports == u64::from(local_port) << 16 | u64::from(remote_port)
+            && self.local[1] == u64::from(local.to_bits())
+            && self.remote[1] == u64::from(remote.to_bits())
+    }
     /// Whether the addresses are of IPv4.
     #[inline]
     pub(crate) const fn is_ipv4(&self) -> bool {

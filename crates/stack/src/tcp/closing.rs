@@ -101,7 +101,7 @@ impl Tcp {
             tcb.set_end(now + limit);
         }
         if tcb.fin_out == FinOut::No {
-            let from = tcb.state();
+            let from = scope.state_before(tcb);
             tcb.fin_out = FinOut::Queued;
             scope.moved(tcb, from, Transition::Close);
         } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {

@@ -111,15 +111,34 @@ impl Tcp {
             return false;
         };
         let (tuple, total) = (tuple_of(b), plain::total_len(b));
-        let syn = <&[u8; plain::SYN_LEN]>::try_from(front).ok();
-        if let Some((b, segment)) = syn.and_then(|b| Some((b, plain::syn(b)?))) {
+        if let Ok(b) = <&[u8; plain::SYN_LEN]>::try_from(front)
+            && plain::is_syn(b)
+        {
             if !verified && !plain::tcp_is_intact(b, total, &[], behind) {
                 return false;
             }
+            let segment = plain::syn(b);
             whole.advance(plain::SYN_LEN);
             self.found(cx, known, &tuple, &segment, whole);
             return true;
         }
+        self.direct_any(cx, known, whole, verified)
+    }
+
+    /// As [`Tcp::direct`], for a segment with whatever options.
+    #[inline(never)]
+    fn direct_any(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        known: Option<Entry>,
+        mut whole: Text<'_>,
+        verified: bool,
+    ) -> bool {
+        let (front, behind) = whole.parts();
+        let Some(b) = front.first_chunk() else {
+            return false;
+        };
+        let (tuple, total) = (tuple_of(b), plain::total_len(b));
         if !verified && !plain::any_tcp_is_intact(total, front, behind) {
             return false;
         }
@@ -133,7 +152,7 @@ impl Tcp {
     }
 
     /// Hands the segment to its entry.
-    #[inline(always)]
+    #[inline]
     fn found(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -150,7 +169,11 @@ impl Tcp {
     #[inline(always)]
     fn known(&self, b: &[u8; plain::LEAST]) -> Option<Entry> {
         let (tuple, entry) = self.last.as_ref()?;
-        (*tuple == tuple_of(b)).then_some(*entry)
+        let (source, destination) = plain::addresses(b);
+        let (source_port, destination_port) = plain::ports(b);
+        tuple
+            .is_v4(destination, destination_port, source, source_port)
+            .then_some(*entry)
     }
 }
 

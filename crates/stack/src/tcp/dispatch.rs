@@ -11,6 +11,7 @@ use super::open;
 use super::table::{Slot, Tcp};
 use super::{EcnField, Flags, Segment, State, timewait};
 use crate::demux::{Entry, FourTuple, Kind};
+use crate::error::ConnectionError;
 use crate::frame::Text;
 use crate::iface::{Env, IpLayer, Packet, Route};
 use crate::stack::{Events, SocketId};
@@ -76,10 +77,7 @@ impl Tcp {
         text: Text<'_>,
     ) {
         if cx.env.trace.wants(TraceMask::SEGMENTS) {
-            let socket = entry.and_then(|e| self.socket_id(e));
-            let (tuple, segment) = (Tuple::from(*tuple), *seg);
-            let kind = || TraceKind::SegmentIn { tuple, segment };
-            cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
+            self.trace_arrived(cx, entry, tuple, seg);
         }
         match entry {
             Some(entry) if entry.is_connection() => self.at_connection(cx, entry.slot(), seg, text),
@@ -90,6 +88,15 @@ impl Tcp {
             },
             None => self.at_listener(cx, tuple, seg, text, None),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_arrived(&self, cx: &mut Around<'_, '_>, entry: Option<Entry>, tuple: &FourTuple, seg: &Segment) {
+        let socket = entry.and_then(|e| self.socket_id(e));
+        let (tuple, segment) = (Tuple::from(*tuple), *seg);
+        let kind = || TraceKind::SegmentIn { tuple, segment };
+        cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
     }
 
     fn socket_id(&self, entry: Entry) -> Option<SocketId> {
@@ -105,6 +112,7 @@ impl Tcp {
             .dropped(env.now, None, Some(Tuple::from(*tuple)), reason);
     }
 
+    #[inline(never)]
     pub(super) fn at_connection(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -130,6 +138,7 @@ impl Tcp {
     }
 
     /// Carries out what a step made of a connection.
+    #[inline]
     pub(crate) fn settle(&mut self, cx: &mut Around<'_, '_>, slot: u32, fate: Fate) {
         match fate {
             Fate::Lives => {
@@ -140,17 +149,29 @@ impl Tcp {
             }
             Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
             Fate::Ends(error, why) => self.end(cx.env, cx.events, slot, error, why),
-            Fate::Resets(error, cause, why) => {
-                let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
-                    return;
-                };
-                let reset = reset_of(tcb, cause);
-                self.reply(reset);
-                self.end(cx.env, cx.events, slot, error, why);
-            }
+            Fate::Resets(error, cause, why) => self.reset_and_end(cx, slot, error, cause, why),
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn reset_and_end(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        error: Option<ConnectionError>,
+        cause: ResetCause,
+        why: Transition,
+    ) {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+            return;
+        };
+        let reset = reset_of(tcb, cause);
+        self.reply(reset);
+        self.end(cx.env, cx.events, slot, error, why);
+    }
+
+    #[inline(never)]
     fn at_time_wait(
         &mut self,
         cx: &mut Around<'_, '_>,

@@ -19,6 +19,7 @@ use crate::trace::{Cause, DropReason, Transition};
 use crate::wheel::WheelEntry;
 
 impl Tcp {
+    #[inline(never)]
     pub(super) fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return;
@@ -234,6 +235,7 @@ impl Tcp {
     }
 
     /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
+    #[inline(never)]
     fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: Text<'_>) {
         let Some(half) = self.tables.half_open.at(place) else {
             return;
@@ -247,22 +249,26 @@ impl Tcp {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
             return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
         }
-        let Some(half) = self.take_half_open(place) else {
+        let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
-        let round_trip = half.round_trip(cx.env.now);
+        // Taken where it lies: the entry is not moved to be taken apart.
         let facts = Finished {
             tuple,
             iss: half.iss,
             peer: half.peer,
             told: half.told,
-            text: half.text,
-            round_trip,
+            text: half.text.take(),
+            round_trip: half.round_trip(cx.env.now),
             syn_lost: half.tries > 0,
             half_open: Some(Entry::new(Kind::HalfOpen, place)),
             ts_offset: half.ts_offset,
-            wheel: half.wheel,
+            wheel: core::mem::take(&mut half.wheel),
         };
+        self.tables.half_open.discard_at(place);
+        if let Some(entry) = self.listener(listener) {
+            entry.half_open -= 1;
+        }
         self.admit(cx, listener, facts, seg, text);
     }
 

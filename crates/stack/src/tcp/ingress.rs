@@ -98,7 +98,11 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
     {
         tcb.pending |= Readiness::URGENT;
     }
-    // Seventh, process the segment text; eighth, check the FIN bit.
+    // Seventh, process the segment text; eighth, check the FIN bit. A FIN alone, next in sequence, has nothing to wait for.
+    let alone = seg.payload_len == 0 && seg.seq == tcb.rcv_nxt && tcb.fin_in == FinIn::No;
+    if alone && seg.has(Flags::FIN) && !tcb.facts.contains(Fact::FIN_AHEAD) {
+        return fin_arrives(tcb, cx);
+    }
     if seg.payload_len > 0 || seg.has(Flags::FIN) {
         return text_and_fin(tcb, cx, seg, payload);
     }
@@ -114,6 +118,8 @@ pub(super) fn heard(tcb: &mut Tcb, cx: &Scope<'_>) {
 }
 
 /// The segment is dropped, with a reason, and leaves an acknowledgment owed (or none).
+#[cold]
+#[inline(never)]
 fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwed) -> Fate {
     cx.dropped(tcb, reason);
     match owed {
@@ -131,19 +137,24 @@ fn drop_with(tcb: &mut Tcb, cx: &mut Scope<'_>, reason: DropReason, owed: AckOwe
 ///
 /// A RST is judged by its sequence number alone, so that text in it (SHLD-2) does not hide it from a closed window
 /// (MUST-66, RFC 5961 section 3.2).
+#[inline(always)]
 fn acceptable(tcb: &Tcb, seg: &Segment) -> bool {
     let window = tcb.rcv_wnd();
     let len = if seg.has(Flags::RST) { 0 } else { seg.len() };
+    if seg.seq == tcb.rcv_nxt {
+        return len == 0 || window > 0; // by far the most
+    }
     match (len, window) {
-        (0, 0) => seg.seq == tcb.rcv_nxt,
-        (0, w) => seg.seq.within(tcb.rcv_nxt, w) || seg.seq == tcb.rcv_nxt,
         (_, 0) => false,
+        (0, w) => seg.seq.within(tcb.rcv_nxt, w),
         (len, w) => seg.seq.within(tcb.rcv_nxt, w) || (seg.seq + (len - 1)).within(tcb.rcv_nxt, w),
     }
 }
 
 /// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the RST bit is set)."
 /// With a closed window, valid ACKs and URGs still count (MUST-66), and a probe gets its answer.
+#[cold]
+#[inline(never)]
 fn not_acceptable(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> Fate {
     if seg.has(Flags::RST) {
         cx.dropped(tcb, DropReason::OutOfWindow);
@@ -225,6 +236,7 @@ enum TimestampCheck {
 /// RFC 7323 section 5.3 R1: a timestamp older than TS.Recent belongs to an old duplicate, unless ours is outdated
 /// (the connection was idle for more than 24 days, section 5.5). A segment without timestamps on a connection that
 /// agreed on them is silently dropped (section 3.2), except in the Linux profile, which takes it. RSTs always pass.
+#[inline(always)]
 fn timestamp_check(tcb: &Tcb, cx: &Scope<'_>, seg: &Segment) -> TimestampCheck {
     const OUTDATED: u32 = 24 * 24 * 3600 * 1000;
     if !tcb.facts.contains(Fact::TIMESTAMPS) || seg.has(Flags::RST) {
@@ -237,8 +249,11 @@ fn timestamp_check(tcb: &Tcb, cx: &Scope<'_>, seg: &Segment) -> TimestampCheck {
         };
     };
     let older = (ts.value.wrapping_sub(tcb.ts_recent) as i32) < 0;
+    if !older {
+        return TimestampCheck::Passes;
+    }
     let fresh = (cx.now.as_millis() as u32).wrapping_sub(tcb.ts_recent_at) < OUTDATED;
-    if older && fresh {
+    if fresh {
         TimestampCheck::Old
     } else {
         TimestampCheck::Passes
@@ -257,6 +272,7 @@ pub(super) fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
 }
 
 /// Seventh and eighth: the text goes to the receive queue in order, or waits behind a gap; then the FIN.
+#[inline(never)]
 fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
     if tcb.fin_in != FinIn::No {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received". What reaches here
@@ -288,7 +304,7 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<
 
 /// Eighth: the FIN is next in sequence. It is acknowledged at once, and the application learns that the stream ends.
 fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
-    let from = tcb.state();
+    let from = cx.state_before(tcb);
     tcb.facts.remove(Fact::FIN_AHEAD);
     tcb.rcv_nxt += 1;
     tcb.fin_in = FinIn::Received {

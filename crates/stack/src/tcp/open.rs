@@ -106,9 +106,8 @@ pub(crate) fn our_mss(interface_mtu: u32, ipv4: bool, limit: Option<u16>) -> u16
 
 /// The window shift that lets the largest receive buffer be offered (RFC 7323 section 2.3).
 pub(crate) fn scale_for(buffer_max: u32) -> u8 {
-    (0u8..14)
-        .find(|shift| buffer_max >> shift <= 0xffff)
-        .unwrap_or(14)
+    let bits = u32::BITS - buffer_max.leading_zeros();
+    bits.saturating_sub(u16::BITS).min(14) as u8
 }
 
 /// An active open that waits for its SYN to be answered: SYN-SENT, or SYN-RECEIVED by simultaneous open (MUST-10).
@@ -179,28 +178,33 @@ impl SynSent {
     }
 
     /// The SYN, or the SYN,ACK of a simultaneous open.
+    #[inline]
     pub(crate) fn segment(&self, config: &Config, now: Instant) -> Segment {
-        let echo = self.peer.and_then(|p| p.timestamp);
-        let answering = self.peer.is_some();
-        let flags = match self.peer {
-            Some(peer) if peer.ecn => Flags::SYN | Flags::ACK | Flags::ECE,
-            Some(_) => Flags::SYN | Flags::ACK,
-            None if self.ecn && !self.plain_syn => Flags::SYN | Flags::ECE | Flags::CWR,
-            None => Flags::SYN,
-        };
+        let mut segment = self.syn(config, now);
+        if let Some(peer) = &self.peer {
+            answer_with(&mut segment, peer);
+        }
+        segment
+    }
+
+    /// The SYN.
+    #[inline(always)]
+    fn syn(&self, config: &Config, now: Instant) -> Segment {
         Segment {
             seq: self.iss,
-            ack: self.peer.map_or(SeqNumber(0), |p| p.irs + 1),
-            flags,
+            flags: if self.ecn && !self.plain_syn {
+                Flags::SYN | Flags::ECE | Flags::CWR
+            } else {
+                Flags::SYN
+            },
             window: self.told.window,
             options: Options {
                 mss: Some(self.mss),
-                window_scale: (config.window_scaling && self.peer.is_none_or(|p| p.window_scale.is_some()))
-                    .then_some(self.told.scale),
-                sack_permitted: config.sack && self.peer.is_none_or(|p| p.sack),
-                timestamps: (config.timestamps && (!answering || echo.is_some())).then(|| Timestamps {
+                window_scale: config.window_scaling.then_some(self.told.scale),
+                sack_permitted: config.sack,
+                timestamps: config.timestamps.then(|| Timestamps {
                     value: (now.as_millis() as u32).wrapping_add(self.ts_offset),
-                    echo: echo.unwrap_or(0),
+                    echo: 0,
                 }),
                 ..Options::default()
             },
@@ -358,6 +362,24 @@ impl SynSent {
     }
 }
 
+/// Makes of our SYN the SYN,ACK of a simultaneous open: only what the peer offered, too.
+#[cold]
+#[inline(never)]
+fn answer_with(segment: &mut Segment, peer: &PeerOffer) {
+    segment.ack = peer.irs + 1;
+    segment.flags = match peer.ecn {
+        true => Flags::SYN | Flags::ACK | Flags::ECE,
+        false => Flags::SYN | Flags::ACK,
+    };
+    let options = &mut segment.options;
+    options.window_scale = options.window_scale.filter(|_| peer.window_scale.is_some());
+    options.sack_permitted &= peer.sack;
+    options.timestamps = match (options.timestamps, peer.timestamp) {
+        (Some(ours), Some(echo)) => Some(Timestamps { echo, ..ours }),
+        _ => None,
+    };
+}
+
 /// The payload of the largest segment that the peer will send: timestamps, where agreed, take their part of the MSS.
 pub(crate) fn answered_mss(mss: u16, peer: &PeerOffer) -> u16 {
     mss.saturating_sub(if peer.timestamp.is_some() { 12 } else { 0 })
@@ -426,13 +448,12 @@ pub(crate) struct Handshake<'a> {
 impl Handshake<'_> {
     /// What both ends agreed on.
     fn facts(&self) -> Fact {
-        let mut facts = Fact::default();
-        facts.set(Fact::TIMESTAMPS, self.peer.timestamp.is_some());
-        facts.set(Fact::SACK, self.peer.sack);
-        facts.set(Fact::ECN, self.peer.ecn);
-        facts.set(Fact::ECT, self.peer.ect);
-        facts.set(Fact::SCALING, self.peer.window_scale.is_some());
-        facts
+        let fact = |holds: bool, fact: Fact| Fact::from_bits_retain(u32::from(holds) * fact.bits());
+        fact(self.peer.timestamp.is_some(), Fact::TIMESTAMPS)
+            | fact(self.peer.sack, Fact::SACK)
+            | fact(self.peer.ecn, Fact::ECN)
+            | fact(self.peer.ect, Fact::ECT)
+            | fact(self.peer.window_scale.is_some(), Fact::SCALING)
     }
     /// The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
     fn rtt(&self, now: Instant) -> RttEstimator {

@@ -21,7 +21,7 @@ use super::timers::Look;
 use super::transmit::watch;
 use super::{EcnField, Flags, Timestamps};
 use crate::config::Config;
-use crate::demux::FourTuple;
+use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{INLINE_PAYLOAD, TxMeta};
 use crate::iface::{Env, IpLayer};
 use crate::stack::{InterfaceId, SocketId};
@@ -49,12 +49,24 @@ impl Tcp {
             return None;
         }
         let entry = *self.ready.front()?;
-        let slot = entry.slot();
-        if !entry.is_connection() {
-            return self.quick_bare(cx, entry, out);
+        match entry.kind() {
+            Kind::Connection => self.quick_short(cx, entry, out),
+            Kind::HalfOpen => self.quick_syn_ack(cx, entry.slot(), out),
+            Kind::TimeWait => self.quick_last_ack(cx, entry.slot(), out),
         }
+    }
+
+    /// As [`Tcp::quick`], for a connection.
+    #[inline(never)]
+    fn quick_short(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        entry: Entry,
+        out: &mut [u8; ROOM],
+    ) -> Option<(TxMeta, usize)> {
+        let slot = entry.slot();
         let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
-            return self.quick_bare(cx, entry, out);
+            return self.quick_syn(cx, slot, out);
         };
         let tcb = &mut **tcb; // the box is looked into once
         let checksums = way(tcb, cx.env.config, cx.ip)?;
@@ -197,11 +209,17 @@ pub(super) fn plain_link(interface: InterfaceId, ip: &IpLayer) -> Option<bool> {
 #[inline(always)]
 fn next_deadline(tcb: &Tcb, config: &Config, now: Instant) -> Option<Instant> {
     let waits = !tcb.rexmt_at.is_never() && !tcb.stalled_since.is_never();
+    // Or for nothing at all, and keeps its place in the wheel until that comes.
+    let idle = tcb.rexmt_at.is_never()
+        && tcb.stalled_since.is_never()
+        && !tcb.wakes_at.is_never()
+        && tcb.send.is_none()
+        && tcb.fin_out == FinOut::No;
     let at = tcb.rexmt_at.min(tcb.stalled_since + config.r2);
     let usual = tcb.extra.as_ref().is_none_or(|extra| {
         extra.end_at.is_never() && extra.options.user_timeout.is_none() && extra.options.keepalive.is_none()
     });
-    (waits && usual && tcb.snd_wnd > 0 && at > now).then_some(at)
+    (usual && (waits && tcb.snd_wnd > 0 && at > now || idle)).then_some(at)
 }
 
 /// The facts of which the short way wants timestamps alone.

@@ -58,23 +58,9 @@ impl Way {
 }
 
 impl Tcp {
-    /// As [`Tcp::quick`](super::quick), for what is next if it has no block.
-    #[inline(never)]
-    pub(super) fn quick_bare(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        entry: Entry,
-        out: &mut [u8; ROOM],
-    ) -> Option<(TxMeta, usize)> {
-        match entry.kind() {
-            Kind::Connection => self.quick_syn(cx, entry.slot(), out),
-            Kind::HalfOpen => self.quick_syn_ack(cx, entry.slot(), out),
-            Kind::TimeWait => self.quick_last_ack(cx, entry.slot(), out),
-        }
-    }
-
     /// The SYN of the active open that is next, or its SYN,ACK, if it owes one.
-    fn quick_syn(
+    #[inline(never)]
+    pub(super) fn quick_syn(
         &mut self,
         cx: &mut Around<'_, '_>,
         slot: u32,
@@ -105,7 +91,8 @@ impl Tcp {
     }
 
     /// The SYN,ACK of the half-open entry that is next, if it owes one.
-    fn quick_syn_ack(
+    #[inline(never)]
+    pub(super) fn quick_syn_ack(
         &mut self,
         cx: &mut Around<'_, '_>,
         place: u32,
@@ -142,7 +129,8 @@ impl Tcp {
     }
 
     /// The acknowledgment of the TIME-WAIT entry that is next, if it owes one.
-    fn quick_last_ack(
+    #[inline(never)]
+    pub(super) fn quick_last_ack(
         &mut self,
         cx: &mut Around<'_, '_>,
         place: u32,

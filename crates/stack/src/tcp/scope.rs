@@ -51,6 +51,15 @@ impl Scope<'_> {
         self.trace
             .dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
     }
+    /// The state for [`Scope::moved`] to compare with; anything, if nobody asks for it.
+    #[inline]
+    pub(crate) fn state_before(&self, tcb: &Tcb) -> State {
+        if self.trace.wants(TraceMask::STATES) {
+            tcb.state()
+        } else {
+            State::Closed
+        }
+    }
     /// Traces a change of state, if there was one.
     #[inline]
     pub(crate) fn moved(&mut self, tcb: &Tcb, from: State, why: Transition) {

@@ -327,6 +327,7 @@ impl Tcp {
 
     /// Ends a connection that is not to enter TIME-WAIT: its addresses are free again. What the application has not read
     /// stays with the block until it closes the socket.
+    #[inline(never)]
     pub(crate) fn end(
         &mut self,
         env: &mut Env<'_>,
@@ -338,7 +339,7 @@ impl Tcp {
         let Some((tcb, mut scope)) = self.open(env, events, slot) else {
             return;
         };
-        let from = tcb.state();
+        let from = scope.state_before(tcb);
         let (tuple, id) = (tcb.tuple, tcb.id);
         tcb.phase = Phase::Ended;
         if error.is_some() {

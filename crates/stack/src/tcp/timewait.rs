@@ -95,6 +95,7 @@ impl Leaving {
 
 impl Tcp {
     /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
+    #[inline(never)]
     pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
         while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
             let Some(place) = self.leaving.first() else { break };

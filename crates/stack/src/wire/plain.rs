@@ -273,30 +273,35 @@ pub(crate) fn any_tcp_is_intact(total: usize, front: &[u8], behind: &[Bytes]) ->
 /// Octets of both headers of a SYN with all options that this stack sends.
 pub(crate) const SYN_LEN: usize = LEAST + 20;
 
-/// The segment in such a packet, if its options stand as [`tcp::emit`] writes them, with nothing behind: MSS, SACK-permitted (or
-/// not), timestamps, window scale.
+/// Whether the options of such a packet stand as [`tcp::emit`] writes them, with nothing behind: MSS, SACK-permitted (or not),
+/// timestamps, window scale.
 #[inline(always)]
-pub(crate) fn syn(b: &[u8; SYN_LEN]) -> Option<Segment> {
+pub(crate) fn is_syn(b: &[u8; SYN_LEN]) -> bool {
     const MSS: u16 = u16::from_be_bytes([tcp::MSS, 4]);
     let stamps = u32_at(b, 44);
     let flags = Flags::from_bits_retain(b[33]);
-    let usual = usize::from(b[32] >> 4) * 4 == SYN_LEN - ipv4::HEADER_LEN
-        && total_len(b.first_chunk()?) == SYN_LEN
+    usize::from(b[32] >> 4) * 4 == SYN_LEN - ipv4::HEADER_LEN
+        && usize::from(u16_at(b, 2)) == SYN_LEN
         && flags.contains(Flags::SYN)
         && u16_at(b, 40) == MSS
         && (stamps == STAMPS_PERMITTED || stamps == ALIGNED_TIMESTAMPS)
-        && u32_at(b, 56) & !0xff == SCALE;
-    usual.then(|| Segment {
+        && u32_at(b, 56) & !0xff == SCALE
+}
+
+/// The segment in such a packet.
+#[inline(always)]
+pub(crate) fn syn(b: &[u8; SYN_LEN]) -> Segment {
+    Segment {
         seq: SeqNumber(u32_at(b, 24)),
         ack: SeqNumber(u32_at(b, 28)),
-        flags,
+        flags: Flags::from_bits_retain(b[33]),
         window: u16_at(b, 34),
         urgent: u16_at(b, 38),
         payload_len: 0,
         options: Options {
             mss: Some(u16_at(b, 42)),
             window_scale: Some(b[59]),
-            sack_permitted: stamps == STAMPS_PERMITTED,
+            sack_permitted: u32_at(b, 44) == STAMPS_PERMITTED,
             timestamps: Some(Timestamps {
                 value: u32_at(b, 48),
                 echo: u32_at(b, 52),
@@ -304,7 +309,7 @@ pub(crate) fn syn(b: &[u8; SYN_LEN]) -> Option<Segment> {
             ..Options::default()
         },
         ecn: EcnField::from_class(b[1]),
-    })
+    }
 }
 
 /// Reads the segment in a packet of `total` octets that begins with `front`, with whatever options; returns the octets of both
@@ -492,7 +497,7 @@ mod tests {
             prop_assert_eq!(&whole[..len], &expected[..]);
             prop_assert!(any_tcp_is_intact(len, &whole[..len], &[]));
             let all = mss.is_some() && scale.is_some() && stamped && flags & Flags::SYN.bits() != 0;
-            let read = (len == SYN_LEN).then(|| syn(&whole)).flatten();
+            let read = (len == SYN_LEN && is_syn(&whole)).then(|| syn(&whole));
             prop_assert_eq!(read.is_some(), all);
             if let Some(read) = read {
                 prop_assert!(tcp_is_intact(&whole, len, &[], &[]));

@@ -105,8 +105,17 @@ enum News {
     Sacked,
 }
 
+#[inline(always)]
 fn take_sack(tcb: &mut Tcb, seg: &Segment) -> News {
-    if seg.options.sack.is_empty() || !tcb.facts.contains(Fact::SACK) || tcb.outstanding() == 0 {
+    if seg.options.sack.is_empty() {
+        return News::None;
+    }
+    take_blocks(tcb, seg)
+}
+
+#[inline(never)]
+fn take_blocks(tcb: &mut Tcb, seg: &Segment) -> News {
+    if !tcb.facts.contains(Fact::SACK) || tcb.outstanding() == 0 {
         return News::None;
     }
     if seg.ack.before(tcb.snd_una) {
@@ -149,7 +158,7 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     }
     urgent::acknowledged(tcb);
     if fin {
-        let from = tcb.state();
+        let from = cx.state_before(tcb);
         tcb.fin_out = FinOut::Acked;
         // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
         let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin(tcb, seg);
@@ -242,8 +251,22 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, f
     } else {
         cx.now + tcb.rto(cx.config)
     };
+    let change = if tcb.recovery == Recovery::Open {
+        grow(tcb, cx, acked, flight, echo)
+    } else {
+        recover(tcb, cx, acked, flight, echo)
+    };
+    cx.congestion(tcb, change);
+    if !tcb.facts.contains(Fact::PROBING) {
+        tcb.rexmt_at = restart;
+    }
+}
+
+/// What an acknowledgment of something new does while a loss is repaired.
+#[inline(never)]
+fn recover(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32, echo: bool) -> Option<CongestionChange> {
     let mss = u32::from(tcb.snd_mss);
-    let change = match tcb.recovery {
+    match tcb.recovery {
         Recovery::Fast { recover, .. } if tcb.snd_una.at_or_after(recover) => {
             leave_recovery(tcb);
             tcb.congestion.on_exit_recovery(tcb.outstanding(), mss);
@@ -273,10 +296,6 @@ fn after_advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, acked: u32, f
             grow(tcb, cx, acked, flight, echo)
         }
         Recovery::Open => grow(tcb, cx, acked, flight, echo),
-    };
-    cx.congestion(tcb, change);
-    if !tcb.facts.contains(Fact::PROBING) {
-        tcb.rexmt_at = restart;
     }
 }
 
@@ -314,6 +333,8 @@ fn was_spurious(tcb: &mut Tcb, seg: &Segment) -> bool {
 }
 
 /// The response (RFC 4015): the reduction is taken back, and sending goes on where it was.
+#[cold]
+#[inline(never)]
 fn undo(tcb: &mut Tcb, cx: &mut Scope<'_>) {
     if tcb.congestion.undo() {
         leave_recovery(tcb);
