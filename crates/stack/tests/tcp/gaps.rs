@@ -74,6 +74,36 @@ fn the_mss_follows_the_smallest_mtu_of_the_link() {
     );
 }
 
+/// A SYN that waits for its neighbour's address has it asked for in the same turn: the driver polls until there is nothing, and
+/// then sleeps.
+#[test]
+fn a_neighbour_is_asked_for_at_once() {
+    let now = Instant::from_secs(1);
+    let asks = |to: &str, flat: bool| {
+        let mut stack = Stack::new(Config::default(), [1; 32]);
+        let link = InterfaceConfig::ethernet("eth0", MAC, 1500)
+            .address(Ipv4Addr::new(10, 0, 0, 1), 24)
+            .address("2001:db8::1".parse::<IpAddr>().unwrap(), 64);
+        stack.add_interface(now, link);
+        let mut frame = Frame::new();
+        while stack.poll_transmit(now, &mut frame).is_some() {} // its memberships
+        let id = stack.tcp_socket(TcpOptions::default());
+        stack.tcp_connect(now, id, to.parse().unwrap()).unwrap();
+        if flat {
+            let mut slot = [0; 1514];
+            let (_, len) = stack.poll_transmit_into(now, &mut slot).expect("a question");
+            return slot[..len].to_vec();
+        }
+        stack.poll_transmit(now, &mut frame).expect("a question");
+        frame.to_vec()
+    };
+    for flat in [false, true] {
+        assert_eq!(asks("10.0.0.2:80", flat)[12..14], [8, 6], "ARP");
+        let solicitation = asks("[2001:db8::2]:80", flat);
+        assert_eq!((solicitation[20], solicitation[54]), (wire::protocol::ICMPV6, 135));
+    }
+}
+
 /// RFC 6298 section 3: at least one sample a round trip; without timestamps one segment at a time is measured.
 ///
 /// Proves: 6298-3b.
