@@ -100,7 +100,10 @@ fn a_neighbour_is_asked_for_at_once() {
     for flat in [false, true] {
         assert_eq!(asks("10.0.0.2:80", flat)[12..14], [8, 6], "ARP");
         let solicitation = asks("[2001:db8::2]:80", flat);
-        assert_eq!((solicitation[20], solicitation[54]), (wire::protocol::ICMPV6, 135));
+        assert_eq!(
+            (solicitation[20], solicitation[54]),
+            (wire::protocol::ICMPV6, 135)
+        );
     }
 }
 
