@@ -476,6 +476,7 @@ impl Tcb {
     }
 
     /// Lets everything go that the block holds beside itself.
+    /// Each field that owns memory stands here: [`super::spares::Spares::block`] relies on it and drops no used block.
     pub(crate) fn release(&mut self) {
         self.send = None;
         self.scoreboard = None;
