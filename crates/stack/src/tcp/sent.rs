@@ -28,15 +28,21 @@ pub(crate) fn commit(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan) {
     acknowledged_now(tcb, plan);
 }
 
-/// Any segment carries our acknowledgment and window, so nothing of that kind is owed any more.
+/// Any segment tells what we have received and take, so no acknowledgment is owed any more.
 #[inline(always)]
-fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
+fn told_all(tcb: &mut Tcb) {
     tcb.last_ack_sent = tcb.rcv_nxt;
     let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
     tcb.rcv_adv = tcb.rcv_adv.later(told);
     tcb.ack_owed = AckOwed::No;
-    tcb.facts.remove(Fact::UPDATE_OWED);
     tcb.ack_at = Instant::NEVER;
+}
+
+/// What any segment does: nothing of the kind is owed any more, nor a report of duplicates that found room.
+#[inline(always)]
+fn acknowledged_now(tcb: &mut Tcb, plan: &Plan) {
+    told_all(tcb);
+    tcb.facts.remove(Fact::UPDATE_OWED);
     if plan.kind == Kind::Bare {
         tcb.dup_acks_owed = tcb.dup_acks_owed.saturating_sub(1);
     }
@@ -135,12 +141,7 @@ fn trace_armed(tcb: &Tcb, now: Instant, trace: &mut Trace) {
 #[inline(never)]
 pub(crate) fn commit_short(tcb: &mut Tcb, env: &mut Env<'_>, len: u32, fin: bool) {
     let (now, config) = (env.now, env.config);
-    // What any segment does: see `acknowledged_now`.
-    let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
-    tcb.rcv_adv = tcb.rcv_adv.later(told);
-    tcb.last_ack_sent = tcb.rcv_nxt;
-    tcb.ack_owed = AckOwed::No;
-    tcb.ack_at = Instant::NEVER;
+    told_all(tcb);
     tcb.held = None;
     tcb.segments_out = tcb.segments_out.wrapping_add(1);
     let mut facts = tcb.facts.difference(Fact::QUEUED.union(Fact::UPDATE_OWED));
