@@ -34,8 +34,9 @@ thread_local! {
     static WAKE_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Asks the loop that polls the current conversation to poll it again at `time` at the latest.
-pub(crate) fn wake_at(time: Instant) {
+/// In a conversation that is polled by a [`Lane`]: asks for it to be polled again at `time` at the latest. Elsewhere it does
+/// nothing.
+pub fn wake_at(time: Instant) {
     WAKE_AT.set(Some(time));
 }
 
@@ -62,7 +63,7 @@ struct Shared {
 }
 #[derive(Default)]
 struct Inbox {
-    new: Vec<Conversation>,
+    new: Vec<New>,
     /// Who was woken by something else than its socket.
     woken: Vec<usize>,
     stop: bool,
@@ -99,10 +100,17 @@ impl Wake for Caller {
     }
 }
 
-struct Conversation {
+/// A conversation on its way to the loop.
+struct New {
     future: Running,
     socket: Arc<BatchSocket>,
     caller: Arc<Caller>,
+}
+
+/// What the loop looks at when something came: one line of memory. Hundreds take turns, so each turn finds it cold.
+#[repr(align(64))]
+struct Conversation {
+    future: Running,
     waker: Waker,
     /// When it wants to be polled.
     deadline: Option<Instant>,
@@ -130,6 +138,7 @@ impl Lane {
             shared: Arc::clone(&shared),
             epoll,
             places: Vec::new(),
+            sockets: Vec::new(),
             free: Vec::new(),
             alarms: BinaryHeap::new(),
         };
@@ -154,15 +163,12 @@ impl Lane {
             place: AtomicUsize::new(NOWHERE),
         });
         let waker = Waker::from(Arc::clone(&caller));
-        let conversation = Conversation {
+        let new = New {
             future: Box::pin(conversation),
             socket,
             caller,
-            waker: waker.clone(),
-            deadline: None,
-            armed: None,
         };
-        self.shared.tell(|inbox| inbox.new.push(conversation));
+        self.shared.tell(|inbox| inbox.new.push(new));
         waker
     }
 }
@@ -188,6 +194,8 @@ struct Loop {
     shared: Arc<Shared>,
     epoll: OwnedFd,
     places: Vec<Option<Conversation>>,
+    /// Their sockets, which are only looked at when one begins or ends.
+    sockets: Vec<Option<Arc<BatchSocket>>>,
     free: Vec<usize>,
     alarms: BinaryHeap<Reverse<(Instant, usize)>>,
 }
@@ -232,29 +240,41 @@ impl Loop {
             }
             (std::mem::take(&mut inbox.new), std::mem::take(&mut inbox.woken))
         };
-        for conversation in new {
-            self.begin(conversation);
+        for new in new {
+            self.begin(new);
         }
         for place in woken {
             self.poll(place);
         }
         false
     }
-    fn begin(&mut self, conversation: Conversation) {
+    fn begin(&mut self, new: New) {
+        let New {
+            future,
+            socket,
+            caller,
+        } = new;
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
+            self.sockets.push(None);
             self.places.len() - 1
         });
         let data = epoll::EventData::new_u64(place as u64);
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        let fd = conversation.socket.descriptor();
+        let fd = socket.descriptor();
         if fd.is_none_or(|fd| epoll::add(&self.epoll, fd, data, flags).is_err()) {
             // No memory: it ends before it has begun.
             self.free.push(place);
             return;
         }
-        conversation.caller.place.store(place, Relaxed);
-        self.places[place] = Some(conversation);
+        caller.place.store(place, Relaxed);
+        self.places[place] = Some(Conversation {
+            future,
+            waker: Waker::from(caller),
+            deadline: None,
+            armed: None,
+        });
+        self.sockets[place] = Some(socket);
         self.poll(place);
     }
     fn poll(&mut self, place: usize) {
@@ -267,11 +287,13 @@ impl Loop {
             conversation.future.as_mut().poll(&mut context)
         }));
         if !matches!(polled, Ok(Poll::Pending)) {
-            if let Some(fd) = conversation.socket.descriptor() {
+            self.places[place] = None;
+            if let Some(socket) = self.sockets[place].take()
+                && let Some(fd) = socket.descriptor()
+            {
                 // The socket may live on elsewhere.
                 let _ = epoll::delete(&self.epoll, fd);
             }
-            self.places[place] = None;
             self.free.push(place);
             return;
         }

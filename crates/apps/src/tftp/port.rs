@@ -83,6 +83,13 @@ impl Line {
             Line::Shared { socket, .. } => socket,
         }
     }
+    /// The address to send from, where the socket does not tell.
+    fn from(&self) -> Option<IpAddr> {
+        match self {
+            Line::Shared { from, .. } => *from,
+            _ => None,
+        }
+    }
 }
 
 /// The longest that a thread waits for one datagram, so that it sees when it is to end.
@@ -152,41 +159,50 @@ impl Port {
         Ok(())
     }
 
-    /// Sends the datagrams that `octets` consists of to the peer, `length` octets each and the last one what is left. Waits
-    /// while the socket is full. What the network refuses counts as lost: the timer sees to it.
+    /// Sends the datagrams that `octets` consists of to the peer, `length` octets each and the last one what is left, without
+    /// waiting. How many octets went: fewer than all when the socket is full. What the network refuses counts as sent and
+    /// lost: the timer sees to it.
     ///
     /// # Errors
     /// A datagram is too long for the socket.
-    pub(super) async fn send(&mut self, octets: &[u8], length: usize) -> io::Result<()> {
-        let from = match &self.line {
-            Line::Shared { from, .. } => *from,
-            _ => None,
-        };
-        let Port {
-            line,
-            batch,
-            peer,
-            copies,
-            ..
-        } = self;
-        let socket = line.socket();
-        for _ in 0..*copies {
-            let mut rest = octets;
-            while !rest.is_empty() {
-                let first = &rest[..length.min(rest.len())];
-                let went = match batch.try_send(socket, rest, length, *peer, from) {
-                    Ok(went) => went,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let _ = socket.send_to(first, *peer, from).await;
-                        first.len()
-                    }
-                    Err(error) if is_too_long(&error) => return Err(error),
-                    Err(_) => first.len(),
-                };
-                rest = &rest[went..];
-            }
+    pub(super) fn try_send(&mut self, octets: &[u8], length: usize) -> io::Result<usize> {
+        let went = self.try_send_once(octets, length)?;
+        for _ in 1..self.copies {
+            // What finds no room is a copy less.
+            self.try_send_once(&octets[..went], length)?;
         }
-        Ok(())
+        Ok(went)
+    }
+    fn try_send_once(&mut self, octets: &[u8], length: usize) -> io::Result<usize> {
+        let from = self.line.from();
+        let socket = self.line.socket();
+        let mut went = 0;
+        while went < octets.len() {
+            let rest = &octets[went..];
+            went += match self.batch.try_send(socket, rest, length, self.peer, from) {
+                Ok(went) => went,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_too_long(&error) => return Err(error),
+                Err(_) => length.min(rest.len()),
+            };
+        }
+        Ok(went)
+    }
+    /// As [`Port::try_send`], but it waits while the socket is full.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn send(&mut self, octets: &[u8], length: usize) -> io::Result<()> {
+        let mut rest = octets;
+        loop {
+            rest = &rest[self.try_send(rest, length)?..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let (first, later) = rest.split_at(length.min(rest.len()));
+            let _ = self.socket().send_to(first, self.peer, self.line.from()).await;
+            rest = later;
+        }
     }
     /// Sends one datagram to the peer.
     pub(super) async fn send_one(&mut self, datagram: &[u8]) -> io::Result<()> {
@@ -207,6 +223,27 @@ impl Port {
         self.look = false;
     }
 
+    /// In a lane: what came, without waiting for it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    #[cfg(target_os = "linux")]
+    pub(super) fn recv_now(&self, buf: &mut [u8]) -> io::Result<Woken> {
+        let came = self.socket().recv_within(buf)?;
+        Ok(came.map_or(Woken::Time, |(n, from)| Woken::Datagram(n, from)))
+    }
+    /// In a lane: asks for another turn at this time at the latest.
+    #[cfg(target_os = "linux")]
+    pub(super) fn wake_at(&self, clock: &Clock, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            sockeye_net::lane::wake_at(clock.at(deadline).into_std());
+        }
+    }
+    /// In a lane, whether more may have come with what came last.
+    #[cfg(target_os = "linux")]
+    pub(super) fn may_have_more(&mut self) -> bool {
+        std::mem::replace(&mut self.look, true)
+    }
     async fn recv(&mut self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &mut self.line {
             Line::Own(socket) => socket.recv_one_from(buf).await,

@@ -266,7 +266,8 @@ impl BatchSocket {
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(within.max(std::time::Duration::from_millis(1))))
     }
-    /// After [`BatchSocket::set_blocking`]: receives a datagram, or nothing if none came in that time.
+    /// On a socket [for a lane](BatchSocket::bind_for_lane) or a thread: receives a datagram, or nothing if none came in the time
+    /// that [`BatchSocket::set_blocking`] set; without that, if none is there.
     ///
     /// # Errors
     /// Those of the operating system.

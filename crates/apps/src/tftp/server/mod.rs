@@ -15,6 +15,8 @@
 
 mod crew;
 mod download;
+#[cfg(target_os = "linux")]
+mod in_lane;
 mod options;
 mod seats;
 #[cfg(test)]
@@ -26,6 +28,7 @@ mod workers;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use sockeye_net::{BatchSocket, Net, Received, lookup_host};
@@ -38,6 +41,8 @@ pub use ticket::Log;
 
 use self::crew::{Crew, Turn};
 use self::download::Download;
+#[cfg(target_os = "linux")]
+use self::in_lane::InLane;
 use self::options::{Granted, grant};
 use self::seats::Seats;
 use self::ticket::{Shared, Standing, Table, Ticket};
@@ -49,7 +54,7 @@ use super::rate::Limiter;
 use super::record::{Outcome, Record};
 use super::root::{Refused, Root, Uploads};
 use super::sink::Sink;
-use super::source::Source;
+use super::source::{Shelf, Source};
 use super::transfer::{Receiver, Sender};
 
 /// A datagram on the listening port is at most this long; longer requests lose their end and are malformed.
@@ -96,7 +101,9 @@ impl Server {
             log,
             table: Mutex::new(Table::default()),
             over: Notify::new(),
+            superseded: AtomicU64::new(0),
             seats: Seats::new(options.threads),
+            shelf: Shelf::default(),
             options,
         };
         Ok(Server {
@@ -197,7 +204,7 @@ impl Server {
         let options = &self.shared.options;
         {
             let mut table = self.shared.table();
-            if table.standing(peer, datagram) == Standing::Duplicate {
+            if table.standing(peer, datagram, &self.shared.superseded) == Standing::Duplicate {
                 return Err(Drop::DuplicateRequest);
             }
             let most = options.max_transfers_per_client.unwrap_or(usize::MAX);
@@ -254,7 +261,12 @@ impl Server {
         let options = &shared.options;
         let (file, size) = shared.root.read(request.name)?;
         let granted = grant(&wanted, Kind::Read, mode, size, options.peer_buffer, options);
-        let source = Source::file(file, size, mode, granted.blksize);
+        let book = match mode {
+            Mode::Octet => shared.shelf.book(&file, granted.blksize, options.rollover),
+            Mode::Netascii => None,
+        };
+        let mut source = Source::file(file, size, mode, granted.blksize);
+        source.share(book);
         if source
             .last()
             .is_some_and(|last| last > options.rollover.max_blocks())
@@ -274,18 +286,21 @@ impl Server {
             blksize,
             ..
         } = granted;
-        let download = Download {
-            ticket: Ticket::new(shared, record, peer, datagram, inbox),
+        let download = Download::new(
+            Ticket::new(shared, record, peer, datagram, inbox),
             port,
             source,
-            sender: Sender::new(now, timing, options.rollover, window, handshake.is_some()),
-            allowance: shared.limiter.join(peer.ip(), now),
+            Sender::new(now, timing, options.rollover, window, handshake.is_some()),
+            shared.limiter.join(peer.ip(), now),
             handshake,
             blksize,
-            seated: false,
-        };
+        );
         let number = download.ticket.number;
-        let stop = turn.run(download.port.watched(), download.run(), tasks);
+        let stop = match download.port.watched() {
+            #[cfg(target_os = "linux")]
+            Some(socket) => turn.run(Some(socket), InLane::new(download), tasks),
+            _ => turn.run(None, download.run(), tasks),
+        };
         shared.table().set_stop(peer, number, stop);
         Ok(())
     }

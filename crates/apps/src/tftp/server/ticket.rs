@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::{Relaxed, Release}};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sockeye_stack::time::Instant;
@@ -13,6 +13,7 @@ use super::super::port::Clock;
 use super::super::rate::Limiter;
 use super::super::record::{Outcome, Record};
 use super::super::root::Root;
+use super::super::source::Shelf;
 use super::Options;
 use super::crew::Stop;
 use super::seats::Seats;
@@ -30,8 +31,12 @@ pub(super) struct Shared {
     pub(super) log: Log,
     pub(super) table: Mutex<Table>,
     pub(super) seats: Arc<Seats>,
+    /// What is read for several transfers of a file.
+    pub(super) shelf: Shelf,
     /// Told whenever a transfer is over.
     pub(super) over: Notify,
+    /// How many transfers were superseded, so that each need not look at a flag of its own at every turn.
+    pub(super) superseded: AtomicU64,
 }
 impl Shared {
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
@@ -74,8 +79,8 @@ impl Table {
     pub(super) fn of_client(&self, ip: IpAddr) -> usize {
         self.per_client.get(&ip).copied().unwrap_or(0)
     }
-    /// Looks at a request of a client that may have a transfer already.
-    pub(super) fn standing(&mut self, peer: SocketAddr, request: &[u8]) -> Standing {
+    /// Looks at a request of a client that may have a transfer already; `superseded` is [`Shared::superseded`].
+    pub(super) fn standing(&mut self, peer: SocketAddr, request: &[u8], superseded: &AtomicU64) -> Standing {
         let Some(entry) = self.entries.get(&peer) else {
             return Standing::New;
         };
@@ -83,6 +88,7 @@ impl Table {
             return Standing::Duplicate;
         }
         entry.superseded.store(true, Relaxed);
+        superseded.fetch_add(1, Release);
         if let Some(stop) = &entry.stop {
             stop.stop();
         }

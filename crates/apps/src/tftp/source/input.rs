@@ -98,17 +98,16 @@ impl Input {
             }
         }
     }
-    /// Reads, and waits if fewer than `enough` octets are there without; how much there is.
+    /// Reads, and waits for the disk; how much there is.
     ///
     /// # Errors
     /// Those of the file.
-    pub(super) async fn read(&self, buf: &mut Vec<u8>, piece: Piece, enough: usize) -> io::Result<usize> {
-        let got = self.read_now(buf, piece)?;
+    pub(super) async fn read(&self, buf: &mut Vec<u8>, piece: Piece) -> io::Result<usize> {
         let Octets::File(file) = &self.octets else {
-            return Ok(got);
+            return self.read_now(buf, piece);
         };
-        if got >= enough || self.at_once {
-            return Ok(got);
+        if self.at_once {
+            return self.read_now(buf, piece);
         }
         let (file, mut taken) = (Arc::clone(file), std::mem::take(buf));
         let read = move || (fill(&file, &mut taken, piece), taken);

@@ -1,12 +1,16 @@
 //! A file that is read, as the datagrams that it is sent in.
 
 mod input;
+mod shelf;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::mem;
+use std::sync::Arc;
 
 use self::input::{Input, Piece};
+pub(super) use self::shelf::{Book, Shelf};
 use super::netascii::Encoder;
 use super::packet::{self, HEADER, Mode};
 
@@ -25,17 +29,30 @@ const MOST: u64 = 64;
 ///                                                                                       end
 /// ```
 #[derive(Debug)]
+#[repr(C)] // what each block needs first
 pub(super) struct Source {
-    input: Input,
-    blksize: usize,
-    form: Form,
-    /// Datagrams, one after the other. A header is written when it is sent.
-    octets: Vec<u8>,
+    octets: Octets,
     /// The blocks that are ready.
     first: u64,
     count: u64,
     /// Where the last one of them ends.
     end: usize,
+    blksize: usize,
+    /// The last block, once it is known: of netascii not before it is read.
+    last: Option<u64>,
+    /// What is shared with other transfers of the file.
+    book: Option<Arc<Book>>,
+    input: Input,
+    form: Form,
+}
+
+/// Datagrams, one after the other.
+#[derive(Debug)]
+enum Octets {
+    /// A header is written when it is sent.
+    Own(Vec<u8>),
+    /// With their headers.
+    Shared(Arc<Vec<u8>>),
 }
 
 #[derive(Debug)]
@@ -47,7 +64,6 @@ enum Form {
         /// Where blocks begin, from the oldest that may be needed again.
         marks: VecDeque<Mark>,
         oldest: u64,
-        last: Option<u64>,
     },
 }
 
@@ -64,8 +80,12 @@ struct Plan {
     first: u64,
     count: u64,
     piece: Piece,
-    /// So many octets will do.
-    enough: usize,
+}
+impl Plan {
+    /// The octets of the datagrams. The last one of a file may be a header alone.
+    fn octets(&self) -> usize {
+        self.piece.wanted + self.count as usize * self.piece.head
+    }
 }
 
 impl Source {
@@ -87,33 +107,42 @@ impl Source {
             Mode::Netascii => Form::Netascii {
                 marks: VecDeque::from([beginning]),
                 oldest: 1,
-                last: None,
             },
         };
-        Source {
-            input,
-            blksize: blksize.into(),
-            form,
-            octets: Vec::new(),
+        let mut source = Source {
+            octets: Octets::Own(Vec::new()),
             first: 1,
             count: 0,
             end: 0,
-        }
+            blksize: 0,
+            last: None,
+            book: None,
+            input,
+            form,
+        };
+        source.set_blksize(blksize);
+        source
     }
     /// Another block size, before the first block is asked for.
     pub(super) fn set_blksize(&mut self, blksize: u16) {
         self.blksize = blksize.into();
+        if let Form::Octet = self.form {
+            self.last = Some(self.input.size / u64::from(blksize) + 1);
+        }
+    }
+    /// Shares what is read with all who have the same book: files read in blocks of this size, in octet mode.
+    pub(super) fn share(&mut self, book: Option<Arc<Book>>) {
+        self.book = book;
     }
     /// Waiting for a disk is no matter: from now on it is read here, and not by another thread.
     pub(super) fn set_patient(&mut self) {
         self.input.set_patient();
+        // It is ahead of the others, or soon will be.
+        self.book = None;
     }
     /// The last block, once it is known: of netascii not before it is read.
     pub(super) fn last(&self) -> Option<u64> {
-        match self.form {
-            Form::Octet => Some(self.input.size / self.blksize as u64 + 1),
-            Form::Netascii { last, .. } => last,
-        }
+        self.last
     }
     /// The length of a datagram, but of the last one of the file.
     pub(super) fn length(&self) -> usize {
@@ -126,13 +155,12 @@ impl Source {
     /// # Errors
     /// Those of the file; `UnexpectedEof` if it has become shorter.
     pub(super) async fn ready(&mut self, base: u64, first: u64, count: u32) -> io::Result<()> {
-        self.forget(base);
-        if self.has(first, count) {
+        if self.is_ready(base, first, count) {
             return Ok(());
         }
         if let Some(plan) = self.plan(first, count, first > 1) {
             let mut buf = self.room(&plan);
-            let got = self.input.read(&mut buf, plan.piece, plan.enough).await?;
+            let got = self.input.read(&mut buf, plan.piece).await?;
             self.accept(&plan, buf, got);
         }
         match self.has(first, count) {
@@ -144,19 +172,62 @@ impl Source {
             )),
         }
     }
+    /// As [`Source::ready`], but without waiting: whether they are ready. An error comes again when it is waited for.
+    pub(super) fn is_ready(&mut self, base: u64, first: u64, count: u32) -> bool {
+        self.forget(base);
+        self.has(first, count) || self.read_now(first, count, first > 1)
+    }
     /// Reads the blocks `first .. first + count` if that needs no waiting, so that they are ready when they are asked for. What
     /// fails is tried again then. Earlier blocks may have to be read once more.
     pub(super) fn read_on(&mut self, first: u64, count: u32) {
-        if count == 0 || self.has(first, count) {
-            return;
+        if count > 0 && !self.has(first, count) {
+            self.read_now(first, count, true);
         }
-        let Some(plan) = self.plan(first, count, true) else {
-            return;
+    }
+    /// Reads some blocks, or has them from another transfer; whether they are ready now.
+    fn read_now(&mut self, first: u64, count: u32, under_way: bool) -> bool {
+        if under_way && count == 1 && self.share_now(first) {
+            return true;
+        }
+        let Some(plan) = self.plan(first, count, under_way) else {
+            return false;
         };
         let mut buf = self.room(&plan);
-        // An error comes again when it matters.
         let got = self.input.read_now(&mut buf, plan.piece).unwrap_or(0);
         self.accept(&plan, buf, got);
+        self.has(first, count)
+    }
+    /// Takes the piece that a block is in from the book, or puts it there; whether it did.
+    fn share_now(&mut self, block: u64) -> bool {
+        let Some(book) = &self.book else {
+            return false;
+        };
+        let each = (CHUNK / self.blksize).clamp(1, MOST as usize) as u64;
+        let number = (block - 1) / each;
+        let Some(plan) = self.plan(number * each + 1, each as u32, true) else {
+            return false;
+        };
+        let piece = match book.get(number) {
+            Some(piece) => piece,
+            None => {
+                let mut octets = vec![0; plan.octets()];
+                let got = self.input.read_now(&mut octets, plan.piece).unwrap_or(0);
+                if got < plan.piece.wanted {
+                    return false;
+                }
+                let datagrams = octets.chunks_mut(HEADER + self.blksize);
+                for (block, datagram) in (plan.first..).zip(datagrams) {
+                    datagram[..HEADER].copy_from_slice(&packet::data_header(book.wire(block)));
+                }
+                let piece = Arc::new(octets);
+                book.put(number, &piece);
+                self.input.read_ahead(plan.piece.at + got as u64);
+                piece
+            }
+        };
+        (self.first, self.count, self.end) = (plan.first, plan.count, piece.len());
+        self.octets = Octets::Shared(piece);
+        true
     }
     /// The datagrams with the blocks `first .. first + count`, which are ready, or as many of them as there are; `wire` tells
     /// their numbers.
@@ -167,19 +238,24 @@ impl Source {
         };
         let place = |blocks: u64| (blocks as usize).saturating_mul(length).min(self.end);
         let (from, to) = (place(skipped), place(skipped + u64::from(count)));
-        let datagrams = &mut self.octets[from..to];
-        for (block, datagram) in (first..).zip(datagrams.chunks_mut(length)) {
-            if let Some(header) = datagram.first_chunk_mut() {
-                *header = packet::data_header(wire(block));
+        match &mut self.octets {
+            Octets::Own(octets) => {
+                let datagrams = &mut octets[from..to];
+                for (block, datagram) in (first..).zip(datagrams.chunks_mut(length)) {
+                    if let Some(header) = datagram.first_chunk_mut() {
+                        *header = packet::data_header(wire(block));
+                    }
+                }
+                datagrams
             }
+            Octets::Shared(octets) => &octets[from..to],
         }
-        datagrams
     }
 
     /// Whether blocks are ready, as far as the file has them.
     fn has(&self, first: u64, count: u32) -> bool {
         let end = first + u64::from(count);
-        let end = self.last().map_or(end, |last| end.min(last + 1));
+        let end = self.last.map_or(end, |last| end.min(last + 1));
         first >= self.first && end <= self.first + self.count
     }
     /// Blocks before `base` will not be asked for.
@@ -214,7 +290,7 @@ impl Source {
         Some(Plan {
             first,
             count: self
-                .last()
+                .last
                 .map_or(most, |last| most.min((last + 1).saturating_sub(first))),
             piece: Piece {
                 at: mark,
@@ -222,16 +298,20 @@ impl Source {
                 head,
                 body,
             },
-            enough: octets(least),
         })
     }
     /// Room to read to. No block is ready any more.
     fn room(&mut self, plan: &Plan) -> Vec<u8> {
         self.count = 0;
-        let (mut buf, room) = match self.form {
-            // The last block may be empty.
-            Form::Octet => (std::mem::take(&mut self.octets), plan.piece.room() + HEADER),
-            Form::Netascii { .. } => (Vec::new(), plan.piece.room()),
+        let octets = mem::replace(&mut self.octets, Octets::Own(Vec::new()));
+        let (mut buf, room) = match (&self.form, octets) {
+            (Form::Octet, Octets::Own(octets)) => (octets, plan.octets()),
+            // The text is not the datagrams.
+            (Form::Netascii { .. }, Octets::Own(octets)) => {
+                self.octets = Octets::Own(octets);
+                (Vec::new(), plan.octets())
+            }
+            (_, Octets::Shared(_)) => (Vec::new(), plan.octets()),
         };
         if buf.len() < room {
             buf.reserve_exact(room - buf.len());
@@ -247,7 +327,7 @@ impl Source {
         self.first = plan.first;
         match self.form {
             Form::Octet => {
-                self.octets = buf;
+                self.octets = Octets::Own(buf);
                 let whole = (got / self.blksize) as u64;
                 (self.count, self.end) = match got == plan.piece.wanted {
                     true => (plan.count, got + plan.count as usize * HEADER),
@@ -259,33 +339,33 @@ impl Source {
     }
     /// Makes blocks of text.
     fn encode(&mut self, plan: &Plan, mut text: &[u8]) {
-        let Form::Netascii { marks, oldest, last } = &mut self.form else {
+        let (Form::Netascii { marks, oldest }, Octets::Own(octets)) = (&mut self.form, &mut self.octets) else {
             return;
         };
-        self.octets.clear();
-        while self.count < plan.count && last.is_none_or(|last| plan.first + self.count <= last) {
+        octets.clear();
+        while self.count < plan.count && self.last.is_none_or(|last| plan.first + self.count <= last) {
             let place = (plan.first + self.count - *oldest) as usize;
             let Some(&(mut mark)) = marks.get(place) else {
                 break;
             };
-            let begin = self.octets.len();
-            self.octets.extend_from_slice(&[0; HEADER]);
+            let begin = octets.len();
+            octets.extend_from_slice(&[0; HEADER]);
             let full = begin + HEADER + self.blksize;
-            let used = mark.encoder.encode(text, &mut self.octets, full);
+            let used = mark.encoder.encode(text, octets, full);
             mark.at += used as u64;
             text = &text[used..];
-            if self.octets.len() < full {
+            if octets.len() < full {
                 if mark.at < self.input.size {
-                    self.octets.truncate(begin); // the rest of the text is still to be read
+                    octets.truncate(begin); // the rest of the text is still to be read
                     break;
                 }
-                *last = Some(plan.first + self.count);
+                self.last = Some(plan.first + self.count);
             } else if place + 1 == marks.len() {
                 marks.push_back(mark);
             }
             self.count += 1;
         }
-        self.end = self.octets.len();
+        self.end = octets.len();
     }
 }
 

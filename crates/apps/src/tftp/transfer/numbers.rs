@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What follows block 65,535. The RFCs do not say, so implementations differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Rollover {
     /// Block 0, as most do.
     #[default]

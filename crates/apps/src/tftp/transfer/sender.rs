@@ -152,6 +152,7 @@ impl Sender {
         }
         match self.flights.back() {
             Some(flight) if flight.at == now => {}
+            _ if self.window == 1 => {} // nothing is sent beyond a gap
             _ => self.flights.push_back(Flight { first, at: now }),
         }
         self.next += count;
