@@ -116,6 +116,11 @@ impl Port {
     pub(super) fn socket(&self) -> &BatchSocket {
         self.line.socket()
     }
+    /// A word of each line of memory that sending and receiving need.
+    #[cfg(target_os = "linux")]
+    pub(super) fn look_over(&self) -> u64 {
+        u64::from(self.peer.port()) ^ u64::from(self.copies) ^ u64::from(self.socket().is_for_lane())
+    }
     /// What a lane has to watch for it.
     #[cfg(target_os = "linux")]
     pub(super) fn watched(&self) -> Option<Arc<BatchSocket>> {

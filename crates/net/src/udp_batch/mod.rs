@@ -93,6 +93,11 @@ impl BatchSocket {
             Kind::Net(socket) => Face::Net(socket),
         }
     }
+    /// Whether it was bound [for a lane](BatchSocket::bind_for_lane).
+    #[cfg(target_os = "linux")]
+    pub fn is_for_lane(&self) -> bool {
+        matches!(self.0, Kind::Bare(_))
+    }
     /// What a lane watches.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {

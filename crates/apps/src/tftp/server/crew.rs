@@ -15,6 +15,10 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::super::port::Line;
 use super::Options;
+use super::download::Download;
+#[cfg(target_os = "linux")]
+use super::in_lane::InLane;
+use super::upload::Upload;
 use super::workers::Workers;
 
 /// As many threads as [`Options::threads`] says, however many transfers there are.
@@ -91,19 +95,27 @@ impl Turn<'_> {
             }
         }
     }
-    /// Runs a transfer; `socket` is that of a lane's line.
-    pub(super) fn run(
-        &self,
-        socket: Option<Arc<BatchSocket>>,
-        transfer: impl Future<Output = ()> + Send + 'static,
-        tasks: &mut JoinSet<()>,
-    ) -> Stop {
-        match (self, socket) {
-            #[cfg(target_os = "linux")]
-            (Turn::Lane(lane), Some(socket)) => Stop::Lane(lane.spawn(socket, transfer)),
-            #[cfg(target_os = "linux")]
-            (Turn::Lane(_), None) => Stop::Task(tasks.spawn(transfer)),
-            (Turn::Worker(worker), _) => Stop::Task(tasks.spawn_on(transfer, worker)),
+    /// Runs a download.
+    pub(super) fn download(&self, download: Download, tasks: &mut JoinSet<()>) -> Stop {
+        #[cfg(target_os = "linux")]
+        if let (Turn::Lane(lane), Some(socket)) = (self, download.port.watched()) {
+            return Stop::Lane(lane.spawn(socket, InLane::new(download)));
         }
+        self.run(download.run(), tasks)
+    }
+    /// Runs an upload.
+    pub(super) fn upload(&self, upload: Upload, tasks: &mut JoinSet<()>) -> Stop {
+        #[cfg(target_os = "linux")]
+        if let (Turn::Lane(lane), Some(socket)) = (self, upload.port.watched()) {
+            return Stop::Lane(lane.spawn(socket, Box::pin(upload.run())));
+        }
+        self.run(upload.run(), tasks)
+    }
+    fn run(&self, transfer: impl Future<Output = ()> + Send + 'static, tasks: &mut JoinSet<()>) -> Stop {
+        Stop::Task(match self {
+            #[cfg(target_os = "linux")]
+            Turn::Lane(_) => tasks.spawn(transfer),
+            Turn::Worker(worker) => tasks.spawn_on(transfer, worker),
+        })
     }
 }

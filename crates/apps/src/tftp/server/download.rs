@@ -186,6 +186,11 @@ impl Download {
         }
     }
 
+    /// A word of each line of memory that a turn needs: see [`Talk`](sockeye_net::lane::Talk).
+    #[cfg(target_os = "linux")]
+    pub(super) fn look_over(&self) -> u64 {
+        self.sender.look_over() ^ self.port.look_over() ^ self.source.look_over() ^ self.octets ^ self.superseded
+    }
     /// Sends what may be sent, as far as that needs no waiting.
     pub(super) fn proceed(&mut self, mut now: Instant) -> Hold {
         let clock = self.clock();
@@ -345,4 +350,11 @@ impl Download {
         self.shared.metrics.dropped(why);
         None
     }
+}
+#[cfg(test)]
+#[test]
+fn sizes() {
+    use std::mem::{offset_of, size_of};
+    eprintln!("Download {} sender {} port {} source {} allowance {} octets {} going {} shared {} superseded {} ticket {}", size_of::<Download>(), offset_of!(Download, sender), offset_of!(Download, port), offset_of!(Download, source), offset_of!(Download, allowance), offset_of!(Download, octets), offset_of!(Download, going), offset_of!(Download, shared), offset_of!(Download, superseded), offset_of!(Download, ticket));
+    eprintln!("Sender {} Port {} Source {} Ticket {}", size_of::<Sender>(), size_of::<Port>(), size_of::<Source>(), size_of::<Ticket>());
 }

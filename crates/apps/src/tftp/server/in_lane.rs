@@ -10,6 +10,8 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use sockeye_net::lane::Talk;
+
 use super::super::port::Woken;
 use super::super::record::Outcome;
 use super::download::{Download, Hold, LONGEST_ANSWER};
@@ -36,6 +38,15 @@ impl InLane {
         InLane::Here {
             download,
             waits: false,
+        }
+    }
+}
+
+impl Talk for InLane {
+    fn look_over(&self) -> u64 {
+        match self {
+            InLane::Here { download, .. } => download.look_over(),
+            InLane::Away(_) | InLane::Gone => 0,
         }
     }
 }

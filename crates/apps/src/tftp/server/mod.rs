@@ -41,8 +41,6 @@ pub use ticket::Log;
 
 use self::crew::{Crew, Turn};
 use self::download::Download;
-#[cfg(target_os = "linux")]
-use self::in_lane::InLane;
 use self::options::{Granted, grant};
 use self::seats::Seats;
 use self::ticket::{Shared, Standing, Table, Ticket};
@@ -296,11 +294,7 @@ impl Server {
             blksize,
         );
         let number = download.ticket.number;
-        let stop = match download.port.watched() {
-            #[cfg(target_os = "linux")]
-            Some(socket) => turn.run(Some(socket), InLane::new(download), tasks),
-            _ => turn.run(None, download.run(), tasks),
-        };
+        let stop = turn.download(download, tasks);
         shared.table().set_stop(peer, number, stop);
         Ok(())
     }
@@ -361,7 +355,7 @@ impl Server {
             blksize: granted.blksize,
         };
         let number = upload.ticket.number;
-        let stop = turn.run(upload.port.watched(), upload.run(), tasks);
+        let stop = turn.upload(upload, tasks);
         shared.table().set_stop(peer, number, stop);
         Ok(())
     }

@@ -140,6 +140,15 @@ impl Source {
         // It is ahead of the others, or soon will be.
         self.book = None;
     }
+    /// A word of each line of memory that the next block needs.
+    #[cfg(target_os = "linux")]
+    pub(super) fn look_over(&self) -> u64 {
+        let ready = match &self.octets {
+            Octets::Own(octets) => octets.len(),
+            Octets::Shared(octets) => octets.len(),
+        };
+        self.first ^ self.last.unwrap_or(0) ^ ready as u64
+    }
     /// The last block, once it is known: of netascii not before it is read.
     pub(super) fn last(&self) -> Option<u64> {
         self.last
