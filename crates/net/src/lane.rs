@@ -49,13 +49,15 @@ const NOWHERE: usize = usize::MAX;
 
 /// A conversation that is made for lanes.
 pub trait Talk: Future<Output = ()> + Send {
-    /// Looks at a word of each line of memory that a turn will need, and returns some mixture of them. A lane lets all whose
-    /// turn has come do so first: what has been driven out of the caches meanwhile then comes back for all of them at the same
-    /// time, instead of one line after the other.
+    /// Looks at a word of each line of memory that a turn needs, and returns some mixture of them.
+    ///
+    /// Where hundreds take turns, each finds what it needs driven out of the processor's caches by the others. So a lane first
+    /// lets all look whose turn has come: then the lines come back for all of them at the same time, instead of one after the
+    /// other while the turn waits for each.
     fn look_over(&self) -> u64;
 }
 
-/// Any other future, in a box.
+/// Any future, whose memory nobody knows.
 impl<F: Future<Output = ()> + Send + ?Sized> Talk for Pin<Box<F>> {
     fn look_over(&self) -> u64 {
         0
@@ -171,8 +173,13 @@ impl Lane {
     pub fn spawn(
         &self,
         socket: Arc<BatchSocket>,
-        conversation: impl Talk + 'static,
+        conversation: impl Future<Output = ()> + Send + 'static,
     ) -> Waker {
+        self.talk(socket, Box::pin(conversation))
+    }
+    /// As [`Lane::spawn`], for a conversation that is made for lanes: it receives what is there when it is polled
+    /// ([`BatchSocket::recv_within`]), and says [when it wants to be polled at the latest](wake_at).
+    pub fn talk(&self, socket: Arc<BatchSocket>, conversation: impl Talk + 'static) -> Waker {
         let caller = Arc::new(Caller {
             shared: Arc::clone(&self.shared),
             place: AtomicUsize::new(NOWHERE),
@@ -224,20 +231,7 @@ impl Loop {
                 false => Some(Timespec::default()),
             };
             // What is interrupted is done again.
-            let spin: u64 = std::env::var("SPIN").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-            if spin > 0 {
-                let began = Instant::now();
-                loop {
-                    let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec::default()));
-                    if !events.is_empty() || began.elapsed() > std::time::Duration::from_micros(spin) {
-                        break;
-                    }
-                    std::thread::yield_now();
-                }
-            }
-            if events.is_empty() {
             let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref());
-            }
             self.shared.doze.awake();
             self.look_over(&events);
             for event in events.drain(..) {
@@ -251,16 +245,14 @@ impl Loop {
             self.ring_alarms();
         }
     }
-    /// Brings what those need whose turn has come.
+    /// Lets those look over what they need whose turn has come.
     fn look_over(&self, events: &[epoll::Event]) {
-        let mut seen = 0;
-        for event in events {
-            let place = event.data.u64() as usize;
-            if let Some(Some(conversation)) = self.places.get(place) {
-                seen ^= conversation.future.look_over();
-            }
-        }
-        std::hint::black_box(seen);
+        let places = events
+            .iter()
+            .filter_map(|event| usize::try_from(event.data.u64()).ok());
+        let coming = places.filter_map(|place| self.places.get(place)?.as_ref());
+        let seen = coming.fold(0, |seen, conversation| seen ^ conversation.future.look_over());
+        std::hint::black_box(seen); // or it would not be looked for
     }
     /// How long the earliest alarm leaves.
     fn until_alarm(&self) -> Option<Timespec> {

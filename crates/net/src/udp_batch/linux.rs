@@ -9,6 +9,7 @@ use nix::libc;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
+use rustix::net::{RecvFlags, SendFlags};
 
 pub(super) fn set_report_errors(socket: &UdpSocket, on: bool) -> io::Result<()> {
     if socket.local_addr()?.is_ipv6() {
@@ -54,12 +55,20 @@ pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Rec
         })
     }
 }
-/// What is there already, of a socket that blocks.
-pub(super) fn recv_at_once(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    let mut parts = [IoSliceMut::new(buf)];
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT)?;
-    let from = message.address.as_ref().and_then(address);
-    Ok((message.bytes, from.ok_or_else(nobody)?))
+/// Receives, by the system's call itself: the C library's is a place where threads can be cancelled, which costs something
+/// each time. `at_once` does not wait on a socket that blocks either.
+pub(super) fn recv(socket: &UdpSocket, buf: &mut [u8], at_once: bool) -> io::Result<(usize, SocketAddr)> {
+    let flags = match at_once {
+        true => RecvFlags::DONTWAIT,
+        false => RecvFlags::empty(),
+    };
+    let (len, _, from) = rustix::net::recvfrom(socket, buf, flags)?;
+    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+    Ok((len, from.ok_or_else(nobody)?))
+}
+/// Sends one datagram, in the same way.
+pub(super) fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+    Ok(rustix::net::sendto(socket, datagram, SendFlags::empty(), &to)?)
 }
 fn nobody() -> io::Error {
     io::Error::other("a datagram without a sender")

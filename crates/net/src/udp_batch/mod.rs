@@ -241,7 +241,7 @@ impl BatchSocket {
         let mut waited = false;
         std::future::poll_fn(|_| {
             if look {
-                match socket.recv_from(buf) {
+                match os::recv(socket, buf, false) {
                     Err(error) if is_early(&error) => {}
                     result => return Poll::Ready(result.map(Some)),
                 }
@@ -278,7 +278,10 @@ impl BatchSocket {
     /// Those of the operating system.
     #[cfg(target_os = "linux")]
     pub fn recv_within(&self, buf: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
-        match self.try_recv_from(buf) {
+        let Face::Os(socket) = self.face() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        match os::recv(socket, buf, false) {
             Err(error) if is_early(&error) => Ok(None),
             result => result.map(Some),
         }
@@ -300,7 +303,7 @@ impl BatchSocket {
         };
         let began = std::time::Instant::now();
         loop {
-            match os::recv_at_once(socket, buf) {
+            match os::recv(socket, buf, true) {
                 Err(error) if is_early(&error) => {}
                 result => return result.map(Some),
             }
@@ -381,7 +384,7 @@ fn send_one(
 ) -> io::Result<usize> {
     match from {
         Some(_) => os::try_send(os, datagram, None, to, from).map(|()| datagram.len()),
-        None => os.send_to(datagram, to),
+        None => os::send(os, datagram, to),
     }
 }
 

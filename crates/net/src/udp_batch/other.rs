@@ -15,6 +15,9 @@ pub(super) fn try_recv_msg(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Rec
     let (len, from) = socket.recv_from(buf)?;
     Ok(Received { len, from, to: None })
 }
+pub(super) fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+    socket.send_to(datagram, to)
+}
 pub(super) fn try_send(
     socket: &UdpSocket,
     octets: &[u8],

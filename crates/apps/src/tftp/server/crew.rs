@@ -99,7 +99,7 @@ impl Turn<'_> {
     pub(super) fn download(&self, download: Download, tasks: &mut JoinSet<()>) -> Stop {
         #[cfg(target_os = "linux")]
         if let (Turn::Lane(lane), Some(socket)) = (self, download.port.watched()) {
-            return Stop::Lane(lane.spawn(socket, InLane::new(download)));
+            return Stop::Lane(lane.talk(socket, InLane::new(download)));
         }
         self.run(download.run(), tasks)
     }
@@ -107,7 +107,7 @@ impl Turn<'_> {
     pub(super) fn upload(&self, upload: Upload, tasks: &mut JoinSet<()>) -> Stop {
         #[cfg(target_os = "linux")]
         if let (Turn::Lane(lane), Some(socket)) = (self, upload.port.watched()) {
-            return Stop::Lane(lane.spawn(socket, Box::pin(upload.run())));
+            return Stop::Lane(lane.spawn(socket, upload.run()));
         }
         self.run(upload.run(), tasks)
     }

@@ -51,20 +51,20 @@ pub(super) enum Hold {
 pub(super) struct Download {
     pub(super) sender: Sender,
     pub(super) port: Port,
-    pub(super) source: Source,
-    pub(super) allowance: Allowance,
+    allowance: Allowance,
     /// Octets of the file that were sent, each once.
     octets: u64,
     /// What is to be sent first: the file or the socket was not ready for it.
     going: Option<Burst>,
+    shared: Arc<Shared>,
+    /// [`Shared::superseded`], when it was last looked at.
+    superseded: u64,
     blksize: u16,
     /// Whether it has a thread of its own.
     seated: bool,
     /// Whether the client has answered.
     answered: bool,
-    shared: Arc<Shared>,
-    /// [`Shared::superseded`], when it was last looked at.
-    superseded: u64,
+    source: Source,
     pub(super) ticket: Ticket,
     /// The OACK, if options were granted.
     handshake: Option<Vec<u8>>,
@@ -186,10 +186,14 @@ impl Download {
         }
     }
 
-    /// A word of each line of memory that a turn needs: see [`Talk`](sockeye_net::lane::Talk).
+    /// A word of each line of memory that a turn needs. See [`Talk`](sockeye_net::lane::Talk).
     #[cfg(target_os = "linux")]
     pub(super) fn look_over(&self) -> u64 {
-        self.sender.look_over() ^ self.port.look_over() ^ self.source.look_over() ^ self.octets ^ self.superseded
+        self.sender.look_over()
+            ^ self.port.look_over()
+            ^ self.source.look_over()
+            ^ self.octets
+            ^ self.superseded
     }
     /// Sends what may be sent, as far as that needs no waiting.
     pub(super) fn proceed(&mut self, mut now: Instant) -> Hold {
@@ -237,7 +241,10 @@ impl Download {
                 return Some(Hold::File(burst));
             }
             let length = self.source.length();
-            (self.source.datagrams(first, count, |block| sender.wire(block)), length)
+            (
+                self.source.datagrams(first, count, |block| sender.wire(block)),
+                length,
+            )
         };
         let all = datagrams.len();
         let went = match self.port.try_send(datagrams, length) {
@@ -350,11 +357,4 @@ impl Download {
         self.shared.metrics.dropped(why);
         None
     }
-}
-#[cfg(test)]
-#[test]
-fn sizes() {
-    use std::mem::{offset_of, size_of};
-    eprintln!("Download {} sender {} port {} source {} allowance {} octets {} going {} shared {} superseded {} ticket {}", size_of::<Download>(), offset_of!(Download, sender), offset_of!(Download, port), offset_of!(Download, source), offset_of!(Download, allowance), offset_of!(Download, octets), offset_of!(Download, going), offset_of!(Download, shared), offset_of!(Download, superseded), offset_of!(Download, ticket));
-    eprintln!("Sender {} Port {} Source {} Ticket {}", size_of::<Sender>(), size_of::<Port>(), size_of::<Source>(), size_of::<Ticket>());
 }

@@ -118,3 +118,30 @@ async fn abandoned_requests_take_nobody_s_seat() {
     client.take(2).await;
     assert_eq!(seats.are_taken(), 1);
 }
+
+/// What is not in the page cache is waited for, and the transfer goes on where it was.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_that_the_disk_has_to_give() {
+    let dir = TempDir::new();
+    let (server, _log) = serve(&dir, 1).await;
+    let at = server.local_addr();
+    let file = std::fs::File::open(dir.path().join("long")).unwrap();
+    file.sync_all().unwrap();
+    let forget = || rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    forget();
+    let _running = tokio::spawn(server.run(std::future::pending()));
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(Client::ask(at, "long").await);
+    }
+    // Block by block, so that the lane's turns are between.
+    for block in 0..200 {
+        if block % 20 == 0 {
+            forget();
+        }
+        for client in &mut clients {
+            client.take(1).await;
+        }
+    }
+}

@@ -348,7 +348,8 @@ impl Source {
     }
     /// Makes blocks of text.
     fn encode(&mut self, plan: &Plan, mut text: &[u8]) {
-        let (Form::Netascii { marks, oldest }, Octets::Own(octets)) = (&mut self.form, &mut self.octets) else {
+        let (Form::Netascii { marks, oldest }, Octets::Own(octets)) = (&mut self.form, &mut self.octets)
+        else {
             return;
         };
         octets.clear();
@@ -381,6 +382,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{TempDir, pattern};
+    use super::super::transfer::Rollover;
     use super::*;
 
     /// A block that is ready.
@@ -526,5 +528,47 @@ mod tests {
         std::fs::write(&path, pattern(10)).unwrap();
         let mut source = Source::file(File::open(&path).unwrap(), 2000, Mode::Octet, 512);
         assert!(source.ready(1, 1, 4).await.is_err());
+    }
+
+    /// Two transfers of a file, one a little ahead of the other.
+    #[tokio::test]
+    async fn what_one_has_read_serves_the_other() {
+        let dir = TempDir::new();
+        let (path, content) = (dir.path().join("file"), pattern(100_000));
+        std::fs::write(&path, &content).unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        let shelf = Shelf::default();
+        let open = |numbers| {
+            let file = File::open(&path).unwrap();
+            let book = shelf.book_at(&file, 512, numbers, later);
+            assert!(book.is_some());
+            let mut source = Source::file(file, 100_000, Mode::Octet, 512);
+            source.share(book);
+            source
+        };
+        let (mut ahead, mut behind) = (open(Rollover::ToZero), open(Rollover::ToZero));
+        let mut other = open(Rollover::ToOne);
+        let held = |source: &Source| match &source.octets {
+            Octets::Shared(octets) => Some(Arc::as_ptr(octets)),
+            Octets::Own(_) => None,
+        };
+        let mut together = 0;
+        for block in 1..=196u64 {
+            let expected = &content[(block as usize - 1) * 512..(block as usize * 512).min(100_000)];
+            for source in [&mut ahead, &mut behind, &mut other] {
+                source.ready(block, block, 1).await.unwrap();
+                assert_eq!(block_of(source, block), expected);
+                source.read_on(block + 1, 1);
+            }
+            if block > 1 && block < 196 {
+                assert!(held(&behind).is_some());
+                together += u32::from(held(&ahead) == held(&behind));
+                assert_ne!(held(&ahead), held(&other));
+            }
+        }
+        assert!(together > 180, "{together}");
+        // A block that is asked for again, from the piece before.
+        behind.ready(20, 20, 1).await.unwrap();
+        assert_eq!(block_of(&mut behind, 20), &content[19 * 512..20 * 512]);
     }
 }

@@ -80,7 +80,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shelf {
     /// What is shared of a file; nothing, if it was changed just now.
     pub(in super::super) fn book(&self, file: &File, blksize: u16, numbers: Rollover) -> Option<Arc<Book>> {
-        let edition = Edition::of(file, blksize, numbers)?;
+        self.book_at(file, blksize, numbers, SystemTime::now())
+    }
+    /// The same, at some time.
+    pub(super) fn book_at(
+        &self,
+        file: &File,
+        blksize: u16,
+        numbers: Rollover,
+        now: SystemTime,
+    ) -> Option<Arc<Book>> {
+        let edition = Edition::of(file, blksize, numbers, now)?;
         let mut books = lock(&self.0);
         let book = books.get(&edition).unwrap_or_else(|| {
             let book = Arc::new(Book {
@@ -94,7 +104,7 @@ impl Shelf {
     }
 }
 impl Edition {
-    fn of(file: &File, blksize: u16, numbers: Rollover) -> Option<Edition> {
+    fn of(file: &File, blksize: u16, numbers: Rollover, now: SystemTime) -> Option<Edition> {
         let about = file.metadata().ok()?;
         let edition = Edition {
             device: about.dev(),
@@ -107,7 +117,7 @@ impl Edition {
         };
         let newest = edition.modified.0.max(edition.changed.0);
         let settled = SystemTime::UNIX_EPOCH + Duration::from_secs(newest.try_into().ok()?) + SETTLED;
-        (settled <= SystemTime::now()).then_some(edition)
+        (settled <= now).then_some(edition)
     }
 }
 impl Book {
@@ -122,5 +132,58 @@ impl Book {
     /// Offers a piece to the others.
     pub(super) fn put(&self, number: u64, piece: &Arc<Vec<u8>>) {
         lock(&self.pieces).keep(number, piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::TempDir;
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_changed_is_another_one() {
+        let dir = TempDir::new();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "octets").unwrap();
+        let shelf = Shelf::default();
+        let at = |now| {
+            let file = File::open(&path).unwrap();
+            shelf.book_at(&file, 512, Rollover::ToZero, now)
+        };
+        let now = SystemTime::now();
+        assert!(at(now).is_none(), "it may change again");
+        let later = now + SETTLED * 2;
+        let (one, two) = (at(later).unwrap(), at(later).unwrap());
+        assert!(Arc::ptr_eq(&one, &two));
+        let file = File::open(&path).unwrap();
+        let large = shelf.book_at(&file, 1428, Rollover::ToZero, later).unwrap();
+        assert!(!Arc::ptr_eq(&one, &large));
+        // Of the same length, and with the time of before.
+        let time = file.metadata().unwrap().modified().unwrap();
+        std::fs::write(&path, "octet.").unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+        let three = at(later).unwrap();
+        assert!(!Arc::ptr_eq(&one, &three));
+    }
+
+    #[test]
+    fn what_nobody_holds_goes() {
+        let book = Book {
+            numbers: Rollover::ToZero,
+            pieces: Mutex::default(),
+        };
+        let kept = Arc::new(vec![1]);
+        book.put(0, &kept);
+        for number in 1..1000 {
+            book.put(number, &Arc::new(vec![0]));
+        }
+        assert!(book.get(5).is_none());
+        assert_eq!(book.get(0), Some(kept));
+        assert!(lock(&book.pieces).entries.len() <= FEW);
     }
 }

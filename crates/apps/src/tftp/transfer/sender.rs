@@ -89,8 +89,13 @@ impl Sender {
     #[cfg(target_os = "linux")]
     pub(in super::super) fn look_over(&self) -> u64 {
         let Sender { timer, counts, .. } = self;
-        self.base ^ self.progress.as_nanos() ^ self.window ^ counts.blocks ^ timer.rto().as_nanos()
-            ^ self.deadline.map_or(0, Instant::as_nanos) ^ self.sample.map_or(0, |(block, _)| block)
+        self.base
+            ^ self.progress.as_nanos()
+            ^ self.window
+            ^ counts.blocks
+            ^ timer.rto().as_nanos()
+            ^ self.deadline.map_or(0, Instant::as_nanos)
+            ^ self.sample.map_or(0, |(block, _)| block)
     }
     /// What the options came to, once the peer's OACK is there. No DATA has been sent by then.
     pub fn configure(&mut self, window: u16, timing: Timing) {
