@@ -32,7 +32,6 @@ pub(super) enum InLane {
     /// It is over, or goes on elsewhere.
     Gone,
 }
-
 impl InLane {
     pub(super) fn new(download: Download) -> InLane {
         InLane::Here {
@@ -66,12 +65,17 @@ impl Future for InLane {
                     hold => hold,
                 },
                 InLane::Away(errand) => {
-                    let (download, outcome) = ready!(errand.as_mut().poll(context));
-                    *self = InLane::new(download);
-                    match outcome {
+                    let (mut download, outcome) = ready!(errand.as_mut().poll(context));
+                    let hold = match outcome {
                         Some(outcome) => Hold::Over(outcome),
-                        None => continue,
+                        None => download.proceed(download.clock().now()),
+                    };
+                    let waits = matches!(hold, Hold::Answer(_));
+                    *self = InLane::Here { download, waits };
+                    if waits {
+                        continue; // something may have come meanwhile, and was not looked for
                     }
+                    hold
                 }
                 InLane::Gone => return Poll::Ready(()),
             };
