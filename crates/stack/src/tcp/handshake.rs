@@ -20,7 +20,13 @@ use crate::wheel::WheelEntry;
 
 impl Tcp {
     #[inline(never)]
-    pub(super) fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+    pub(super) fn at_syn_sent(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        seg: &Segment,
+        text: &mut Text<'_>,
+    ) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
@@ -42,7 +48,7 @@ impl Tcp {
                 self.owe_ack(cx.env, first, Entry::new(Kind::Connection, slot));
             }
             Opening::Simultaneous => {
-                opening.text = open::keep_text(&text, opening.told.window);
+                opening.text = open::keep_text(text, opening.told.window);
                 state_moved(
                     cx.env,
                     Some(id),
@@ -59,7 +65,14 @@ impl Tcp {
     }
 
     /// Our active open is answered: the block takes the place of the opening.
-    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>, from: State) {
+    fn opened(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        seg: &Segment,
+        text: &mut Text<'_>,
+        from: State,
+    ) {
         let Some(place) = self.tables.sockets.at_mut(slot) else {
             return;
         };
@@ -144,7 +157,7 @@ impl Tcp {
     ) {
         let Some(kept) = kept else { return };
         let mut frame = Frame::from(kept.into_vec());
-        let text = frame.text(0);
+        let mut text = frame.text(0);
         let segment = Segment {
             seq: irs + 1,
             flags: Flags::ACK,
@@ -152,7 +165,7 @@ impl Tcp {
             ecn: Default::default(),
             ..*seg
         };
-        self.at_connection(cx, slot, &segment, text);
+        self.at_connection(cx, slot, &segment, &mut text);
     }
 
     /// One ACK that belongs to no block is owed, unless one was already. Its sort is limited (RFC 5961 section 7).
@@ -181,7 +194,7 @@ impl Tcp {
     }
 
     /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
-    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: &mut Text<'_>) {
         let mut rest = *seg;
         if rest.has(Flags::SYN) {
             rest.flags.remove(Flags::SYN);
@@ -198,7 +211,7 @@ impl Tcp {
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
@@ -236,7 +249,7 @@ impl Tcp {
 
     /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
     #[inline(never)]
-    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: Text<'_>) {
+    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: &mut Text<'_>) {
         let Some(half) = self.tables.half_open.at(place) else {
             return;
         };
@@ -279,7 +292,7 @@ impl Tcp {
         listener_id: SocketId,
         mut done: Finished,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let tuple = done.tuple;

@@ -27,7 +27,7 @@ impl Tcp {
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let found = self.bindings.listener_for(tuple);
@@ -76,7 +76,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
@@ -111,7 +111,7 @@ impl Tcp {
             told,
             tries: 0,
             ack_owed: AckOwed::No,
-            text: open::keep_text(&text, told.window),
+            text: open::keep_text(text, told.window),
             queued: true,
             owed: Some(Cause::OpenReply),
             sent_at: now,
@@ -173,7 +173,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let Some(listener) = self.listener(id) else { return };
