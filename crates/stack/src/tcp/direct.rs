@@ -63,7 +63,8 @@ impl Tcp {
         {
             return true;
         }
-        self.not_predicted(cx, known, &seg, &mut whole)
+        self.not_predicted(cx, known, &seg, &mut whole);
+        true
     }
 
     /// Takes the segment behind plain headers for the connection in this slot, if it is what was predicted.
@@ -88,14 +89,13 @@ impl Tcp {
         known: Option<Entry>,
         seg: &Arrived,
         whole: &mut Text<'_>,
-    ) -> bool {
+    ) {
         let Some(b) = whole.parts().0.first_chunk() else {
-            return false;
+            return;
         };
         let tuple = tuple_of(b);
         whole.advance(plain::LEN);
         self.found(cx, known, &tuple, &seg.segment(), whole);
-        true
     }
 
     /// As [`Tcp::direct`], for a segment with other options, or without any.

@@ -242,7 +242,24 @@ pub(super) fn reset_of(tcb: &Tcb, cause: ResetCause) -> Reply {
     }
 }
 
+/// Traces a change of state.
+#[inline(always)]
 pub(crate) fn state_moved(
+    env: &mut Env<'_>,
+    socket: Option<SocketId>,
+    tuple: &FourTuple,
+    from: State,
+    to: State,
+    why: Transition,
+) {
+    if env.trace.wants(TraceMask::STATES) {
+        trace_move(env, socket, tuple, from, to, why);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_move(
     env: &mut Env<'_>,
     socket: Option<SocketId>,
     tuple: &FourTuple,
