@@ -123,14 +123,14 @@ impl Wheel {
     pub(crate) fn is_empty(&self) -> bool {
         self.scheduled == 0
     }
-    /// The earliest deadline, exactly.
+    /// The earliest deadline, exactly, or never.
     #[inline]
-    pub(crate) fn next(&self) -> Option<Instant> {
-        (self.earliest != u64::MAX).then(|| Instant::from_nanos(self.earliest))
+    pub(crate) fn next(&self) -> Instant {
+        Instant::from_nanos(self.earliest)
     }
-    /// The earliest deadline and its owner.
-    pub(crate) fn next_with_owner(&self) -> Option<(Instant, u32)> {
-        self.next().map(|at| (at, self.earliest_owner))
+    /// Whose the earliest deadline is, if there is one.
+    pub(crate) fn next_owner(&self) -> u32 {
+        self.earliest_owner
     }
     /// The deadline of `entry`, if it is scheduled.
     #[inline]
@@ -430,14 +430,14 @@ mod tests {
         for (owner, deadline) in [(0, 500), (1, 300), (2, 500), (3, 70_000), (4, 300)] {
             wheel.schedule(&mut entries[owner as usize], owner, at(deadline));
         }
-        assert_eq!(wheel.next(), Some(at(300)));
+        assert_eq!(wheel.next(), at(300));
         assert_eq!(wheel.expire(at(299)), None);
         let fired: Vec<_> = core::iter::from_fn(|| wheel.expire(at(500))).collect();
         assert_eq!(fired, [1, 4, 0, 2]);
-        assert_eq!(wheel.next(), Some(at(70_000)));
+        assert_eq!(wheel.next(), at(70_000));
         assert_eq!(wheel.deadline(&entries[3]), Some(at(70_000)));
         wheel.schedule(&mut entries[3], 3, Instant::NEVER);
-        assert_eq!((wheel.next(), wheel.len()), (None, 0));
+        assert_eq!((wheel.next(), wheel.len()), (Instant::NEVER, 0));
     }
 
     #[test]
@@ -448,7 +448,7 @@ mod tests {
         wheel.schedule(&mut b, 2, at(200));
         assert_eq!(wheel.expire(at(150)), Some(1));
         assert_eq!(wheel.expire(at(150)), None);
-        assert_eq!(wheel.next(), Some(at(200)));
+        assert_eq!(wheel.next(), at(200));
         assert_eq!(wheel.expire(at(1 << 40)), Some(2));
     }
 
@@ -480,7 +480,7 @@ mod tests {
         assert!(wheel.unsorted.iter().any(|bits| *bits != 0));
         wheel.cancel(&mut entries[0]);
         wheel.cancel(&mut entries[1]);
-        assert_eq!(wheel.next(), Some(deadline(2)));
+        assert_eq!(wheel.next(), deadline(2));
         assert!(wheel.unsorted.iter().all(|bits| *bits == 0));
         let fired: Vec<_> = core::iter::from_fn(|| wheel.expire(deadline(1000))).collect();
         // Of two equal deadlines the odd owner's was scheduled first.
@@ -563,7 +563,7 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(wheel.next(), model.first_key_value().map(|(k, _)| at(k.0)));
+                prop_assert_eq!(wheel.next(), model.first_key_value().map_or(Instant::NEVER, |(k, _)| at(k.0)));
                 prop_assert_eq!(wheel.len(), model.len());
             }
             for ((deadline, _), who) in model {

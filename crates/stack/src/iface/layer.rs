@@ -518,6 +518,14 @@ impl IpLayer {
         }
     }
 
+    /// Whether the layer waits for nothing: no neighbours, no fragments, no addresses that end.
+    #[inline]
+    pub(crate) fn is_timeless(&self) -> bool {
+        self.timers.is_empty()
+            && self.neighbors.is_timeless()
+            && self.reassembly.is_timeless()
+            && self.paths.is_timeless()
+    }
     /// The next deadline of the layer.
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let reassembly = self.reassembly.next_timeout().map(|at| (at, Timer::Reassembly));

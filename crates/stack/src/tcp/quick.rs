@@ -13,7 +13,6 @@ use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
 use super::egress::{Kind as Sends, Plan};
-use super::recv::window;
 use super::scope::announce;
 use super::sent;
 use super::table::{Slot, Tcp};
@@ -22,11 +21,11 @@ use super::transmit::watch;
 use super::{EcnField, Flags, Timestamps};
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
-use crate::frame::{INLINE_PAYLOAD, TxMeta};
-use crate::iface::{Env, IpLayer};
-use crate::stack::{InterfaceId, SocketId};
+use crate::frame::{Frame, INLINE_PAYLOAD, TxMeta};
+use crate::iface::IpLayer;
+use crate::stack::{InterfaceId, SocketId, Stack};
 use crate::time::Instant;
-use crate::trace::{AckCause, Cause, TraceKind, TraceMask, Tuple};
+use crate::trace::{AckCause, Cause, Trace, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Plain};
 
 /// Room for the longest of them.
@@ -39,38 +38,55 @@ struct Short {
     cause: Cause,
 }
 
-impl Tcp {
+/// Of the whole stack, not of TCP alone: so what they need beside the block lies at fixed places from one address, and nobody
+/// gathers it for each segment.
+impl Stack {
     /// Writes what the connection that is next has to send, if it is such a segment: what it is and its length. Otherwise
-    /// nothing has changed.
-    #[inline]
-    pub(super) fn quick(&mut self, cx: &mut Around<'_, '_>, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
+    /// nothing has changed. Nothing of IP may wait to leave before.
+    #[inline(always)]
+    pub(crate) fn quick(&mut self, now: Instant, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
         #[cfg(test)]
-        if self.general_only {
+        if self.tcp.general_only {
             return None;
         }
-        let entry = *self.ready.front()?;
+        if self.tcp.sending || !self.tcp.replies.is_empty() {
+            return None;
+        }
+        let entry = self.tcp.ready.front()?;
         match entry.kind() {
-            Kind::Connection => self.quick_short(cx, entry, out),
-            Kind::HalfOpen => self.quick_syn_ack(cx, entry.slot(), out),
-            Kind::TimeWait => self.quick_last_ack(cx, entry.slot(), out),
+            Kind::Connection => self.quick_short(now, entry, out),
+            Kind::HalfOpen => self.quick_syn_ack(now, entry.slot(), out),
+            Kind::TimeWait => self.quick_last_ack(now, entry.slot(), out),
         }
     }
 
-    /// As [`Tcp::quick`], for a connection.
+    /// As [`Stack::quick`], as the head of a frame.
+    #[inline]
+    pub(crate) fn quick_frame(&mut self, now: Instant, out: &mut Frame) -> Option<TxMeta> {
+        let room = out.head.extend(ROOM);
+        let sent = room.first_chunk_mut().and_then(|room| self.quick(now, room));
+        out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));
+        sent.map(|(meta, _)| meta)
+    }
+
+    /// As [`Stack::quick`], for a connection.
     #[inline(never)]
-    fn quick_short(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        entry: Entry,
-        out: &mut [u8; ROOM],
-    ) -> Option<(TxMeta, usize)> {
+    fn quick_short(&mut self, now: Instant, entry: Entry, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
         let slot = entry.slot();
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
-            return self.quick_syn(cx, slot, out);
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let Some(Slot::Open(tcb)) = tcp.tables.sockets.at_mut(slot) else {
+            return self.quick_syn(now, slot, out);
         };
         let tcb = &mut **tcb; // the box is looked into once
-        let checksums = way(tcb, cx.env.config, cx.ip)?;
-        sent::restart_after_idle(tcb, cx.env.now, cx.env.config, cx.env.trace);
+        let checksums = way(tcb, config, ip)?;
+        sent::restart_after_idle(tcb, now, config, trace);
         let short = plan(tcb)?;
         let len = plain::LEN + short.len as usize;
         let out = &mut out[..len];
@@ -79,42 +95,39 @@ impl Tcp {
         }
 
         // From here on it is sent.
-        self.ready.pop_front();
-        let interface = tcb.path.interface;
-        let traced = cx
-            .env
-            .trace
-            .wants(TraceMask::SEGMENTS)
-            .then_some((tcb.id, tcb.tuple));
-        sent::move_edge(tcb);
-        write_headers(tcb, cx.env, cx.ip, checksums, short.fin, out);
-        sent::commit_short(tcb, cx.env, short.len, short.fin);
-        match next_deadline(tcb, cx.env.config, cx.env.now) {
-            Some(at) => {
-                if at < tcb.wakes_at {
-                    tcb.wakes_at = at;
-                    self.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
-                }
-                announce(tcb, cx.events);
-            }
-            None => self.watch(cx, slot),
-        }
-        if let Some((id, tuple)) = traced {
-            trace_sent(cx.env, id, &tuple, out, short.cause);
-        }
-        #[cfg(test)]
-        {
-            self.short_ways[1] += 1;
-        }
+        tcp.ready.pop_front();
         let meta = TxMeta {
-            interface,
+            interface: tcb.path.interface,
             gso_size: 0,
             checksum: None,
             cause: short.cause,
         };
+        let window = sent::tell_window(tcb);
+        let traced = trace.wants(TraceMask::SEGMENTS).then_some((tcb.id, tcb.tuple));
+        write_headers(tcb, config, now, ip, checksums, window, short.fin, out);
+        sent::commit_short(tcb, config, now, trace, short.len, short.fin);
+        match next_deadline(tcb, config, now) {
+            Some(at) => {
+                if at < tcb.wakes_at {
+                    tcb.wakes_at = at;
+                    tcp.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
+                }
+                announce(tcb, events);
+            }
+            None => self.with_tcp(now, |tcp, cx| tcp.watch(cx, slot)),
+        }
+        if let Some((id, tuple)) = traced {
+            trace_sent(&mut self.trace, now, id, &tuple, out, short.cause);
+        }
+        #[cfg(test)]
+        {
+            self.tcp.short_ways[1] += 1;
+        }
         Some((meta, len))
     }
+}
 
+impl Tcp {
     /// Looks at the timers of a connection that waits for more than an answer.
     #[inline(never)]
     fn watch(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
@@ -139,7 +152,17 @@ fn way(tcb: &Tcb, config: &Config, ip: &IpLayer) -> Option<bool> {
 
 /// Writes the headers of the segment whose payload stands at the end of `out`.
 #[inline(never)]
-fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fin: bool, out: &mut [u8]) {
+#[expect(clippy::too_many_arguments, reason = "one caller, with all of them at hand")]
+fn write_headers(
+    tcb: &Tcb,
+    config: &Config,
+    now: Instant,
+    ip: &mut IpLayer,
+    checksums: bool,
+    window: u16,
+    fin: bool,
+    out: &mut [u8],
+) {
     let (Some((source, destination)), Some((headers, text))) =
         (tcb.tuple.as_v4(), out.split_first_chunk_mut())
     else {
@@ -163,7 +186,7 @@ fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fi
         destination_port: tcb.tuple.remote_port(),
         traffic_class: ecn.in_class(tcb.switches.traffic_class),
         hop_limit: match (tcb.switches.hop_limit, tcb.path.hop_limit) {
-            (0, 0) => env.config.hop_limit,
+            (0, 0) => config.hop_limit,
             (0, told) => told,
             (chosen, _) => chosen,
         },
@@ -171,9 +194,9 @@ fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fi
         seq: tcb.snd_nxt,
         ack: tcb.rcv_nxt,
         flags: Flags::ACK.union(end).union(marks),
-        window: window::field(tcb),
+        window,
         timestamps: Timestamps {
-            value: tcb.ts_now(env.now),
+            value: tcb.ts_now(now),
             echo: tcb.ts_recent,
         },
     };
@@ -292,14 +315,20 @@ fn copy_text(tcb: &Tcb, text: &mut [u8]) -> bool {
 /// Traces the segment that was written.
 #[cold]
 #[inline(never)]
-fn trace_sent(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple, written: &[u8], cause: Cause) {
+fn trace_sent(
+    trace: &mut Trace,
+    now: Instant,
+    id: SocketId,
+    tuple: &FourTuple,
+    written: &[u8],
+    cause: Cause,
+) {
     let Some((headers, text)) = written.split_first_chunk() else {
         return;
     };
-    env.trace
-        .record(TraceMask::SEGMENTS, env.now, Some(id), || TraceKind::SegmentOut {
-            tuple: Tuple::from(*tuple),
-            segment: plain::segment(headers, text.len() as u32),
-            cause,
-        });
+    trace.record(TraceMask::SEGMENTS, now, Some(id), || TraceKind::SegmentOut {
+        tuple: Tuple::from(*tuple),
+        segment: plain::segment(headers, text.len() as u32),
+        cause,
+    });
 }

@@ -8,15 +8,16 @@ use core::net::Ipv4Addr;
 
 use super::Segment;
 use super::conn::AckOwed;
-use super::dispatch::{Around, mss_along};
+use super::dispatch::mss_along;
 use super::listen;
 use super::quick::{ROOM, plain_link};
-use super::table::{Slot, Tcp};
+use super::table::Slot;
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::TxMeta;
 use crate::iface::{IpLayer, Path};
-use crate::stack::{InterfaceId, Readiness, SocketId};
+use crate::stack::{InterfaceId, Readiness, SocketId, Stack};
+use crate::time::Instant;
 use crate::trace::{Cause, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::Bare;
 
@@ -57,67 +58,73 @@ impl Way {
     }
 }
 
-impl Tcp {
+impl Stack {
     /// The SYN of the active open that is next, or its SYN,ACK, if it owes one.
     #[inline(never)]
     pub(super) fn quick_syn(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         slot: u32,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
+        let Stack {
+            config,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let Some(Slot::SynSent(opening)) = tcp.tables.sockets.at_mut(slot) else {
             return None;
         };
         let cause = opening.owed?;
         let asked = (opening.options.hops(), opening.options.traffic_class);
-        let way = Way::along(opening.path, &opening.tuple, asked, cx.ip, config)?;
+        let way = Way::along(opening.path, &opening.tuple, asked, ip, config)?;
 
         // From here on it is sent.
-        self.ready.pop_front();
+        tcp.ready.pop_front();
         opening.queued = false;
         opening.ack_owed = AckOwed::No; // the SYN,ACK says all that an ACK does
         opening.sent(now);
         let segment = opening.segment(config, now);
         let entry = Entry::new(Kind::Connection, slot);
-        self.wheel
+        tcp.wheel
             .schedule(&mut opening.wheel, entry.raw(), opening.retry_at);
         let (id, tuple) = (opening.id, opening.tuple);
         if opening.pending.contains(Readiness::SOFT_ERROR) {
-            self.announce(cx.events, id);
+            tcp.announce(events, id);
         }
-        self.write_bare(cx, way, Some(id), &tuple, &segment, cause, out)
+        self.write_bare(now, way, Some(id), &tuple, &segment, cause, out)
     }
 
     /// The SYN,ACK of the half-open entry that is next, if it owes one.
     #[inline(never)]
     pub(super) fn quick_syn_ack(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         place: u32,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let half = self.tables.half_open.at_mut(place)?;
+        let Stack { config, ip, tcp, .. } = self;
+        let half = tcp.tables.half_open.at_mut(place)?;
         let cause = half.owed?;
         let (tuple, listener) = (half.tuple, half.listener);
-        let Some(Slot::Listener(listener)) = self.tables.sockets.get(listener.slot, listener.generation)
+        let Some(Slot::Listener(listener)) = tcp.tables.sockets.get(listener.slot, listener.generation)
         else {
             return None;
         };
-        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
+        let route = ip.route(tuple.remote(), Some(tuple.local()), None)?;
         let asked = (listener.options.hops(), listener.options.traffic_class);
-        let way = Way::along(route.into(), &tuple, asked, cx.ip, config)?;
-        let mss = mss_along(cx.ip, &route, &listener.options);
+        let way = Way::along(route.into(), &tuple, asked, ip, config)?;
+        let mss = mss_along(ip, &route, &listener.options);
 
         // From here on it is sent.
-        self.ready.pop_front();
+        tcp.ready.pop_front();
         half.queued = false;
         half.ack_owed = AckOwed::No;
         half.sent(now, config);
         let entry = Entry::new(Kind::HalfOpen, place);
-        self.wheel.schedule(&mut half.wheel, entry.raw(), half.retry_at);
+        tcp.wheel.schedule(&mut half.wheel, entry.raw(), half.retry_at);
         let answer = listen::Answer {
             iss: half.iss,
             mss,
@@ -125,29 +132,30 @@ impl Tcp {
             told: half.told,
         };
         let segment = listen::syn_ack(answer, &half.peer);
-        self.write_bare(cx, way, None, &tuple, &segment, cause, out)
+        self.write_bare(now, way, None, &tuple, &segment, cause, out)
     }
 
     /// The acknowledgment of the TIME-WAIT entry that is next, if it owes one.
     #[inline(never)]
     pub(super) fn quick_last_ack(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         place: u32,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
-        let entry = self.tables.time_wait.at_mut(place)?;
+        let Stack { config, ip, tcp, .. } = self;
+        let entry = tcp.tables.time_wait.at_mut(place)?;
         let cause = entry.owed.cause()?;
         let tuple = entry.tuple;
-        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
-        let way = Way::along(route.into(), &tuple, (None, 0), cx.ip, cx.env.config)?;
+        let route = ip.route(tuple.remote(), Some(tuple.local()), None)?;
+        let way = Way::along(route.into(), &tuple, (None, 0), ip, config)?;
 
         // From here on it is sent.
-        self.ready.pop_front();
+        tcp.ready.pop_front();
         entry.queued = false;
         entry.owed = AckOwed::No;
-        let segment = entry.ack(cx.env.now);
-        self.write_bare(cx, way, None, &tuple, &segment, cause, out)
+        let segment = entry.ack(now);
+        self.write_bare(now, way, None, &tuple, &segment, cause, out)
     }
 
     #[inline(never)]
@@ -157,7 +165,7 @@ impl Tcp {
     )]
     fn write_bare(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         way: Way,
         socket: Option<SocketId>,
         tuple: &FourTuple,
@@ -170,7 +178,7 @@ impl Tcp {
             segment: *segment,
             cause,
         };
-        cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
+        self.trace.record(TraceMask::SEGMENTS, now, socket, kind);
         let bare = Bare {
             source: way.source,
             destination: way.destination,
@@ -178,13 +186,13 @@ impl Tcp {
             destination_port: tuple.remote_port(),
             traffic_class: segment.ecn.in_class(way.traffic_class),
             hop_limit: way.hop_limit,
-            identification: cx.ip.atomic_id(),
+            identification: self.ip.atomic_id(),
             segment,
         };
         let len = bare.emit(way.checksums, out.first_chunk_mut()?);
         #[cfg(test)]
         {
-            self.short_ways[1] += 1;
+            self.tcp.short_ways[1] += 1;
         }
         let meta = TxMeta {
             interface: way.interface,

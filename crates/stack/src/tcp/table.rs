@@ -24,6 +24,7 @@ use crate::bindings::Bindings;
 use crate::demux::{Demux, Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Bucket, Env};
+use crate::line::Line;
 use crate::pool::Pool;
 use crate::rng::Secrets;
 use crate::stack::{Events, Readiness, SocketId};
@@ -91,7 +92,7 @@ pub(crate) struct Tcp {
     pub(super) leaving: Leaving,
     pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
-    pub(crate) ready: VecDeque<Entry>,
+    pub(crate) ready: Line<Entry>,
     pub(crate) replies: VecDeque<Reply>,
     /// The run of segments on its way out, and whether any of it is left.
     pub(crate) burst: Burst,
@@ -120,7 +121,7 @@ impl Tcp {
             leaving: Leaving::default(),
             last: None,
             wheel: Wheel::new(),
-            ready: VecDeque::new(),
+            ready: Line::new(),
             replies: VecDeque::new(),
             burst: Burst::default(),
             sending: false,
@@ -435,8 +436,7 @@ impl Tcp {
                 Kind::HalfOpen => self.kick(entry),
             }
         }
-        while let Some(at) = self.leaving.next()
-            && at <= env.now
+        while self.leaving.next() <= env.now
             && let Some(place) = self.leaving.first()
         {
             self.end_time_wait(env, place, Transition::TimeWaitOver);
