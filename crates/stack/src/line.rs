@@ -31,15 +31,16 @@ impl<T: Copy> Line<T> {
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let first = self.first;
-        self.first = match self.rest.is_empty() {
-            true => None,
-            false => self.next(),
-        };
+        if self.rest.is_empty() {
+            self.first = None;
+        } else {
+            self.move_up();
+        }
         first
     }
     #[inline(never)]
-    fn next(&mut self) -> Option<T> {
-        self.rest.pop_front()
+    fn move_up(&mut self) {
+        self.first = self.rest.pop_front();
     }
     /// Adds one, who comes after all others.
     #[inline]

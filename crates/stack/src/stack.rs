@@ -317,6 +317,13 @@ impl Stack {
     /// Time has come for something: call it when [`Stack::next_timeout`] has passed. Calling it early does nothing.
     #[inline(never)]
     pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.ip.is_timeless() {
+            self.handle_ip_timeout(now);
+        }
+        self.with_tcp(now, |tcp, around| tcp.handle_timeout(around.env));
+    }
+    #[inline(never)]
+    fn handle_ip_timeout(&mut self, now: Instant) {
         let Stack {
             config,
             rng,
@@ -349,7 +356,6 @@ impl Stack {
                 udp.handle_icmp(&mut env, ip, events, &notice);
             }
         }
-        tcp.handle_timeout(&mut env);
     }
 
     /// Writes the next frame to send into `out`, replacing what was there, or says that there is none.
@@ -367,7 +373,11 @@ impl Stack {
             // A run of segments under way goes first: it is what most frames are. Else IP does, if it has anything.
             let (sending, ip_quiet) = (self.tcp.sending, self.ip.is_quiet());
             let sent = if sending || ip_quiet {
-                match self.quick_frame(now, out) {
+                let quick = match self.tcp.ready.front() {
+                    Some(entry) if self.tcp.takes_turns() => self.quick_frame(now, entry, out),
+                    _ => None,
+                };
+                match quick {
                     None => self.with_tcp(now, |tcp, around| tcp.poll_transmit(around, out)),
                     sent => sent,
                 }
@@ -435,23 +445,22 @@ impl Stack {
     /// [`gso_max`](crate::Capabilities::gso_max) says if that is more.
     #[inline]
     pub fn poll_transmit_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        if self.is_quiet() {
-            return None;
-        }
-        self.next_into(now, out)
-    }
-    /// Into the driver's loop, since it is little as long as the next segment is a short one.
-    #[inline]
-    fn next_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        if self.ip.is_quiet()
-            && !self.trace.wants(TraceMask::FRAMES)
-            && let Some(room) = out.first_chunk_mut()
-            && let Some(sent) = self.quick(now, room)
-        {
-            if sent.0.interface != InterfaceId::LOOPBACK {
-                return Some(sent);
+        // Into the driver's loop, since it is little as long as nothing is next or a short segment.
+        if self.tcp.takes_turns() && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+            match self.tcp.ready.front() {
+                None if self.udp.is_quiet() => return None,
+                None => {}
+                Some(entry) => {
+                    if let Some(room) = out.first_chunk_mut()
+                        && let Some(sent) = self.quick(now, entry, room)
+                    {
+                        if sent.0.interface != InterfaceId::LOOPBACK {
+                            return Some(sent);
+                        }
+                        return self.next_after_loopback(now, sent.1, out);
+                    }
+                }
             }
-            return self.next_after_loopback(now, sent.1, out);
         }
         self.next_of_any(now, out)
     }

@@ -445,7 +445,7 @@ impl Tcb {
     /// Sets Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
     pub(crate) fn set_mss(&mut self) {
         let ip = if self.tuple.is_ipv4() { 20 } else { 40 };
-        let path = self.path.mtu.saturating_sub(ip + 20).min(u32::from(u16::MAX)) as u16;
+        let path = self.path.mtu.saturating_sub(ip + 20);
         let limit = self
             .extra
             .as_ref()

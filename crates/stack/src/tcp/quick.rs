@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{Frame, INLINE_PAYLOAD, TxMeta};
 use crate::iface::IpLayer;
-use crate::stack::{InterfaceId, SocketId, Stack};
+use crate::stack::{SocketId, Stack};
 use crate::time::Instant;
 use crate::trace::{AckCause, Cause, Trace, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Plain};
@@ -41,30 +41,35 @@ struct Short {
 /// Of the whole stack, not of TCP alone: so what they need beside the block lies at fixed places from one address, and nobody
 /// gathers it for each segment.
 impl Stack {
-    /// Writes what the connection that is next has to send, if it is such a segment: what it is and its length. Otherwise
-    /// nothing has changed. Nothing of IP may wait to leave before.
+    /// Writes what the entry that is next has to send, if it is such a segment: what it is and its length. Otherwise
+    /// nothing has changed. Nothing else may wait to leave before.
     #[inline(always)]
-    pub(crate) fn quick(&mut self, now: Instant, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
+    pub(crate) fn quick(
+        &mut self,
+        now: Instant,
+        next: Entry,
+        out: &mut [u8; ROOM],
+    ) -> Option<(TxMeta, usize)> {
         #[cfg(test)]
         if self.tcp.general_only {
             return None;
         }
-        if self.tcp.sending || !self.tcp.replies.is_empty() {
-            return None;
+        if next.is_connection() {
+            return self.quick_short(now, next, out);
         }
-        let entry = self.tcp.ready.front()?;
-        match entry.kind() {
-            Kind::Connection => self.quick_short(now, entry, out),
-            Kind::HalfOpen => self.quick_syn_ack(now, entry.slot(), out),
-            Kind::TimeWait => self.quick_last_ack(now, entry.slot(), out),
+        match next.kind() {
+            Kind::HalfOpen => self.quick_syn_ack(now, next.slot(), out),
+            _ => self.quick_last_ack(now, next.slot(), out),
         }
     }
 
     /// As [`Stack::quick`], as the head of a frame.
     #[inline]
-    pub(crate) fn quick_frame(&mut self, now: Instant, out: &mut Frame) -> Option<TxMeta> {
+    pub(crate) fn quick_frame(&mut self, now: Instant, next: Entry, out: &mut Frame) -> Option<TxMeta> {
         let room = out.head.extend(ROOM);
-        let sent = room.first_chunk_mut().and_then(|room| self.quick(now, room));
+        let sent = room
+            .first_chunk_mut()
+            .and_then(|room| self.quick(now, next, room));
         out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));
         sent.map(|(meta, _)| meta)
     }
@@ -143,11 +148,11 @@ impl Tcp {
 #[inline(always)]
 fn way(tcb: &Tcb, config: &Config, ip: &IpLayer) -> Option<bool> {
     // Where DF stays off, headers are others.
-    let whole = tcb.path.mtu > config.path_mtu_min;
-    if !whole || !tcb.tuple.is_ipv4() || tcb.route_generation != ip.generation() {
+    let whole = u32::from(tcb.path.mtu) > config.path_mtu_min;
+    if !whole || tcb.route_generation != ip.generation() {
         return None;
     }
-    plain_link(tcb.path.interface, ip)
+    tcb.path.plain.checksums()
 }
 
 /// Writes the headers of the segment whose payload stands at the end of `out`.
@@ -212,18 +217,6 @@ fn plan_of(tcb: &Tcb, len: u32, fin: bool) -> Plan {
         fin,
         kind: if len > 0 || fin { Sends::New } else { Sends::Bare },
         cause: Cause::Data,
-    }
-}
-
-/// Whether packets leave this interface without link headers, and its device leaves checksums to us; if so, whether they are
-/// made at all.
-#[inline(always)]
-pub(super) fn plain_link(interface: InterfaceId, ip: &IpLayer) -> Option<bool> {
-    let capabilities = ip.plain_link(interface)?;
-    match (capabilities.no_checksums, capabilities.tx_checksum) {
-        (true, _) => Some(false),
-        (false, false) => Some(true),
-        (false, true) => None,
     }
 }
 

@@ -164,10 +164,16 @@ impl Tcp {
         Some((tcb, scope))
     }
 
+    /// Whether whoever is ready is next: no run of segments is under way, and nobody is to be answered first.
+    #[inline]
+    pub(crate) fn takes_turns(&self) -> bool {
+        !self.sending && self.replies.is_empty()
+    }
+
     /// Whether nothing waits to be sent or looked at.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.sending && self.ready.is_empty() && self.replies.is_empty()
+        self.takes_turns() && self.ready.is_empty()
     }
 
     /// Finds the entry for these addresses.
