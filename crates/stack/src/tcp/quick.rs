@@ -9,6 +9,7 @@
 //! (a tenth of the instructions of an exchange moved values to the stack and back). For the same reason nothing but the
 //! block itself is handed on: what is rare opens it again.
 
+use super::choices::Extra;
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
@@ -22,7 +23,7 @@ use super::{EcnField, Flags, Timestamps};
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{Frame, INLINE_PAYLOAD, TxMeta};
-use crate::iface::IpLayer;
+use crate::iface::{IpLayer, PlainLink};
 use crate::stack::{SocketId, Stack};
 use crate::time::Instant;
 use crate::trace::{AckCause, Cause, Trace, TraceKind, TraceMask, Tuple};
@@ -90,9 +91,14 @@ impl Stack {
             return self.quick_syn(now, slot, out);
         };
         let tcb = &mut **tcb; // the box is looked into once
-        let checksums = way(tcb, config, ip)?;
-        sent::restart_after_idle(tcb, now, config, trace);
-        let short = plan(tcb)?;
+        if !goes_plain(tcb, config, ip) {
+            return None;
+        }
+        let unsent = tcb.unsent();
+        if unsent > 0 {
+            sent::restart_after_idle(tcb, now, config, trace);
+        }
+        let short = plan(tcb, unsent)?;
         let len = plain::LEN + short.len as usize;
         let out = &mut out[..len];
         if short.len > 0 && !copy_text(tcb, &mut out[plain::LEN..]) {
@@ -107,9 +113,8 @@ impl Stack {
             checksum: None,
             cause: short.cause,
         };
-        let window = sent::tell_window(tcb);
         let traced = trace.wants(TraceMask::SEGMENTS).then_some((tcb.id, tcb.tuple));
-        write_headers(tcb, config, now, ip, checksums, window, short.fin, out);
+        write_headers(tcb, config, now, ip, out);
         sent::commit_short(tcb, config, now, trace, short.len, short.fin);
         match next_deadline(tcb, config, now) {
             Some(at) => {
@@ -144,35 +149,26 @@ impl Tcp {
     }
 }
 
-/// Whether the connection's segments leave as this module writes them; if so, whether with checksums.
+/// Whether the connection's segments leave as this module writes them.
 #[inline(always)]
-fn way(tcb: &Tcb, config: &Config, ip: &IpLayer) -> Option<bool> {
+fn goes_plain(tcb: &Tcb, config: &Config, ip: &IpLayer) -> bool {
     // Where DF stays off, headers are others.
-    let whole = u32::from(tcb.path.mtu) > config.path_mtu_min;
-    if !whole || tcb.route_generation != ip.generation() {
-        return None;
-    }
-    tcb.path.plain.checksums()
+    u32::from(tcb.path.mtu) > config.path_mtu_min
+        && tcb.path.plain != PlainLink::No
+        && tcb.route_generation == ip.generation()
 }
 
-/// Writes the headers of the segment whose payload stands at the end of `out`.
+/// Writes the headers of the segment whose payload stands at the end of `out`, or that is a FIN, if one is queued; the peer knows
+/// all that it could be told by then.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "one caller, with all of them at hand")]
-fn write_headers(
-    tcb: &Tcb,
-    config: &Config,
-    now: Instant,
-    ip: &mut IpLayer,
-    checksums: bool,
-    window: u16,
-    fin: bool,
-    out: &mut [u8],
-) {
+fn write_headers(tcb: &mut Tcb, config: &Config, now: Instant, ip: &mut IpLayer, out: &mut [u8]) {
     let (Some((source, destination)), Some((headers, text))) =
         (tcb.tuple.as_v4(), out.split_first_chunk_mut())
     else {
         return;
     };
+    let fin = tcb.fin_out == FinOut::Queued;
+    let window = sent::tell_window(tcb);
     let (marks, ecn) = if tcb.facts.contains(Fact::ECN) {
         ecn::outgoing(tcb, &plan_of(tcb, text.len() as u32, fin))
     } else {
@@ -205,7 +201,7 @@ fn write_headers(
             echo: tcb.ts_recent,
         },
     };
-    header.emit(text, checksums, headers);
+    header.emit(text, tcb.path.plain == PlainLink::Summed, headers);
 }
 
 /// The segment as the general steps have it.
@@ -224,18 +220,25 @@ fn plan_of(tcb: &Tcb, len: u32, fin: bool) -> Plan {
 /// only those of its questions that can have an answer.
 #[inline(always)]
 fn next_deadline(tcb: &Tcb, config: &Config, now: Instant) -> Option<Instant> {
-    let waits = !tcb.rexmt_at.is_never() && !tcb.stalled_since.is_never();
-    // Or for nothing at all, and keeps its place in the wheel until that comes.
-    let idle = tcb.rexmt_at.is_never()
-        && tcb.stalled_since.is_never()
-        && !tcb.wakes_at.is_never()
-        && tcb.send.is_none()
-        && tcb.fin_out == FinOut::No;
+    if tcb.extra.as_ref().is_some_and(|extra| has_deadlines(extra)) {
+        return None;
+    }
+    if tcb.rexmt_at.is_never() {
+        // Or for nothing at all, and keeps its place in the wheel until that comes.
+        let idle = tcb.stalled_since.is_never()
+            && !tcb.wakes_at.is_never()
+            && tcb.send.is_none()
+            && tcb.fin_out == FinOut::No;
+        return idle.then_some(Instant::NEVER);
+    }
     let at = tcb.rexmt_at.min(tcb.stalled_since + config.r2);
-    let usual = tcb.extra.as_ref().is_none_or(|extra| {
-        extra.end_at.is_never() && extra.options.user_timeout.is_none() && extra.options.keepalive.is_none()
-    });
-    (usual && (waits && tcb.snd_wnd > 0 && at > now || idle)).then_some(at)
+    (!tcb.stalled_since.is_never() && tcb.snd_wnd > 0 && at > now).then_some(at)
+}
+
+#[cold]
+#[inline(never)]
+fn has_deadlines(extra: &Extra) -> bool {
+    !extra.end_at.is_never() || extra.options.user_timeout.is_some() || extra.options.keepalive.is_some()
 }
 
 /// The facts of which the short way wants timestamps alone.
@@ -243,23 +246,23 @@ const FACTS: Fact = Fact::TIMESTAMPS.union(Fact::PROBING).union(Fact::DOUBTED);
 
 /// All that the connection has to send, if it is one short segment that nothing holds back.
 #[inline(always)]
-fn plan(tcb: &Tcb) -> Option<Short> {
-    let usual = tcb.phase == Phase::Live
-        && tcb.recovery == Recovery::Open
-        && matches!(tcb.fin_out, FinOut::No | FinOut::Queued)
-        && tcb.probe_owed == ProbeOwed::No
-        && tcb.dup_acks == 0
-        && tcb.dup_acks_owed == 0
+fn plan(tcb: &Tcb, len: u32) -> Option<Short> {
+    // Compared together, not one after the other: all of them hold nearly always.
+    let nothing_owed = (tcb.phase == Phase::Live)
+        & (tcb.recovery == Recovery::Open)
+        & (tcb.probe_owed == ProbeOwed::No)
+        & (tcb.dup_acks == 0)
+        & (tcb.dup_acks_owed == 0)
+        & tcb.reset_owed.is_none();
+    let nothing_kept =
+        tcb.scoreboard.is_none() & tcb.reassembly.is_none() & tcb.dsack.is_none() & tcb.urgent.is_none();
+    let usual = nothing_owed
+        && nothing_kept
         && tcb.facts.intersection(FACTS) == Fact::TIMESTAMPS
-        && tcb.reset_owed.is_none()
-        && tcb.scoreboard.is_none()
-        && tcb.reassembly.is_none()
-        && tcb.dsack.is_none()
-        && tcb.urgent.is_none();
+        && matches!(tcb.fin_out, FinOut::No | FinOut::Queued);
     if !usual {
         return None;
     }
-    let len = tcb.unsent();
     let fin = tcb.fin_out == FinOut::Queued;
     let cause = if fin {
         // A FIN alone waits for nothing but the peer's window.

@@ -303,6 +303,7 @@ impl Tcp {
     }
 
     /// What the deadline that is next is for.
+    #[inline(always)]
     pub(crate) fn waits_for(&self, at: Instant) -> Why {
         if at < self.wheel.next() {
             return Why {
