@@ -24,10 +24,8 @@ const KEEP: usize = 1024;
 /// Kept as whole words, by which tuples are compared, copied and hashed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FourTuple {
-    /// Our address: 128 bits of IPv6, or the 32 of IPv4 in the second word.
-    local: [u64; 2],
-    /// The peer's.
-    remote: [u64; 2],
+    /// Our address and the peer's: of IPv4 the 32 bits of each in the first word, of IPv6 two words each.
+    addresses: [u64; 4],
     /// [`IPV6`] or not, our port, the peer's.
     ports: u64,
 }
@@ -39,35 +37,34 @@ impl FourTuple {
     /// Both addresses are of one family.
     #[inline]
     pub(crate) fn new(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
+        let ports = u32::from(local_port) << 16 | u32::from(remote_port);
         if let (IpAddr::V4(local), IpAddr::V4(remote)) = (local, remote) {
-            return FourTuple::v4(local, local_port, remote, remote_port);
+            let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+            return FourTuple::v4(pair, ports);
         }
         debug_assert!(local.is_ipv6() && remote.is_ipv6(), "{local} and {remote}");
         let words = |ip| {
             let bits = u128::from_be_bytes(as_v6(ip));
             [(bits >> 64) as u64, bits as u64]
         };
+        let ([a, b], [c, d]) = (words(local), words(remote));
         FourTuple {
-            local: words(local),
-            remote: words(remote),
-            ports: IPV6 | u64::from(local_port) << 16 | u64::from(remote_port),
+            addresses: [a, b, c, d],
+            ports: IPV6 | u64::from(ports),
         }
     }
-    /// The tuple of these IPv4 addresses.
+    /// The tuple of the IPv4 addresses `pair` and of these ports: ours in the upper halves.
     #[inline]
-    pub(crate) const fn v4(local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> Self {
+    pub(crate) const fn v4(pair: u64, ports: u32) -> Self {
         FourTuple {
-            local: [0, local.to_bits() as u64],
-            remote: [0, remote.to_bits() as u64],
-            ports: (local_port as u64) << 16 | remote_port as u64,
+            addresses: [pair, 0, 0, 0],
+            ports: ports as u64,
         }
     }
-    /// Whether this is the tuple of these IPv4 addresses. Their upper words are always zero, so three words tell it.
+    /// Whether this is the tuple that [`FourTuple::v4`] makes of these.
     #[inline(always)]
-    pub(crate) fn is_v4(&self, local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> bool {
-        self.ports == u64::from(local_port) << 16 | u64::from(remote_port)
-            && self.local[1] == u64::from(local.to_bits())
-            && self.remote[1] == u64::from(remote.to_bits())
+    pub(crate) const fn is_v4(&self, pair: u64, ports: u32) -> bool {
+        self.ports == ports as u64 && self.addresses[0] == pair
     }
     /// Whether the addresses are of IPv4.
     #[inline]
@@ -77,31 +74,39 @@ impl FourTuple {
     /// Both addresses, ours first, if they are of IPv4.
     #[inline]
     pub(crate) const fn as_v4(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
-        match self.is_ipv4() {
-            true => Some((
-                Ipv4Addr::from_bits(self.local[1] as u32),
-                Ipv4Addr::from_bits(self.remote[1] as u32),
+        match self.pair_v4() {
+            Some(pair) => Some((
+                Ipv4Addr::from_bits((pair >> 32) as u32),
+                Ipv4Addr::from_bits(pair as u32),
             )),
-            false => None,
+            None => None,
         }
     }
     /// The 64 bits of both addresses, ours first, if they are of IPv4.
     #[inline]
     pub(crate) const fn pair_v4(&self) -> Option<u64> {
         match self.is_ipv4() {
-            true => Some(self.local[1] << 32 | self.remote[1]),
+            true => Some(self.addresses[0]),
             false => None,
         }
     }
     /// Our address.
     #[inline]
     pub(crate) const fn local(&self) -> IpAddr {
-        self.address(self.local)
+        let [a, b, ..] = self.addresses;
+        match self.as_v4() {
+            Some((local, _)) => IpAddr::V4(local),
+            None => IpAddr::V6(Ipv6Addr::from_bits((a as u128) << 64 | b as u128)),
+        }
     }
     /// The peer's address.
     #[inline]
     pub(crate) const fn remote(&self) -> IpAddr {
-        self.address(self.remote)
+        let [.., c, d] = self.addresses;
+        match self.as_v4() {
+            Some((_, remote)) => IpAddr::V4(remote),
+            None => IpAddr::V6(Ipv6Addr::from_bits((c as u128) << 64 | d as u128)),
+        }
     }
     /// Our port.
     #[inline]
@@ -118,14 +123,6 @@ impl FourTuple {
     pub(crate) const fn ports(&self) -> u32 {
         self.ports as u32
     }
-    #[inline]
-    const fn address(&self, words: [u64; 2]) -> IpAddr {
-        if self.is_ipv4() {
-            IpAddr::V4(Ipv4Addr::from_bits(words[1] as u32))
-        } else {
-            IpAddr::V6(Ipv6Addr::from_bits((words[0] as u128) << 64 | words[1] as u128))
-        }
-    }
 
     /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6. Different tuples have different octets.
     ///
@@ -140,8 +137,7 @@ impl FourTuple {
             return f(&octets);
         }
         let mut octets = [0; 36];
-        let words = [self.local[0], self.local[1], self.remote[0], self.remote[1]];
-        for (place, word) in octets.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        for (place, word) in octets.as_chunks_mut::<8>().0.iter_mut().zip(self.addresses) {
             *place = word.to_be_bytes();
         }
         octets[32..].copy_from_slice(&ports.to_be_bytes());

@@ -19,21 +19,23 @@
 //! follow from what became of the two FINs: see [`Tcb::state`].
 
 use alloc::boxed::Box;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::choices::{Extra, Switches};
 use super::congestion::Congestion;
 use super::recv::queue::ReceiveQueue;
 use super::recv::reassembly::Reassembly;
+use super::recv::tune::Tune;
 use super::rtt::RttEstimator;
 use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
-use crate::config::Config;
+use crate::config::{Config, CongestionControl};
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
 use crate::iface::Path;
-use crate::stack::{Readiness, SocketId};
+use crate::stack::{InterfaceId, Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
 use crate::wheel::WheelEntry;
@@ -277,7 +279,7 @@ pub(crate) struct Tcb {
     pub(crate) fin_ahead: SeqNumber,
     /// A block to report as received twice (RFC 2883).
     pub(crate) dsack: Option<Box<super::SackBlock>>,
-    pub(crate) tune: super::recv::tune::Tune,
+    pub(crate) tune: Tune,
 
     /// TS.Recent: the peer's timestamp to echo (RFC 7323 section 4.3).
     pub(crate) ts_recent: u32,
@@ -323,6 +325,89 @@ pub(crate) struct Stats {
 }
 
 impl Tcb {
+    /// A block of no connection: what [`establish`](super::open::establish) does not set begins like this.
+    pub(crate) const BLANK: Tcb = Tcb {
+        id: SocketId {
+            slot: 0,
+            generation: 0,
+        },
+        tuple: FourTuple::v4(0, 0),
+        path: Path {
+            next_hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            hop_limit: 0,
+            interface: InterfaceId::LOOPBACK,
+            mtu: 0,
+        },
+        route_generation: 0,
+        phase: Phase::Live,
+        facts: Fact::empty(),
+        fin_out: FinOut::No,
+        fin_in: FinIn::No,
+        error: None,
+        soft_error: None,
+        snd_una: SeqNumber(0),
+        snd_nxt: SeqNumber(0),
+        snd_wnd: 0,
+        max_snd_wnd: 0,
+        snd_wl1: SeqNumber(0),
+        snd_wl2: SeqNumber(0),
+        snd_mss: 0,
+        peer_mss: 0,
+        snd_wscale: 0,
+        dup_acks: 0,
+        probe_owed: ProbeOwed::No,
+        recovery: Recovery::Open,
+        reset_owed: None,
+        held: None,
+        snd_buf_max: 0,
+        send: None,
+        scoreboard: None,
+        congestion: Congestion::new(CongestionControl::Cubic, 0),
+        rtt: RttEstimator::new(),
+        timing: (SeqNumber(0), 0),
+        first_again: 0,
+        small_end: SeqNumber(0),
+        rcv_nxt: SeqNumber(0),
+        rcv_adv: SeqNumber(0),
+        last_ack_sent: SeqNumber(0),
+        rcv_wscale: 0,
+        quick_acks: 0,
+        rcv_mss: 0,
+        ack_owed: AckOwed::No,
+        dup_acks_owed: 0,
+        rcv_buf: 0,
+        rcv_buf_max: 0,
+        receive: None,
+        reassembly: None,
+        fin_ahead: SeqNumber(0),
+        dsack: None,
+        tune: Tune::NOTHING_READ,
+        ts_recent: 0,
+        ts_recent_at: 0,
+        ts_offset: 0,
+        rexmt_at: Instant::NEVER,
+        ack_at: Instant::NEVER,
+        answered_at: 0,
+        last_text: 0,
+        last_heard: Instant::ZERO,
+        last_sent: Instant::ZERO,
+        stalled_since: Instant::NEVER,
+        wheel: WheelEntry::new(),
+        wakes_at: Instant::NEVER,
+        probes: 0,
+        switches: Switches::NONE,
+        extra: None,
+        urgent: None,
+        pending: Readiness::empty(),
+        stats: Stats {
+            bytes_acked: 0,
+            bytes_received: 0,
+        },
+        segments_out: 0,
+        segments_in: 0,
+        retransmits: 0,
+    };
+
     /// The RFC's name for where the connection stands (RFC 9293 section 3.3.2).
     pub(crate) fn state(&self) -> State {
         match self.phase {

@@ -8,6 +8,7 @@
 
 use super::conn::{Fact, FinIn, Phase, Tcb};
 use super::dispatch::Around;
+use super::ingress::{self, Fate};
 use super::scope::{Scope, announce, kick};
 use super::table::{Slot, Tcp};
 use super::{Flags, recv, send};
@@ -36,17 +37,8 @@ impl Tcp {
         if !expects(tcb, seg) {
             return false;
         }
-        if cx.env.trace.wants(TraceMask::SEGMENTS) {
-            trace_arrived(tcb, cx.env, seg);
-        }
         let una = tcb.snd_una;
-        tcb.segments_in = tcb.segments_in.wrapping_add(1);
-        // As `ingress::take_timestamp` and `ingress::heard`.
-        if seg.seq.at_or_before(tcb.last_ack_sent) {
-            tcb.ts_recent = seg.timestamps.value;
-            tcb.ts_recent_at = cx.env.now.as_millis() as u32;
-        }
-        tcb.last_heard = cx.env.now;
+        heard(tcb, cx.env, seg);
         if !send::ack::is_ordinary(tcb) {
             let mut scope = Scope {
                 now: cx.env.now,
@@ -83,6 +75,66 @@ impl Tcp {
         }
         true
     }
+    /// As [`Tcp::predicted`], for what ends a connection: the peer's FIN, next in sequence and without text, and acknowledgments
+    /// after it.
+    #[inline(never)]
+    pub(super) fn predicted_end(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        on: InterfaceId,
+        slot: u32,
+        seg: &Arrived,
+    ) -> bool {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
+            return false;
+        };
+        let tcb = &mut **tcb;
+        if !expects_end(tcb, seg) {
+            return false;
+        }
+        let una = tcb.snd_una;
+        heard(tcb, cx.env, seg);
+        if seg.ack != una {
+            send::ack::progress(tcb, cx.env, &mut self.pool, seg);
+            if tcb.path.interface != on {
+                cx.ip.confirm_reachable(cx.env.now, tcb.path);
+            }
+        } else {
+            tcb.probes = 0;
+            send::ack::learn_window(tcb, cx.env.now, cx.env.trace, seg.seq, seg.ack, seg.window);
+        }
+        let fate = match ingress::over(tcb) {
+            Some(fate) => fate,
+            None if seg.flags.contains(Flags::FIN) => ingress::fin_arrives(tcb, cx.env.now, cx.env.trace),
+            None => Fate::Lives,
+        };
+        if fate == Fate::Lives {
+            kick(tcb, &mut self.ready);
+            announce(tcb, cx.events);
+        } else {
+            self.settle(cx, slot, fate);
+        }
+        #[cfg(test)]
+        {
+            self.short_ways[0] += 1;
+        }
+        true
+    }
+}
+
+/// What any segment of a connection with timestamps does, as [`ingress::take_timestamp`] and [`ingress::heard`] have it; the
+/// probes are left to the caller.
+#[inline(always)]
+fn heard(tcb: &mut Tcb, env: &mut Env<'_>, seg: &Arrived) {
+    if env.trace.wants(TraceMask::SEGMENTS) {
+        trace_arrived(tcb, env, seg);
+    }
+    tcb.segments_in = tcb.segments_in.wrapping_add(1);
+    if seg.seq.at_or_before(tcb.last_ack_sent) {
+        tcb.ts_recent = seg.timestamps.value;
+        tcb.ts_recent_at = env.now.as_millis() as u32;
+    }
+    tcb.last_heard = env.now;
 }
 
 /// The acknowledgment by the general steps.
@@ -126,4 +178,25 @@ fn expects(tcb: &Tcb, seg: &Arrived) -> bool {
         && seg.payload_len <= tcb.rcv_wnd()
         && in_flight <= tcb.outstanding()
         && (text && tcb.reassembly.is_none() || !text && in_flight > 0)
+}
+
+/// Whether the connection expects just this segment: next in sequence, not older than the last, without text, and either the
+/// peer's FIN or an acknowledgment of something in flight, where [`send::ack::progress`] says what that does.
+#[inline(always)]
+fn expects_end(tcb: &Tcb, seg: &Arrived) -> bool {
+    let in_flight = seg.ack.since(tcb.snd_una);
+    let news = if seg.flags.contains(Flags::FIN) {
+        tcb.fin_in == FinIn::No && tcb.rcv_wnd() > 0
+    } else {
+        in_flight > 0
+    };
+    seg.flags.difference(Flags::PSH.union(Flags::FIN)) == Flags::ACK
+        && seg.payload_len == 0
+        && tcb.phase == Phase::Live
+        && tcb.facts.intersection(Fact::FIN_AHEAD.union(Fact::TIMESTAMPS)) == Fact::TIMESTAMPS
+        && seg.timestamps.value.wrapping_sub(tcb.ts_recent) as i32 >= 0
+        && seg.seq == tcb.rcv_nxt
+        && in_flight <= tcb.outstanding()
+        && news
+        && send::ack::is_ordinary(tcb)
 }

@@ -34,16 +34,16 @@ impl Spares {
     pub(crate) fn opening(&mut self, opening: SynSent) -> Box<SynSent> {
         boxed(&mut self.openings, opening)
     }
-    /// The connection in a box.
+    /// A box for a connection, as [`Tcb::BLANK`].
     #[inline(always)]
-    pub(crate) fn block(&mut self, block: Tcb) -> Box<Tcb> {
+    pub(crate) fn block(&mut self) -> Box<Tcb> {
         match self.blocks.pop() {
             Some(mut place) => {
                 // What was there holds nothing any more (`keep`): to drop it would be to look for that, seven times.
-                core::mem::forget(core::mem::replace(&mut *place, block));
+                core::mem::forget(core::mem::replace(&mut *place, Tcb::BLANK));
                 place
             }
-            None => Box::new(block),
+            None => Box::new(Tcb::BLANK),
         }
     }
     /// Keeps the box of a socket that is gone, and nothing that this held.

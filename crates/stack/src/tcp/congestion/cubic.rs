@@ -55,7 +55,7 @@ struct Curve {
 }
 
 impl Cubic {
-    pub(super) fn new(window: Window) -> Self {
+    pub(super) const fn new(window: Window) -> Self {
         Cubic { window, curve: None }
     }
     pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32) {

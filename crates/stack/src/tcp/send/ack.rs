@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::stack::Readiness;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::rtt::expected_samples;
-use crate::tcp::scope::{Scope, trace_congestion};
+use crate::tcp::scope::{self, Scope, trace_congestion};
 use crate::tcp::{Flags, Segment, SeqNumber, Timestamps};
 use crate::tcp::{ecn, urgent};
 use crate::time::{Duration, Instant};
@@ -46,21 +46,22 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
 #[inline(always)]
 pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
     tcb.recovery == Recovery::Open
-        && tcb.fin_out == FinOut::No
         && tcb.scoreboard.is_none()
         && tcb.urgent.is_none()
         && !tcb.facts.contains(Fact::PROBING)
 }
 
-/// As [`process`], where nothing is lost, closing, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
+/// As [`process`], where nothing is lost, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
 /// mark.
 #[inline(never)]
 pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &Arrived) {
     let flight = tcb.outstanding();
     measure(tcb, env.now, env.config, env.trace, seg.ack, Some(seg.timestamps));
     let acked = seg.ack.since(tcb.snd_una);
+    let fin = acknowledges_fin(tcb, seg.ack);
+    let octets = acked - u32::from(fin);
     if let Some(buffer) = &mut tcb.send {
-        buffer.ack(pool, acked);
+        buffer.ack(pool, octets);
         if buffer.is_empty()
             && let Some(empty) = tcb.send.take()
         {
@@ -68,7 +69,11 @@ pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &
         }
     }
     tcb.snd_una = seg.ack;
-    tcb.stats.bytes_acked += u64::from(acked);
+    tcb.stats.bytes_acked += u64::from(octets);
+    if fin {
+        let brings_fin = brings_fin(tcb, seg.flags, seg.payload_len, seg.seq);
+        fin_acknowledged(tcb, env.now, env.config, env.trace, brings_fin);
+    }
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
@@ -138,7 +143,7 @@ fn take_blocks(tcb: &mut Tcb, seg: &Segment) -> News {
 fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
     let acked = seg.ack.since(tcb.snd_una);
-    let fin = tcb.fin_out == FinOut::Sent && seg.ack == tcb.snd_nxt;
+    let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
     if let Some(buffer) = &mut tcb.send {
         buffer.ack(cx.pool, octets);
@@ -158,16 +163,8 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     }
     urgent::acknowledged(tcb);
     if fin {
-        let from = cx.state_before(tcb);
-        tcb.fin_out = FinOut::Acked;
-        // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
-        let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin(tcb, seg);
-        tcb.set_end(if waits {
-            cx.now + cx.config.fin_wait_2
-        } else {
-            Instant::NEVER
-        });
-        cx.moved(tcb, from, Transition::FinAcked);
+        let brings_fin = brings_fin(tcb, seg.flags, seg.payload_len, seg.seq);
+        fin_acknowledged(tcb, cx.now, cx.config, cx.trace, brings_fin);
     }
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
         tcb.facts.remove(Fact::WANTS_ROOM);
@@ -176,11 +173,31 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     acked
 }
 
+/// Whether SEG.ACK acknowledges our FIN, for the first time.
+#[inline(always)]
+fn acknowledges_fin(tcb: &Tcb, ack: SeqNumber) -> bool {
+    tcb.fin_out == FinOut::Sent && ack == tcb.snd_nxt
+}
+
+/// Our FIN is acknowledged, by a segment that `brings_fin` or does not.
+fn fin_acknowledged(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Trace, brings_fin: bool) {
+    let from = scope::state_before(tcb, trace);
+    tcb.fin_out = FinOut::Acked;
+    // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
+    let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin;
+    tcb.set_end(if waits {
+        now + config.fin_wait_2
+    } else {
+        Instant::NEVER
+    });
+    scope::moved(tcb, now, trace, from, Transition::FinAcked);
+}
+
 /// Whether the segment is the peer's FIN, next in sequence and without text, which will be taken after its acknowledgment.
-fn brings_fin(tcb: &Tcb, seg: &Segment) -> bool {
-    seg.flags.contains(Flags::FIN)
-        && seg.payload_len == 0
-        && seg.seq == tcb.rcv_nxt
+fn brings_fin(tcb: &Tcb, flags: Flags, payload_len: u32, seq: SeqNumber) -> bool {
+    flags.contains(Flags::FIN)
+        && payload_len == 0
+        && seq == tcb.rcv_nxt
         && tcb.rcv_wnd() > 0
         && !tcb.facts.contains(Fact::FIN_AHEAD)
 }
