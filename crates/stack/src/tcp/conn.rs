@@ -34,7 +34,7 @@ use super::{SeqNumber, State};
 use crate::config::{Config, CongestionControl};
 use crate::demux::FourTuple;
 use crate::error::ConnectionError;
-use crate::iface::Path;
+use crate::iface::{Path, PlainLink};
 use crate::stack::{InterfaceId, Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
@@ -337,6 +337,7 @@ impl Tcb {
             hop_limit: 0,
             interface: InterfaceId::LOOPBACK,
             mtu: 0,
+            plain: PlainLink::No,
         },
         route_generation: 0,
         phase: Phase::Live,
