@@ -34,7 +34,7 @@ use super::{SeqNumber, State};
 use crate::config::{Config, CongestionControl};
 use crate::demux::{FourTuple, TableHash};
 use crate::error::ConnectionError;
-use crate::iface::Path;
+use crate::iface::{Path, PlainLink};
 use crate::stack::{InterfaceId, Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
@@ -340,6 +340,7 @@ impl Tcb {
             hop_limit: 0,
             interface: InterfaceId::LOOPBACK,
             mtu: 0,
+            plain: PlainLink::No,
         },
         route_generation: 0,
         phase: Phase::Live,
@@ -533,7 +534,7 @@ impl Tcb {
     /// Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
     pub(crate) fn effective_mss(&self) -> u16 {
         let ip = if self.tuple.is_ipv4() { 20 } else { 40 };
-        let path = self.path.mtu.saturating_sub(ip + 20).min(u32::from(u16::MAX)) as u16;
+        let path = self.path.mtu.saturating_sub(ip + 20);
         let limit = self
             .extra
             .as_ref()

@@ -191,7 +191,7 @@ impl SynSent {
 
     /// The SYN.
     #[inline(always)]
-    fn syn(&self, config: &Config, now: Instant) -> Segment {
+    pub(super) fn syn(&self, config: &Config, now: Instant) -> Segment {
         Segment {
             seq: self.iss,
             flags: if self.ecn && !self.plain_syn {

@@ -1,10 +1,9 @@
 //! What the steps of one connection get handed beside its block.
 
-use alloc::collections::VecDeque;
-
 use crate::config::Config;
 use crate::demux::{Entry, Kind};
 use crate::iface::Bucket;
+use crate::line::Line;
 use crate::pool::Pool;
 use crate::stack::{Events, Readiness};
 use crate::time::Instant;
@@ -24,7 +23,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) wheel: &'a mut Wheel,
     pub(crate) challenges: &'a mut Bucket,
-    pub(crate) ready: &'a mut VecDeque<Entry>,
+    pub(crate) ready: &'a mut Line<Entry>,
     pub(crate) events: &'a mut Events,
     pub(crate) burst: &'a mut Burst,
 }
@@ -103,7 +102,7 @@ fn trace_move(tcb: &Tcb, now: Instant, trace: &mut Trace, from: State, why: Tran
 
 /// Puts the connection on the transmit queue, once.
 #[inline]
-pub(crate) fn kick(tcb: &mut Tcb, ready: &mut VecDeque<Entry>) {
+pub(crate) fn kick(tcb: &mut Tcb, ready: &mut Line<Entry>) {
     if !tcb.facts.contains(Fact::QUEUED) {
         tcb.facts.insert(Fact::QUEUED);
         ready.push_back(Entry::new(Kind::Connection, tcb.id.slot));

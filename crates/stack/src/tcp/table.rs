@@ -24,6 +24,7 @@ use crate::bindings::Bindings;
 use crate::demux::{Demux, Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Bucket, Env};
+use crate::line::Line;
 use crate::pool::Pool;
 use crate::rng::Secrets;
 use crate::stack::{Events, Readiness, SocketId};
@@ -105,7 +106,7 @@ pub(crate) struct Tcp {
     pub(super) leaving: Leaving,
     pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
-    pub(crate) ready: VecDeque<Entry>,
+    pub(crate) ready: Line<Entry>,
     pub(crate) replies: VecDeque<Reply>,
     /// The run of segments on its way out, and whether any of it is left.
     pub(crate) burst: Burst,
@@ -134,7 +135,7 @@ impl Tcp {
             leaving: Leaving::default(),
             last: None,
             wheel: Wheel::new(),
-            ready: VecDeque::new(),
+            ready: Line::new(),
             replies: VecDeque::new(),
             burst: Burst::default(),
             sending: false,
@@ -177,10 +178,16 @@ impl Tcp {
         Some((tcb, scope))
     }
 
+    /// Whether whoever is ready is next: no run of segments is under way, and nobody is to be answered first.
+    #[inline]
+    pub(crate) fn takes_turns(&self) -> bool {
+        !self.sending && self.replies.is_empty()
+    }
+
     /// Whether nothing waits to be sent or looked at.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.sending && self.ready.is_empty() && self.replies.is_empty()
+        self.takes_turns() && self.ready.is_empty()
     }
 
     /// Finds the entry for these addresses.
@@ -439,8 +446,7 @@ impl Tcp {
                 Kind::HalfOpen => self.kick(entry),
             }
         }
-        while let Some(at) = self.leaving.next()
-            && at <= env.now
+        while self.leaving.next() <= env.now
             && let Some(place) = self.leaving.first()
         {
             self.end_time_wait(env, place, Transition::TimeWaitOver);

@@ -64,10 +64,10 @@ impl Leaving {
             generation,
         });
     }
-    /// When the first may leave; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
+    /// When the first may leave, or never; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
     #[inline]
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.queue.front().map(|turn| turn.at)
+    pub(crate) fn next(&self) -> Instant {
+        self.queue.front().map_or(Instant::NEVER, |turn| turn.at)
     }
     /// The place of the entry that leaves first, whenever that is.
     pub(crate) fn first(&self) -> Option<u32> {

@@ -189,7 +189,7 @@ fn report_duplicate(tcb: &mut Tcb, start: SeqNumber, end: SeqNumber) {
 #[inline]
 fn note_size(tcb: &mut Tcb, payload_len: u32) {
     // A device that joins segments (GRO) delivers more than one at once: no segment is longer than the link takes.
-    let size = payload_len.min(tcb.path.mtu.min(u32::from(u16::MAX)) - 40) as u16;
+    let size = payload_len.min(u32::from(tcb.path.mtu) - 40) as u16;
     if size > tcb.rcv_mss {
         tcb.rcv_mss = size;
     }
