@@ -15,7 +15,7 @@ use crate::stack::Stack;
 use crate::time::Instant;
 use crate::wire::plain::{self, Arrived};
 
-/// Of the whole stack, not of TCP alone, as what leaves the shortest way ([`super::quick`]).
+// Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
 impl Stack {
     /// Takes the frame, `whole`, if it is such a packet, and says whether it was.
     #[inline(always)]

@@ -18,7 +18,7 @@ use crate::time::Instant;
 use crate::trace::{Trace, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Arrived};
 
-/// Of the whole stack, not of TCP alone, as what leaves the shortest way ([`super::quick`]).
+// Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
 impl Stack {
     /// Takes the segment for the connection in this slot, which came as `whole` behind plain headers, if it is what was
     /// predicted, and says whether it was.
