@@ -66,6 +66,12 @@ impl FourTuple {
     pub(crate) const fn is_v4(&self, pair: u64, ports: u32) -> bool {
         self.ports == ports as u64 && self.addresses[0] == pair
     }
+    /// The same with another local port.
+    #[inline]
+    pub(crate) const fn with_local_port(mut self, port: u16) -> Self {
+        self.ports = self.ports & !0xffff_0000 | (port as u64) << 16;
+        self
+    }
     /// Whether the addresses are of IPv4.
     #[inline]
     pub(crate) const fn is_ipv4(&self) -> bool {
