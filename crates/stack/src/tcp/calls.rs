@@ -10,6 +10,7 @@ use super::dispatch::{Around, mss_along, socket_addr, state_moved};
 use super::isn::initial_sequence_number;
 use super::listen::Listener;
 use super::open::{self, SynSent};
+use super::scope::announce;
 use super::table::{Fresh, Slot, Tcp};
 use crate::bindings::BindFlags;
 use crate::demux::{Entry, FourTuple, Kind};
@@ -332,10 +333,11 @@ impl Tcp {
         let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(next.slot, next.generation) else {
             return Ok(None);
         };
+        let tcb = &mut **tcb; // the box is looked into once
         tcb.facts.remove(Fact::UNACCEPTED);
         tcb.pending |= Readiness::WRITABLE;
         let peer = socket_addr(tcb.tuple.remote(), tcb.tuple.remote_port());
-        self.announce(cx.events, next);
+        announce(tcb, cx.events);
         Ok(Some((next, peer)))
     }
 }
