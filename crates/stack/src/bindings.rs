@@ -221,6 +221,9 @@ impl Bindings {
             .ports
             .find(hash(tuple.local_port()), |p| p.number == tuple.local_port())?
             .listeners();
+        if let [only] = listeners {
+            return only.fit(tuple.local()).map(|_| only.id);
+        }
         let best = listeners.iter().filter_map(|l| l.fit(tuple.local())).max()?;
         let mut group = listeners.iter().filter(|l| l.fit(tuple.local()) == Some(best));
         let first = group.next()?;

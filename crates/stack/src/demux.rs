@@ -4,7 +4,7 @@
 //! entries, which the caller compares. The hash is keyed, so a peer cannot choose addresses that collide.
 //!
 //! One hash of a tuple serves twice, since its halves tell nothing of each other: the upper one finds the tuple's place in this
-//! table, the lower one the place of its sequence numbers ([`crate::tcp::isn`]), which the peer sees.
+//! table, and each entry keeps it; the lower one is the place of its sequence numbers ([`crate::tcp::isn`]), which the peer sees.
 
 use core::cell::Cell;
 use core::fmt;
@@ -237,11 +237,31 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// What the table needs of the hash of a tuple.
+/// The keyed hash of a tuple: SipHash-2-4. Its halves tell nothing of each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TupleHash(u64);
+
+impl TupleHash {
+    /// What the table needs of it.
+    #[inline]
+    pub(crate) const fn table(self) -> TableHash {
+        TableHash((self.0 >> 32) as u32)
+    }
+    /// F of RFC 6528: where the sequence numbers of this tuple begin, apart from the clock.
+    #[inline]
+    pub(crate) const fn sequence_place(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// What the table needs of the hash of a tuple. Whatever is in the table keeps its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TableHash(u32);
 
 impl TableHash {
+    /// That of no tuple.
+    pub(crate) const NONE: TableHash = TableHash(0);
+
     /// The table takes its places from the lower bits and its tags from the highest.
     #[inline]
     fn spread(self) -> u64 {
@@ -253,8 +273,8 @@ impl TableHash {
 pub(crate) struct Demux {
     table: HashTable<u32>,
     function: SipHasher24,
-    /// The last tuple that was hashed: what opens, hands over and closes a connection asks for the same one.
-    recent: Cell<Option<(FourTuple, u64)>>,
+    /// The last tuple that was hashed: what opens a connection asks for the same one.
+    recent: Cell<Option<(FourTuple, TupleHash)>>,
 }
 
 impl Demux {
@@ -267,21 +287,9 @@ impl Demux {
         }
     }
 
-    /// What the table needs of the tuple's hash.
+    /// The hash of a tuple.
     #[inline]
-    pub(crate) fn table_hash(&self, tuple: &FourTuple) -> TableHash {
-        upper(self.hash_of(tuple))
-    }
-
-    /// F of RFC 6528: where the sequence numbers of this tuple begin, apart from the clock.
-    #[inline]
-    pub(crate) fn sequence_place(&self, tuple: &FourTuple) -> u32 {
-        self.hash_of(tuple) as u32
-    }
-
-    /// A keyed hash of the tuple: SipHash-2-4.
-    #[inline]
-    fn hash_of(&self, tuple: &FourTuple) -> u64 {
+    pub(crate) fn hash(&self, tuple: &FourTuple) -> TupleHash {
         if let Some((recent, known)) = self.recent.get()
             && recent == *tuple
         {
@@ -296,43 +304,23 @@ impl Demux {
     #[inline]
     pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Entry) -> bool) -> Option<Entry> {
         self.table
-            .find(self.table_hash(tuple).spread(), |&raw| eq(Entry(raw)))
+            .find(self.hash(tuple).table().spread(), |&raw| eq(Entry(raw)))
             .map(|&raw| Entry(raw))
     }
 
-    /// Adds an entry, whose tuple must not be in the table. `tuple_of` is asked for the tuples of the entries that are in
-    /// the table already when that grows or shrinks; each of them must have one.
-    pub(crate) fn insert(
-        &mut self,
-        tuple: &FourTuple,
-        entry: Entry,
-        tuple_of: impl Fn(Entry) -> Option<FourTuple>,
-    ) {
-        let function = self.function;
-        let rehash = |&raw: &u32| {
-            let tuple = tuple_of(Entry(raw));
-            debug_assert!(
-                tuple.is_some(),
-                "{:?} is in the table and has no tuple",
-                Entry(raw)
-            );
-            tuple.map_or(0, |tuple| upper(hash(&function, &tuple)).spread())
-        };
+    /// Adds an entry whose tuple has this hash and must not be in the table. `hash_of` is asked for the hashes of the entries
+    /// that are in the table already when that grows or shrinks.
+    pub(crate) fn insert(&mut self, hash: TableHash, entry: Entry, hash_of: impl Fn(Entry) -> TableHash) {
+        let rehash = |&raw: &u32| hash_of(Entry(raw)).spread();
         let capacity = self.table.capacity();
         if capacity > KEEP && self.table.len() < capacity / 8 {
             self.table.shrink_to(capacity / 4, rehash);
         }
-        self.table
-            .insert_unique(self.table_hash(tuple).spread(), entry.0, rehash);
+        self.table.insert_unique(hash.spread(), entry.0, rehash);
     }
 
-    /// Removes an entry; nothing happens if it is not there.
-    pub(crate) fn remove(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.remove_hashed(self.table_hash(tuple), entry);
-    }
-
-    /// As [`Demux::remove`], for an entry whose tuple has this hash.
-    pub(crate) fn remove_hashed(&mut self, hash: TableHash, entry: Entry) {
+    /// Removes an entry whose tuple has this hash; nothing happens if it is not there.
+    pub(crate) fn remove(&mut self, hash: TableHash, entry: Entry) {
         if let Ok(found) = self.table.find_entry(hash.spread(), |&raw| raw == entry.0) {
             found.remove();
         }
@@ -365,22 +353,17 @@ impl fmt::Debug for Demux {
     }
 }
 
-#[inline]
-fn upper(hash: u64) -> TableHash {
-    TableHash((hash >> 32) as u32)
-}
-
 /// The hash of the octets that stand for the tuple ([`FourTuple::with_octets`]).
 #[inline]
-fn hash(function: &SipHasher24, tuple: &FourTuple) -> u64 {
+fn hash(function: &SipHasher24, tuple: &FourTuple) -> TupleHash {
     let Some(pair) = tuple.pair_v4() else {
-        return tuple.with_octets(|octets| function.hash(octets));
+        return TupleHash(tuple.with_octets(|octets| function.hash(octets)));
     };
     // The same octets as two numbers: the hash need not put them together again.
     let mut hasher = *function;
     hasher.write_u64(pair.to_be());
     hasher.write_u32(tuple.ports().to_be());
-    hasher.finish()
+    TupleHash(hasher.finish())
 }
 
 #[cfg(test)]
@@ -435,17 +418,18 @@ mod tests {
         let demux = Demux::new([1; 16]);
         for one in &tuples {
             let whole = one.with_octets(|octets| demux.function.hash(octets));
-            assert_eq!(demux.hash_of(one), whole, "{one:?}");
+            assert_eq!(demux.hash(one), TupleHash(whole), "{one:?}");
         }
         for (i, one) in tuples.iter().enumerate() {
             for other in &tuples[..i] {
                 assert_ne!(one.with_octets(<[u8]>::to_vec), other.with_octets(<[u8]>::to_vec));
-                assert_ne!(demux.table_hash(one), demux.table_hash(other));
-                assert_ne!(demux.sequence_place(one), demux.sequence_place(other));
+                let (one, other) = (demux.hash(one), demux.hash(other));
+                assert_ne!(one.table(), other.table());
+                assert_ne!(one.sequence_place(), other.sequence_place());
             }
             assert_ne!(
-                demux.table_hash(one),
-                Demux::new([2; 16]).table_hash(one),
+                demux.hash(one).table(),
+                Demux::new([2; 16]).hash(one).table(),
                 "the key counts"
             );
         }
@@ -456,23 +440,24 @@ mod tests {
     #[test]
     fn grows_and_gives_memory_back() {
         let mut demux = Demux::new([3; 16]);
-        let tuple_of = |entry: Entry| Some(nth(entry.slot()));
+        let hash = |n| Demux::new([3; 16]).hash(&nth(n)).table();
+        let hash_of = |entry: Entry| hash(entry.slot());
         let find = |demux: &Demux, n| demux.find(&nth(n), |entry| nth(entry.slot()) == nth(n));
         let entry = |n| Entry::new(Kind::Connection, n);
         for n in 0..20_000 {
-            demux.insert(&nth(n), entry(n), tuple_of);
+            demux.insert(hash(n), entry(n), hash_of);
         }
         for n in 100..20_000 {
-            demux.remove(&nth(n), entry(n));
+            demux.remove(hash(n), entry(n));
         }
         assert!(demux.table.capacity() >= 20_000);
-        demux.insert(&nth(100), entry(100), tuple_of);
+        demux.insert(hash(100), entry(100), hash_of);
         assert!(demux.table.capacity() < 20_000);
         for n in 0..200 {
             assert_eq!(find(&demux, n), (n <= 100).then_some(entry(n)));
         }
         for n in 0..=100 {
-            demux.remove(&nth(n), entry(n));
+            demux.remove(hash(n), entry(n));
         }
         assert_eq!((demux.len(), demux.table.capacity()), (0, 0));
     }
@@ -486,19 +471,20 @@ mod tests {
             let mut owners: Vec<FourTuple> = vec![]; // by slot
             for (n, what) in steps {
                 let tuple = nth(n);
+                let hash = demux.hash(&tuple).table();
                 let known = list.iter().find(|(t, _)| *t == tuple).map(|&(_, entry)| entry);
                 prop_assert_eq!(demux.find(&tuple, |e| owners[e.slot() as usize] == tuple), known);
                 match (what, known) {
                     (0, Some(entry)) => {
-                        demux.remove(&tuple, entry);
+                        demux.remove(hash, entry);
                         list.retain(|(t, _)| *t != tuple);
-                        demux.remove(&tuple, entry); // again does nothing
+                        demux.remove(hash, entry); // again does nothing
                     }
                     (1.., None) => {
                         let kind = [Kind::Connection, Kind::HalfOpen, Kind::TimeWait][n as usize % 3];
                         let entry = Entry::new(kind, owners.len() as u32);
                         owners.push(tuple);
-                        demux.insert(&tuple, entry, |e| owners.get(e.slot() as usize).copied());
+                        demux.insert(hash, entry, |e| Demux::new(key).hash(&owners[e.slot() as usize]).table());
                         list.push((tuple, entry));
                     }
                     _ => {}

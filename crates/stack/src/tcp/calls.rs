@@ -242,7 +242,8 @@ impl Tcp {
     /// The socket becomes an active open, whose SYN is next to be sent.
     fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: FourTuple, route: Route) {
         let (now, config) = (cx.env.now, cx.env.config);
-        let iss = initial_sequence_number(now, self.demux.sequence_place(&tuple));
+        let hash = self.demux.hash(&tuple);
+        let iss = initial_sequence_number(now, hash.sequence_place());
         let ts_offset = self.offsets.timestamp_offset(&tuple);
         let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) else {
             return;
@@ -253,6 +254,7 @@ impl Tcp {
         let opening = self.spares.opening(SynSent {
             id,
             tuple,
+            hash: hash.table(),
             path: route.into(),
             iss,
             mss,
@@ -282,7 +284,7 @@ impl Tcp {
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
-        self.enter(&tuple, entry);
+        self.enter(&tuple, hash.table(), entry);
         state_moved(
             cx.env,
             Some(id),

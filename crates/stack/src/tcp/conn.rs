@@ -32,7 +32,7 @@ use super::send::scoreboard::Scoreboard;
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
 use crate::config::{Config, CongestionControl};
-use crate::demux::FourTuple;
+use crate::demux::{FourTuple, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Path, PlainLink};
 use crate::stack::{InterfaceId, Readiness, SocketId};
@@ -209,6 +209,8 @@ bitflags::bitflags! {
 pub(crate) struct Tcb {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) path: Path,
     pub(crate) route_generation: u32,
     pub(crate) phase: Phase,
@@ -332,6 +334,7 @@ impl Tcb {
             generation: 0,
         },
         tuple: FourTuple::v4(0, 0),
+        hash: TableHash::NONE,
         path: Path {
             next_hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             hop_limit: 0,
@@ -528,8 +531,8 @@ impl Tcb {
             0
         }
     }
-    /// Sets Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
-    pub(crate) fn set_mss(&mut self) {
+    /// Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
+    pub(crate) fn effective_mss(&self) -> u16 {
         let ip = if self.tuple.is_ipv4() { 20 } else { 40 };
         let path = self.path.mtu.saturating_sub(ip + 20);
         let limit = self
@@ -542,7 +545,11 @@ impl Tcb {
             .min(path)
             .min(limit)
             .saturating_sub(self.option_len());
-        self.snd_mss = mss.max(MIN_MSS);
+        mss.max(MIN_MSS)
+    }
+    /// Sets [`Tcb::effective_mss`].
+    pub(crate) fn set_mss(&mut self) {
+        self.snd_mss = self.effective_mss();
         // A window of less than a segment would never let one go.
         let least = u32::from(self.snd_mss);
         if self.congestion.cwnd() < least {

@@ -80,6 +80,7 @@ impl Tcp {
             &Handshake {
                 id: opening.id,
                 tuple: &opening.tuple,
+                hash: opening.hash,
                 path: opening.path,
                 route_generation: cx.ip.generation(),
                 options: &opening.options,
@@ -250,7 +251,7 @@ impl Tcp {
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
-        let (tuple, irs, listener_id) = (half.tuple, half.peer.irs, half.listener);
+        let (tuple, hash, irs, listener_id) = (half.tuple, half.hash, half.peer.irs, half.listener);
         let listener = self
             .tables
             .sockets
@@ -272,6 +273,7 @@ impl Tcp {
             &Handshake {
                 id,
                 tuple: &tuple,
+                hash,
                 path: route.into(),
                 route_generation: cx.ip.generation(),
                 options: &listener.options,
@@ -304,7 +306,7 @@ impl Tcp {
         self.tables.half_open.discard_at(place);
         self.tables.sockets.insert(Slot::Open(tcb));
         self.ready.push_back(connection);
-        self.hand_over(&tuple, Entry::new(Kind::HalfOpen, place), connection);
+        self.hand_over(&tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let (from, to) = (State::SynReceived, State::Established);

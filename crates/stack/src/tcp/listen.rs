@@ -14,7 +14,7 @@ use super::conn::AckOwed;
 use super::open::{PeerOffer, Told};
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::config::Config;
-use crate::demux::FourTuple;
+use crate::demux::{FourTuple, TableHash};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{Cause, ResetCause, RetransmitCause};
@@ -48,6 +48,8 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) tuple: FourTuple,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) listener: SocketId,
     pub(crate) iss: SeqNumber,
     pub(crate) ts_offset: u32,

@@ -9,10 +9,11 @@ use super::congestion::Congestion;
 use super::conn::{AckOwed, Fact, Tcb};
 use super::ecn;
 use super::egress;
+use super::rtt::RttEstimator;
 use super::spares::Spares;
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
-use crate::config::{Config, Profile};
-use crate::demux::FourTuple;
+use crate::config::{Config, CongestionControl, Profile};
+use crate::demux::{FourTuple, TableHash};
 use crate::error::ConnectionError;
 use crate::frame::Text;
 use crate::iface::Path;
@@ -115,6 +116,8 @@ pub(crate) fn scale_for(buffer_max: u32) -> u8 {
 pub(crate) struct SynSent {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) path: Path,
     pub(crate) options: TcpOptions,
     pub(crate) iss: SeqNumber,
@@ -416,6 +419,7 @@ pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32
 pub(crate) struct Handshake<'a> {
     pub(crate) id: SocketId,
     pub(crate) tuple: &'a FourTuple,
+    pub(crate) hash: TableHash,
     pub(crate) path: Path,
     pub(crate) route_generation: u32,
     pub(crate) options: &'a TcpOptions,
@@ -440,6 +444,16 @@ impl Handshake<'_> {
             | fact(self.peer.ecn, Fact::ECN)
             | fact(self.peer.ect, Fact::ECT)
             | fact(self.peer.window_scale.is_some(), Fact::SCALING)
+    }
+    /// The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
+    fn rtt(&self, now: Instant) -> RttEstimator {
+        let mut rtt = RttEstimator::new();
+        if let Some(sample) = self.round_trip {
+            rtt.on_sample(now, sample, 1);
+        } else if self.syn_lost {
+            rtt.on_established_after_syn_loss();
+        }
+        rtt
     }
     /// TS.Recent: the last segment stands at the last acknowledgment sent, so it follows that (RFC 7323 section 4.3).
     fn ts_recent(&self) -> u32 {
@@ -471,6 +485,7 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     let millis = now.as_millis() as u32;
     tcb.id = h.id;
     tcb.tuple = *h.tuple;
+    tcb.hash = h.hash;
     tcb.path = h.path;
     tcb.route_generation = h.route_generation;
 
@@ -516,21 +531,17 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     if let Some(extra) = Extra::from_options(h.options, least) {
         tcb.extra = Some(extra);
     }
-    // The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
-    if let Some(sample) = h.round_trip {
-        tcb.rtt.on_sample(now, sample, 1);
-    } else if h.syn_lost {
-        tcb.rtt.on_established_after_syn_loss();
+    tcb.rtt = h.rtt(now);
+    let algorithm = h.options.congestion_control.unwrap_or(config.congestion_control);
+    if algorithm != CongestionControl::Cubic {
+        tcb.congestion = Congestion::new(algorithm, 0);
     }
-    tcb.congestion = Congestion::new(
-        h.options.congestion_control.unwrap_or(config.congestion_control),
-        0,
-    );
     tcb.peer_mss = h.peer.mss;
-    tcb.set_mss();
+    let mss = tcb.effective_mss();
+    tcb.snd_mss = mss;
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.
     let segments = if h.syn_lost { 1 } else { config.initial_window };
-    let mss = u32::from(tcb.snd_mss);
-    tcb.congestion.set_cwnd(config.first_window(mss, segments));
+    tcb.congestion
+        .set_cwnd(config.first_window(u32::from(mss), segments));
     tcb
 }

@@ -95,7 +95,8 @@ impl Tcp {
             (_, false) => listener.half_open += 1,
         }
         let told = told_towards(cx, tuple, &peer, &listener.options);
-        let mut iss = initial_sequence_number(now, self.demux.sequence_place(tuple));
+        let hash = self.demux.hash(tuple);
+        let mut iss = initial_sequence_number(now, hash.sequence_place());
         if let Some(old) = beyond
             && !iss.after(old)
         {
@@ -107,6 +108,7 @@ impl Tcp {
         );
         let (place, _) = self.tables.half_open.insert_with(|_, _| HalfOpen {
             tuple: *tuple,
+            hash: hash.table(),
             listener: id,
             iss,
             ts_offset,
@@ -121,7 +123,7 @@ impl Tcp {
             retry_at: Instant::NEVER,
             wheel: Default::default(),
         });
-        self.enter(tuple, Entry::new(Kind::HalfOpen, place));
+        self.enter(tuple, hash.table(), Entry::new(Kind::HalfOpen, place));
         state_moved(
             cx.env,
             None,
@@ -218,8 +220,10 @@ impl Tcp {
         };
         let told = told_towards(cx, tuple, &peer, &options);
         // As if it had been kept.
+        let hash = self.demux.hash(tuple).table();
         let half = HalfOpen {
             tuple: *tuple,
+            hash,
             listener: id,
             iss: seg.ack - 1,
             ts_offset: offset,
@@ -238,7 +242,7 @@ impl Tcp {
             listener.half_open += 1;
         }
         let (place, _) = self.tables.half_open.insert(half);
-        self.enter(tuple, Entry::new(Kind::HalfOpen, place));
+        self.enter(tuple, hash, Entry::new(Kind::HalfOpen, place));
         self.complete(cx, place, seg, text);
     }
 }

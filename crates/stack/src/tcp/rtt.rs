@@ -109,7 +109,7 @@ impl RttEstimator {
     /// for so much less (RFC 7323 appendix G).
     pub(crate) fn on_sample(&mut self, now: Instant, rtt: Duration, expected: u32) {
         // Microseconds, rounded up; over an hour is no round trip.
-        let rtt = rtt.as_nanos().div_ceil(1_000).min(u64::from(u32::MAX));
+        let rtt = (rtt.as_nanos().saturating_add(999) / 1_000).min(u64::from(u32::MAX));
         let sample = (rtt << 16) as i64;
         let mut srtt = join(self.srtt, self.srtt_fraction);
         let mut rttvar = join(self.rttvar, self.rttvar_fraction);

@@ -75,6 +75,20 @@ impl Tables {
             Kind::TimeWait => self.time_wait.at(entry.slot()).map(|t| &t.tuple),
         }
     }
+    /// The hash of an entry's addresses, which it must have.
+    fn hash(&self, entry: Entry) -> TableHash {
+        let hash = match entry.kind() {
+            Kind::Connection => match self.sockets.at(entry.slot()) {
+                Some(Slot::Open(tcb)) => Some(tcb.hash),
+                Some(Slot::SynSent(open)) => Some(open.hash),
+                Some(Slot::Fresh(_) | Slot::Listener(_)) | None => None,
+            },
+            Kind::HalfOpen => self.half_open.at(entry.slot()).map(|h| h.hash),
+            Kind::TimeWait => self.time_wait.at(entry.slot()).map(|t| t.hash),
+        };
+        debug_assert!(hash.is_some(), "{entry:?} is in the table and has no addresses");
+        hash.unwrap_or(TableHash::NONE)
+    }
 }
 
 /// Resets and acknowledgments that belong to no block, waiting to leave. When full, further ones are dropped: a peer
@@ -195,34 +209,23 @@ impl Tcp {
         Some(entry)
     }
 
-    /// Makes an entry found by its addresses. The next segment is probably for it.
-    pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
+    /// Makes an entry found by its addresses, which have this hash. The next segment is probably for it.
+    pub(crate) fn enter(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
         self.last = Some((*tuple, entry));
         let tables = &self.tables;
-        self.demux
-            .insert(tuple, entry, |other| tables.tuple(other).copied());
+        self.demux.insert(hash, entry, |other| tables.hash(other));
     }
 
-    /// Makes an entry found no more.
-    pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.forget_last(entry);
-        self.demux.remove(tuple, entry);
-    }
-
-    /// The one-behind cache does not name this entry any more.
-    pub(super) fn forget_last(&mut self, entry: Entry) {
+    /// Makes an entry found no more, whose addresses have this hash.
+    pub(crate) fn leave(&mut self, hash: TableHash, entry: Entry) {
         if self.last.as_ref().is_some_and(|(_, last)| *last == entry) {
             self.last = None;
         }
+        self.demux.remove(hash, entry);
     }
 
-    /// Another entry takes these addresses over.
-    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, from: Entry, to: Entry) {
-        self.hand_over_hashed(tuple, self.demux.table_hash(tuple), from, to);
-    }
-
-    /// As [`Tcp::hand_over`], for a tuple with this hash.
-    pub(super) fn hand_over_hashed(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
+    /// Another entry takes these addresses over, which have this hash.
+    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
         match &mut self.last {
             Some((_, last)) if *last == from => *last = to,
             _ => self.last = Some((*tuple, to)),
@@ -347,7 +350,7 @@ impl Tcp {
             return;
         };
         let from = scope.state_before(tcb);
-        let (tuple, id) = (tcb.tuple, tcb.id);
+        let (tuple, hash, id) = (tcb.tuple, tcb.hash, tcb.id);
         tcb.phase = Phase::Ended;
         if error.is_some() {
             tcb.error = error;
@@ -358,7 +361,7 @@ impl Tcp {
         scope.moved(tcb, from, why);
         let reuse = tcb.switches.reuse;
         scope.wheel.cancel(&mut tcb.wheel);
-        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        self.leave(hash, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local(), tuple.local_port(), reuse);
         if orphan {
@@ -382,6 +385,7 @@ impl Tcp {
         };
         let Slot::SynSent(open) = place else { return };
         let (id, tuple, from, closing) = (open.id, open.tuple, open.state(), open.closing);
+        let hash = open.hash;
         self.wheel.cancel(&mut open.wheel);
         let fresh = Fresh {
             options: core::mem::take(&mut open.options),
@@ -392,7 +396,7 @@ impl Tcp {
         let reuse = fresh.options.reuse_address;
         let fresh = Slot::Fresh(self.spares.fresh(fresh));
         self.spares.keep(core::mem::replace(place, fresh));
-        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        self.leave(hash, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local(), tuple.local_port(), reuse);
         env.trace
@@ -413,7 +417,7 @@ impl Tcp {
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.take_half_open(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
+        self.leave(half.hash, Entry::new(Kind::HalfOpen, place));
         Some(half)
     }
 

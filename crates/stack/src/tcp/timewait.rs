@@ -124,10 +124,6 @@ impl Tcp {
             let Some(place) = self.leaving.first() else { break };
             self.end_time_wait(env, place, Transition::TimeWaitOver);
         }
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
-            return;
-        };
-        let hash = self.demux.table_hash(&tcb.tuple);
         let Some((tcb, scope)) = self.open(env, events, slot) else {
             return;
         };
@@ -153,10 +149,10 @@ impl Tcp {
                 .then_some((tcb.ts_recent, tcb.ts_offset)),
             block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
             until,
-            hash,
+            hash: tcb.hash,
         };
         let orphan = tcb.facts.contains(Fact::ORPHAN);
-        let (id, tuple) = (tcb.id, tcb.tuple);
+        let (id, tuple, hash) = (tcb.id, tcb.tuple, tcb.hash);
         tcb.phase = Phase::TimeWait;
         tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         release_buffers(tcb, scope.pool);
@@ -167,7 +163,7 @@ impl Tcp {
             Entry::new(Kind::Connection, slot),
             Entry::new(Kind::TimeWait, place),
         );
-        self.hand_over_hashed(&tuple, hash, connection, waiting);
+        self.hand_over(&tuple, hash, connection, waiting);
         if ack_owed {
             self.ready.push_back(waiting);
         }
@@ -193,8 +189,7 @@ impl Tcp {
         };
         self.leaving.tidy(&self.tables.time_wait);
         let waiting = Entry::new(Kind::TimeWait, place);
-        self.forget_last(waiting);
-        self.demux.remove_hashed(entry.hash, waiting);
+        self.leave(entry.hash, waiting);
         self.bindings
             .connection_gone(entry.tuple.local(), entry.tuple.local_port(), entry.reuse);
         if let Some(id) = entry.block

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use core::net::Ipv4Addr;
 
-use super::checksum::Sum;
+use super::checksum::{Sum, add_long_word, is_intact};
 use super::tcp::ALIGNED_TIMESTAMPS;
-use super::{ipv4, protocol, tcp, u16_at, u32_at};
+use super::{ipv4, octets_at, protocol, tcp, u16_at, u32_at, u64_at};
 use crate::tcp::{EcnField, Flags, Options, Segment, SeqNumber, Timestamps};
 
 /// Octets of both headers.
@@ -220,7 +220,7 @@ pub(crate) fn total_len(b: &[u8; LEAST]) -> usize {
 /// Both addresses in one word, the source in its upper half.
 #[inline(always)]
 pub(crate) fn pair(b: &[u8; LEAST]) -> u64 {
-    u64::from_be_bytes([b[12], b[13], b[14], b[15], b[16], b[17], b[18], b[19]])
+    u64_at(b, 12)
 }
 
 /// Whether the source of such a pair is the unspecified address.
@@ -238,8 +238,9 @@ pub(crate) fn ports(b: &[u8; LEAST]) -> u32 {
 /// Whether the checksum of the IP header is right.
 #[inline(always)]
 pub(crate) fn ip_is_intact(b: &[u8; LEAST]) -> bool {
-    let header = b.first_chunk::<{ ipv4::HEADER_LEN }>();
-    header.is_some_and(|header| Sum::ZERO.add_words(header).verify())
+    let long = |at| u64::from_ne_bytes(octets_at(b, at));
+    let last = u32::from_ne_bytes(octets_at(b, 16));
+    is_intact(add_long_word(add_long_word(long(0), long(8)), last.into()))
 }
 
 /// Whether the checksum of the segment is right. `headers` are the first `N` octets of a packet of `total`, up to the payload,
@@ -251,23 +252,20 @@ pub(crate) fn tcp_is_intact<const N: usize>(
     front: &[u8],
     behind: &[Bytes],
 ) -> bool {
-    // The addresses, which stand in front of the TCP header, are the rest of the pseudo-header; what stands before them
-    // is taken off again.
+    // The addresses, which stand in front of the TCP header, are the rest of the pseudo-header.
     const BEFORE: usize = 12;
-    let pseudo = Sum::ZERO
-        .add_u32(u32::from(protocol::TCP))
-        .add_u32((total - ipv4::HEADER_LEN) as u32);
+    const { assert!((N - BEFORE).is_multiple_of(8)) };
+    let len = (total - ipv4::HEADER_LEN) as u32;
+    let pseudo = u64::from(u32::from(protocol::TCP).to_be()) + u64::from(len.to_be());
     let mut sum = pseudo;
-    for word in headers.as_chunks::<4>().0.iter().skip(BEFORE / 4) {
-        sum = sum.add_words(word);
+    for word in headers[BEFORE..].as_chunks::<8>().0 {
+        sum = add_long_word(sum, u64::from_ne_bytes(*word));
     }
-    if !front.is_empty() {
-        sum = sum.add(front);
+    if front.is_empty() && behind.is_empty() {
+        return is_intact(sum);
     }
-    if !behind.is_empty() {
-        sum = behind.iter().fold(sum, |sum, part| sum.add(part));
-    }
-    sum.verify()
+    let sum = Sum::of_long_words(sum).add(front);
+    behind.iter().fold(sum, |sum, part| sum.add(part)).verify()
 }
 
 /// As [`tcp_is_intact`], of a segment with whatever options: `front` is the packet up to `behind`.
