@@ -42,6 +42,10 @@ impl FourTuple {
             let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
             return FourTuple::v4(pair, ports);
         }
+        FourTuple::v6(local, remote, ports)
+    }
+    #[inline(never)]
+    fn v6(local: IpAddr, remote: IpAddr, ports: u32) -> Self {
         debug_assert!(local.is_ipv6() && remote.is_ipv6(), "{local} and {remote}");
         let words = |ip| {
             let bits = u128::from_be_bytes(as_v6(ip));
