@@ -279,8 +279,10 @@ impl Tcp {
             soft_error: None,
             closing: false,
         });
-        self.spares
-            .keep(core::mem::replace(place, Slot::SynSent(opening)));
+        match core::mem::replace(place, Slot::SynSent(opening)) {
+            Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
+            other => self.spares.keep(other),
+        }
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);

@@ -570,14 +570,30 @@ impl Tcb {
 
     /// Lets everything go that the block holds beside itself.
     /// Each field that owns memory stands here: [`super::spares::Spares::block`] relies on it and drops no used block.
+    #[inline]
     pub(crate) fn release(&mut self) {
-        self.send = None;
-        self.scoreboard = None;
-        self.receive = None;
-        self.reassembly = None;
-        self.dsack = None;
-        self.extra = None;
-        self.urgent = None;
+        let Tcb {
+            send,
+            scoreboard,
+            receive,
+            reassembly,
+            dsack,
+            extra,
+            urgent,
+            ..
+        } = self;
+        // Most hold nothing by then, which one comparison tells.
+        let nothing = send.is_none()
+            & scoreboard.is_none()
+            & receive.is_none()
+            & reassembly.is_none()
+            & dsack.is_none()
+            & extra.is_none()
+            & urgent.is_none();
+        if !nothing {
+            (*send, *scoreboard, *receive, *reassembly) = (None, None, None, None);
+            (*dsack, *extra, *urgent) = (None, None, None);
+        }
     }
 
     /// What must hold after every step; checked in debug builds.
