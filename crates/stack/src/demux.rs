@@ -276,7 +276,7 @@ impl TableHash {
 /// Entries by four-tuple. How many there are is bounded by the collections that they are slots of.
 pub(crate) struct Demux {
     table: HashTable<u32>,
-    function: SipHasher24,
+    key: [u8; 16],
     /// The last tuple that was hashed: what opens a connection asks for the same one.
     recent: Cell<Option<(FourTuple, TupleHash)>>,
 }
@@ -286,7 +286,7 @@ impl Demux {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Demux {
             table: HashTable::new(),
-            function: SipHasher24::new_with_key(&key),
+            key,
             recent: Cell::new(None),
         }
     }
@@ -299,7 +299,7 @@ impl Demux {
         {
             return known;
         }
-        let hash = hash(&self.function, tuple);
+        let hash = hash(&self.key, tuple);
         self.recent.set(Some((*tuple, hash)));
         hash
     }
@@ -359,12 +359,13 @@ impl fmt::Debug for Demux {
 
 /// The hash of the octets that stand for the tuple ([`FourTuple::with_octets`]).
 #[inline]
-fn hash(function: &SipHasher24, tuple: &FourTuple) -> TupleHash {
+fn hash(key: &[u8; 16], tuple: &FourTuple) -> TupleHash {
+    // Made anew, so that it is known to have taken nothing yet.
+    let mut hasher = SipHasher24::new_with_key(key);
     let Some(pair) = tuple.pair_v4() else {
-        return TupleHash(tuple.with_octets(|octets| function.hash(octets)));
+        return TupleHash(tuple.with_octets(|octets| hasher.hash(octets)));
     };
     // The same octets as two numbers: the hash need not put them together again.
-    let mut hasher = *function;
     hasher.write_u64(pair.to_be());
     hasher.write_u32(tuple.ports().to_be());
     TupleHash(hasher.finish())
@@ -421,7 +422,7 @@ mod tests {
         ];
         let demux = Demux::new([1; 16]);
         for one in &tuples {
-            let whole = one.with_octets(|octets| demux.function.hash(octets));
+            let whole = one.with_octets(|octets| SipHasher24::new_with_key(&[1; 16]).hash(octets));
             assert_eq!(demux.hash(one), TupleHash(whole), "{one:?}");
         }
         for (i, one) in tuples.iter().enumerate() {

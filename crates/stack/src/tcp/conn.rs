@@ -19,7 +19,6 @@
 //! follow from what became of the two FINs: see [`Tcb::state`].
 
 use alloc::boxed::Box;
-use core::net::{IpAddr, Ipv4Addr};
 
 use super::choices::{Extra, Switches};
 use super::congestion::Congestion;
@@ -31,11 +30,11 @@ use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
-use crate::config::{Config, CongestionControl};
+use crate::config::Config;
 use crate::demux::{FourTuple, TableHash};
 use crate::error::ConnectionError;
-use crate::iface::{Path, PlainLink};
-use crate::stack::{InterfaceId, Readiness, SocketId};
+use crate::iface::Path;
+use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, Held, ResetCause};
 use crate::wheel::WheelEntry;
@@ -327,91 +326,6 @@ pub(crate) struct Stats {
 }
 
 impl Tcb {
-    /// A block of no connection: what [`establish`](super::open::establish) does not set begins like this.
-    pub(crate) const BLANK: Tcb = Tcb {
-        id: SocketId {
-            slot: 0,
-            generation: 0,
-        },
-        tuple: FourTuple::v4(0, 0),
-        hash: TableHash::NONE,
-        path: Path {
-            next_hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            hop_limit: 0,
-            interface: InterfaceId::LOOPBACK,
-            mtu: 0,
-            plain: PlainLink::No,
-        },
-        route_generation: 0,
-        phase: Phase::Live,
-        facts: Fact::empty(),
-        fin_out: FinOut::No,
-        fin_in: FinIn::No,
-        error: None,
-        soft_error: None,
-        snd_una: SeqNumber(0),
-        snd_nxt: SeqNumber(0),
-        snd_wnd: 0,
-        max_snd_wnd: 0,
-        snd_wl1: SeqNumber(0),
-        snd_wl2: SeqNumber(0),
-        snd_mss: 0,
-        peer_mss: 0,
-        snd_wscale: 0,
-        dup_acks: 0,
-        probe_owed: ProbeOwed::No,
-        recovery: Recovery::Open,
-        reset_owed: None,
-        held: None,
-        snd_buf_max: 0,
-        send: None,
-        scoreboard: None,
-        congestion: Congestion::new(CongestionControl::Cubic, 0),
-        rtt: RttEstimator::new(),
-        timing: (SeqNumber(0), 0),
-        first_again: 0,
-        small_end: SeqNumber(0),
-        rcv_nxt: SeqNumber(0),
-        rcv_adv: SeqNumber(0),
-        last_ack_sent: SeqNumber(0),
-        rcv_wscale: 0,
-        quick_acks: 0,
-        rcv_mss: 0,
-        ack_owed: AckOwed::No,
-        dup_acks_owed: 0,
-        rcv_buf: 0,
-        rcv_buf_max: 0,
-        receive: None,
-        reassembly: None,
-        fin_ahead: SeqNumber(0),
-        dsack: None,
-        tune: Tune::NOTHING_READ,
-        ts_recent: 0,
-        ts_recent_at: 0,
-        ts_offset: 0,
-        rexmt_at: Instant::NEVER,
-        ack_at: Instant::NEVER,
-        answered_at: 0,
-        last_text: 0,
-        last_heard: Instant::ZERO,
-        last_sent: Instant::ZERO,
-        stalled_since: Instant::NEVER,
-        wheel: WheelEntry::new(),
-        wakes_at: Instant::NEVER,
-        probes: 0,
-        switches: Switches::NONE,
-        extra: None,
-        urgent: None,
-        pending: Readiness::empty(),
-        stats: Stats {
-            bytes_acked: 0,
-            bytes_received: 0,
-        },
-        segments_out: 0,
-        segments_in: 0,
-        retransmits: 0,
-    };
-
     /// The RFC's name for where the connection stands (RFC 9293 section 3.3.2).
     pub(crate) fn state(&self) -> State {
         match self.phase {
@@ -569,31 +483,33 @@ impl Tcb {
     }
 
     /// Lets everything go that the block holds beside itself.
-    /// Each field that owns memory stands here: [`super::spares::Spares::block`] relies on it and drops no used block.
+    /// Each field that owns memory stands here: [`Tcb::wipe`] relies on it and drops nothing.
     #[inline]
     pub(crate) fn release(&mut self) {
-        let Tcb {
-            send,
-            scoreboard,
-            receive,
-            reassembly,
-            dsack,
-            extra,
-            urgent,
-            ..
-        } = self;
-        // Most hold nothing by then, which one comparison tells.
-        let nothing = send.is_none()
-            & scoreboard.is_none()
-            & receive.is_none()
-            & reassembly.is_none()
-            & dsack.is_none()
-            & extra.is_none()
-            & urgent.is_none();
-        if !nothing {
-            (*send, *scoreboard, *receive, *reassembly) = (None, None, None, None);
-            (*dsack, *extra, *urgent) = (None, None, None);
+        // At the end of most connections none does: one look tells it.
+        let any = self.send.is_some()
+            | self.scoreboard.is_some()
+            | self.receive.is_some()
+            | self.reassembly.is_some()
+            | self.dsack.is_some()
+            | self.extra.is_some()
+            | self.urgent.is_some()
+            | self.congestion.holds_memory();
+        if any {
+            self.release_all();
         }
+    }
+    #[cold]
+    #[inline(never)]
+    fn release_all(&mut self) {
+        self.send = None;
+        self.scoreboard = None;
+        self.receive = None;
+        self.reassembly = None;
+        self.dsack = None;
+        self.extra = None;
+        self.urgent = None;
+        self.congestion = Congestion::BLANK;
     }
 
     /// What must hold after every step; checked in debug builds.

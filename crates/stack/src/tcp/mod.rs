@@ -1,6 +1,7 @@
 //! TCP: RFC 9293 and its companions.
 
 mod all;
+mod blank;
 mod burst;
 mod calls;
 mod choices;

@@ -478,7 +478,7 @@ impl Handshake<'_> {
 
 /// Makes the block of a connection whose handshake is complete.
 ///
-/// What is the same for all comes from [`Tcb::BLANK`]; the rest is written where it will stay, one after the other, since so
+/// What is the same for all is there ([`Tcb::BLANK`]); the rest is written where it will stay, one after the other, since so
 /// many values do not fit into registers.
 pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares: &mut Spares) -> Box<Tcb> {
     let mut tcb = spares.block();

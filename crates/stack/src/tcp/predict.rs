@@ -108,11 +108,14 @@ impl Tcp {
             None if seg.flags.contains(Flags::FIN) => ingress::fin_arrives(tcb, cx.env.now, cx.env.trace),
             None => Fate::Lives,
         };
-        if fate == Fate::Lives {
-            kick(tcb, &mut self.ready);
-            announce(tcb, cx.events);
-        } else {
-            self.settle(cx, slot, fate);
+        match fate {
+            Fate::Lives => {
+                kick(tcb, &mut self.ready);
+                announce(tcb, cx.events);
+            }
+            Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
+            Fate::Ends(error, why) => self.end(cx.env, cx.events, slot, error, why),
+            Fate::Resets(..) => self.settle(cx, slot, fate),
         }
         #[cfg(test)]
         {

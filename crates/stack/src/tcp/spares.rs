@@ -34,13 +34,12 @@ impl Spares {
     pub(crate) fn opening(&mut self, opening: SynSent) -> Box<SynSent> {
         boxed(&mut self.openings, opening)
     }
-    /// A box for a connection, as [`Tcb::BLANK`].
+    /// A box for a connection: [`Tcb::BLANK`], or [wiped](Tcb::wipe).
     #[inline(always)]
     pub(crate) fn block(&mut self) -> Box<Tcb> {
         match self.blocks.pop() {
             Some(mut place) => {
-                // What was there holds nothing any more (`keep`): to drop it would be to look for that, seven times.
-                core::mem::forget(core::mem::replace(&mut *place, Tcb::BLANK));
+                place.wipe();
                 place
             }
             None => Box::new(Tcb::BLANK),
@@ -84,5 +83,28 @@ fn boxed<T>(spares: &mut Vec<Box<T>>, value: T) -> Box<T> {
 fn keep<T>(spares: &mut Vec<Box<T>>, gone: Box<T>) {
     if spares.len() < KEEP {
         spares.push(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    /// No block that is kept holds memory, since none is dropped when it is used again.
+    #[test]
+    fn a_kept_block_holds_nothing() {
+        let mut used = Box::new(Tcb::BLANK);
+        used.congestion.on_enter_recovery(Instant::ZERO, 10_000, 1000);
+        used.reassembly = Some(Box::default());
+        assert!(used.congestion.holds_memory());
+        let mut spares = Spares::default();
+        spares.keep(Slot::Open(used));
+        let kept = &spares.blocks[0];
+        assert!(!kept.congestion.holds_memory() && kept.reassembly.is_none());
+        assert_eq!(
+            std::format!("{:?}", spares.block()),
+            std::format!("{:?}", Tcb::BLANK)
+        );
     }
 }

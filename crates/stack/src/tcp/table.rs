@@ -224,11 +224,12 @@ impl Tcp {
         self.demux.remove(hash, entry);
     }
 
-    /// Another entry takes these addresses over, which have this hash.
-    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
-        match &mut self.last {
-            Some((_, last)) if *last == from => *last = to,
-            _ => self.last = Some((*tuple, to)),
+    /// Another entry takes the addresses of one over, which have this hash.
+    pub(crate) fn hand_over(&mut self, hash: TableHash, from: Entry, to: Entry) {
+        if let Some((_, last)) = &mut self.last
+            && *last == from
+        {
+            *last = to;
         }
         self.demux.replace(hash, from, to);
     }
@@ -455,7 +456,16 @@ impl Tcp {
 }
 
 /// Gives back what an ended connection no longer needs; what can still be read stays.
+#[inline]
 pub(super) fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
+    let any = tcb.send.is_some() | tcb.scoreboard.is_some() | tcb.reassembly.is_some() | tcb.dsack.is_some();
+    if any {
+        release_all_buffers(tcb, pool);
+    }
+}
+
+#[inline(never)]
+fn release_all_buffers(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut buffer) = tcb.send.take() {
         let all = buffer.len();
         buffer.ack(pool, all);

@@ -124,13 +124,19 @@ impl Tcp {
             let Some(place) = self.leaving.first() else { break };
             self.end_time_wait(env, place, Transition::TimeWaitOver);
         }
-        let Some((tcb, scope)) = self.open(env, events, slot) else {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
+        let tcb = &mut **tcb;
+        release_buffers(tcb, &mut self.pool);
+        self.wheel.cancel(&mut tcb.wheel);
+        tcb.phase = Phase::TimeWait;
+        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
         let ack_owed = tcb.ack_owed != AckOwed::No;
-        let until = scope.now + scope.config.msl * 2;
-        let entry = TimeWait {
+        let until = env.now + env.config.msl * 2;
+        let (id, hash, orphan) = (tcb.id, tcb.hash, tcb.facts.contains(Fact::ORPHAN));
+        let (place, generation) = self.tables.time_wait.insert_with(|_, _| TimeWait {
             owed: if ack_owed {
                 AckOwed::Now(AckCause::Fin)
             } else {
@@ -147,23 +153,13 @@ impl Tcp {
                 .facts
                 .contains(Fact::TIMESTAMPS)
                 .then_some((tcb.ts_recent, tcb.ts_offset)),
-            block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
+            block: (!orphan).then_some(id),
             until,
-            hash: tcb.hash,
-        };
-        let orphan = tcb.facts.contains(Fact::ORPHAN);
-        let (id, tuple, hash) = (tcb.id, tcb.tuple, tcb.hash);
-        tcb.phase = Phase::TimeWait;
-        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
-        release_buffers(tcb, scope.pool);
-        scope.wheel.cancel(&mut tcb.wheel);
-        let (place, generation) = self.tables.time_wait.insert(entry);
+            hash,
+        });
         self.leaving.push(until, (place, generation));
-        let (connection, waiting) = (
-            Entry::new(Kind::Connection, slot),
-            Entry::new(Kind::TimeWait, place),
-        );
-        self.hand_over(&tuple, hash, connection, waiting);
+        let waiting = Entry::new(Kind::TimeWait, place);
+        self.hand_over(hash, Entry::new(Kind::Connection, slot), waiting);
         if ack_owed {
             self.ready.push_back(waiting);
         }

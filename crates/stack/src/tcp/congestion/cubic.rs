@@ -58,6 +58,10 @@ impl Cubic {
     pub(super) const fn new(window: Window) -> Self {
         Cubic { window, curve: None }
     }
+    #[inline]
+    pub(super) fn has_curve(&self) -> bool {
+        self.curve.is_some()
+    }
     pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32) {
         let now = now.as_millis() as u32;
         if let Some(curve) = &mut self.curve {

@@ -140,6 +140,17 @@ impl Congestion {
             CongestionControl::Cubic => Congestion::Cubic(Cubic::new(Window::new(cwnd))),
         }
     }
+    /// What a connection that is not yet one has.
+    pub(crate) const BLANK: Congestion = Congestion::new(CongestionControl::Cubic, 0);
+
+    /// Whether it holds memory of its own.
+    #[inline]
+    pub(crate) fn holds_memory(&self) -> bool {
+        match self {
+            Congestion::NewReno(_) => false,
+            Congestion::Cubic(algorithm) => algorithm.has_curve(),
+        }
+    }
     fn window(&self) -> &Window {
         match self {
             Congestion::NewReno(algorithm) => &algorithm.window,
