@@ -90,9 +90,7 @@ impl Ring {
         };
         Ring {
             frames: (0..BATCH).map(|_| Frame::new()).collect(),
-            slots: tuning
-                .in_slots()
-                .then(|| Box::new(std::array::from_fn(slot))),
+            slots: tuning.in_slots().then(|| Box::new(std::array::from_fn(slot))),
             first: 0,
             count: 0,
         }

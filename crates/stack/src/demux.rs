@@ -42,6 +42,10 @@ impl FourTuple {
             let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
             return FourTuple::v4(pair, ports);
         }
+        FourTuple::v6(local, remote, ports)
+    }
+    #[inline(never)]
+    fn v6(local: IpAddr, remote: IpAddr, ports: u32) -> Self {
         debug_assert!(local.is_ipv6() && remote.is_ipv6(), "{local} and {remote}");
         let words = |ip| {
             let bits = u128::from_be_bytes(as_v6(ip));
@@ -65,6 +69,12 @@ impl FourTuple {
     #[inline(always)]
     pub(crate) const fn is_v4(&self, pair: u64, ports: u32) -> bool {
         self.ports == ports as u64 && self.addresses[0] == pair
+    }
+    /// The same with another local port.
+    #[inline]
+    pub(crate) const fn with_local_port(mut self, port: u16) -> Self {
+        self.ports = self.ports & !0xffff_0000 | (port as u64) << 16;
+        self
     }
     /// Whether the addresses are of IPv4.
     #[inline]

@@ -526,10 +526,9 @@ impl Stack {
     #[inline(never)]
     fn next_event(&mut self) -> Option<Event> {
         while let Some(socket) = self.events.queue.pop_front() {
-            let ready = if socket.is_udp() {
-                self.udp.take_pending(socket)
-            } else {
-                self.tcp.take_pending(socket)
+            let ready = match socket.is_udp() {
+                true => self.udp.take_pending(socket),
+                false => self.tcp.take_pending(socket),
             };
             let ready = ready.difference(Readiness::QUEUED);
             if !ready.is_empty() {

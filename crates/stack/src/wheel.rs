@@ -319,41 +319,36 @@ impl Wheel {
             self.placed += 1;
         }
         let slot = self.slot_for(deadline);
-        let entry = Entry {
+        let (mut prev, mut next) = (index, NONE);
+        if self.heads[slot] == NONE {
+            self.heads[slot] = index;
+            self.occupied |= 1 << (slot / SLOTS);
+            self.levels[slot / SLOTS].occupied |= 1 << (slot % SLOTS);
+        } else {
+            (prev, next) = self.line_up(index, slot, deadline);
+        }
+        self.entries[index as usize] = Entry {
             deadline,
-            prev: index,
-            next: NONE,
+            prev,
+            next,
             owner,
             slot: slot as u16,
         };
-        let head = self.heads[slot];
-        if head != NONE {
-            return self.line_up(index, entry, head);
-        }
-        self.heads[slot] = index;
-        self.occupied |= 1 << (slot / SLOTS);
-        self.levels[slot / SLOTS].occupied |= 1 << (slot % SLOTS);
-        self.entries[index as usize] = entry;
     }
-    /// Puts an entry among the others of its slot, of which `head` is the first.
+    /// Makes room for an entry among the others of its slot: what comes before it and after it.
     #[inline(never)]
-    fn line_up(&mut self, index: u32, entry: Entry, head: u32) {
-        let slot = usize::from(entry.slot) % ALL_SLOTS;
+    fn line_up(&mut self, index: u32, slot: usize, deadline: u64) -> (u32, u32) {
         let (level, bit) = (slot / SLOTS, 1 << (slot % SLOTS));
+        let head = self.heads[slot];
         let last = self.entries[head as usize].prev;
         let mut after = last;
         if self.levels[level].unsorted & bit == 0 {
             let mut steps = 0;
-            while self.entries[after as usize].deadline > entry.deadline {
+            while self.entries[after as usize].deadline > deadline {
                 if after == head {
                     self.heads[slot] = index;
                     self.entries[head as usize].prev = index;
-                    self.entries[index as usize] = Entry {
-                        prev: last,
-                        next: head,
-                        ..entry
-                    };
-                    return;
+                    return (last, head);
                 }
                 if steps == SEARCH {
                     self.levels[level].unsorted |= bit;
@@ -365,13 +360,9 @@ impl Wheel {
             }
         }
         let next = core::mem::replace(&mut self.entries[after as usize].next, index);
-        self.entries[index as usize] = Entry {
-            prev: after,
-            next,
-            ..entry
-        };
         let behind = if next == NONE { head } else { next };
         self.entries[behind as usize].prev = index;
+        (after, next)
     }
     /// Takes an entry, whose content is `old`, out of its slot.
     #[inline]

@@ -623,11 +623,12 @@ impl IpLayer {
     /// Whether time brings the layer nothing: no neighbours, no fragments, no addresses that end, no notice to take.
     #[inline]
     pub(crate) fn is_timeless(&self) -> bool {
+        // One comparison, not five.
         self.timers.is_empty()
-            && self.notices.is_empty()
-            && self.neighbors.is_timeless()
-            && self.reassembly.is_timeless()
-            && self.paths.is_timeless()
+            & self.notices.is_empty()
+            & self.neighbors.is_timeless()
+            & self.reassembly.is_timeless()
+            & self.paths.is_timeless()
     }
     /// The next deadline of the layer.
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {

@@ -55,13 +55,7 @@ impl Stack {
         if self.tcp.general_only {
             return None;
         }
-        if next.is_connection() {
-            return self.quick_short(now, next, out);
-        }
-        match next.kind() {
-            Kind::HalfOpen => self.quick_syn_ack(now, next.slot(), out),
-            _ => self.quick_last_ack(now, next.slot(), out),
-        }
+        self.quick_short(now, next, out)
     }
 
     /// As [`Stack::quick`], as the head of a frame.
@@ -75,10 +69,16 @@ impl Stack {
         sent.map(|(meta, _)| meta)
     }
 
-    /// As [`Stack::quick`], for a connection.
+    /// As [`Stack::quick`]; what no connection sends is left to others.
     #[inline(never)]
     fn quick_short(&mut self, now: Instant, entry: Entry, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
         let slot = entry.slot();
+        if !entry.is_connection() {
+            return match entry.kind() {
+                Kind::HalfOpen => self.quick_syn_ack(now, slot, out),
+                _ => self.quick_last_ack(now, slot, out),
+            };
+        }
         let Stack {
             config,
             trace,

@@ -45,11 +45,16 @@ impl Spares {
             None => Box::new(Tcb::BLANK),
         }
     }
-    /// Keeps the box of a socket that is gone, and nothing that this held.
+    /// Keeps the box of a socket that connects now.
     #[inline]
+    pub(crate) fn keep_fresh(&mut self, fresh: Box<Fresh>) {
+        keep(&mut self.fresh, fresh);
+    }
+    /// Keeps the box of a socket that is gone, and nothing that this held.
+    #[inline(never)]
     pub(crate) fn keep(&mut self, gone: Slot) {
         match gone {
-            Slot::Fresh(fresh) => keep(&mut self.fresh, fresh),
+            Slot::Fresh(fresh) => self.keep_fresh(fresh),
             Slot::Listener(_) => {}
             Slot::SynSent(mut opening) => {
                 opening.text = None;

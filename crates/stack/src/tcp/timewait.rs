@@ -41,54 +41,77 @@ pub(crate) struct TimeWait {
 ///
 /// An entry that has gone early stays until it is at the front; one whose 2 MSL began anew moves to its new place when
 /// it is there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Leaving {
-    queue: VecDeque<Turn>,
+    /// Apart from the others, since everybody asks for it.
+    first: Turn,
+    rest: VecDeque<Turn>,
 }
 
 /// A turn in the queue.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
+    /// Never, for nobody's.
     at: Instant,
     place: u32,
     generation: u32,
 }
 
+impl Turn {
+    const NOBODY: Turn = Turn {
+        at: Instant::NEVER,
+        place: 0,
+        generation: 0,
+    };
+}
+
+impl Default for Leaving {
+    fn default() -> Self {
+        Leaving {
+            first: Turn::NOBODY,
+            rest: VecDeque::new(),
+        }
+    }
+}
+
 impl Leaving {
     /// Adds an entry, which leaves after all others.
     pub(crate) fn push(&mut self, at: Instant, (place, generation): (u32, u32)) {
-        debug_assert!(self.queue.back().is_none_or(|last| last.at <= at));
-        self.queue.push_back(Turn {
+        let turn = Turn {
             at,
             place,
             generation,
-        });
+        };
+        if self.first.at.is_never() {
+            self.first = turn;
+            return;
+        }
+        debug_assert!(self.rest.back().unwrap_or(&self.first).at <= at);
+        self.rest.push_back(turn);
     }
     /// When the first may leave, or never; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
     #[inline]
     pub(crate) fn next(&self) -> Instant {
-        self.queue.front().map_or(Instant::NEVER, |turn| turn.at)
+        self.first.at
     }
     /// The place of the entry that leaves first, whenever that is.
     pub(crate) fn first(&self) -> Option<u32> {
-        self.queue.front().map(|turn| turn.place)
+        (!self.first.at.is_never()).then_some(self.first.place)
     }
     /// Makes the front of the queue an entry that is there and leaves when its turn says.
     #[inline]
     pub(crate) fn tidy(&mut self, entries: &Arena<TimeWait>) {
-        while let Some(&turn) = self.queue.front() {
-            match entries.get(turn.place, turn.generation) {
-                Some(entry) if entry.until == turn.at => return,
-                Some(entry) => {
-                    self.queue.pop_front();
-                    let at = entry.until;
-                    let behind = self.queue.partition_point(|other| other.at <= at);
-                    self.queue.insert(behind, Turn { at, ..turn });
+        while !self.first.at.is_never() {
+            let turn = self.first;
+            if let Some(entry) = entries.get(turn.place, turn.generation) {
+                let at = entry.until;
+                if at == turn.at {
+                    return;
                 }
-                None => {
-                    self.queue.pop_front();
-                }
+                let behind = self.rest.partition_point(|other| other.at <= at);
+                self.rest.insert(behind, Turn { at, ..turn });
             }
+            self.first = self.rest.pop_front().unwrap_or(Turn::NOBODY);
         }
     }
 }
