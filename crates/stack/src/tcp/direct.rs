@@ -6,7 +6,6 @@
 //! ([`super::predict`]). Whatever is not quite like this, or wrong in any way, is left untouched for the general path,
 //! which also counts what it drops.
 
-use super::table::Tcp;
 use super::{Flags, Segment};
 use crate::InterfaceId;
 use crate::demux::{Entry, FourTuple};
@@ -47,7 +46,8 @@ impl Stack {
             return false;
         }
         let verified = trusted || meta.checksum_verified;
-        let known = self.tcp.known(b);
+        let (pair, ports) = as_received(b);
+        let known = self.tcp.recent.find_v4(pair, ports);
         if total < whole.len() {
             whole.truncate(total); // padding of the link
         }
@@ -59,6 +59,7 @@ impl Stack {
             return false;
         }
         let seg = Arrived::read(b, (total - plain::LEN) as u32);
+        let known = known.or_else(|| self.tcp.find_for_segment(&FourTuple::v4(pair, ports)));
         if let Some(entry) = known
             && entry.is_connection()
             && self.takes_short_way(now, on, entry.slot(), &seg, &mut whole)
@@ -91,7 +92,7 @@ impl Stack {
         };
         let tuple = tuple_of(b);
         whole.advance(plain::LEN);
-        self.found(now, known, &tuple, &seg.segment(), whole);
+        self.arrives(now, known, &tuple, &seg.segment(), whole);
     }
 
     /// As [`Stack::direct`], for a segment with other options, or without any.
@@ -115,7 +116,8 @@ impl Stack {
         }
         let (tuple, segment) = (tuple_of(least), plain::syn(b));
         whole.advance(plain::SYN_LEN);
-        self.found(now, known, &tuple, &segment, whole);
+        let entry = known.or_else(|| self.tcp.find_for_segment(&tuple));
+        self.arrives(now, entry, &tuple, &segment, whole);
         true
     }
 
@@ -140,32 +142,22 @@ impl Stack {
             return false;
         };
         whole.advance(headers);
-        self.found(now, known, &tuple, &seg, whole);
+        let entry = known.or_else(|| self.tcp.find_for_segment(&tuple));
+        self.arrives(now, entry, &tuple, &seg, whole);
         true
     }
 
-    /// Hands the segment to its entry.
+    /// Hands the segment to its entry, if it has one.
     #[inline]
-    fn found(
+    fn arrives(
         &mut self,
         now: Instant,
-        known: Option<Entry>,
+        entry: Option<Entry>,
         tuple: &FourTuple,
         seg: &Segment,
         text: &mut Text<'_>,
     ) {
-        let entry = known.or_else(|| self.tcp.find_for_segment(tuple));
         self.with_tcp(now, |tcp, cx| tcp.arrives_at(cx, entry, tuple, seg, text));
-    }
-}
-
-impl Tcp {
-    /// The last segment's entry, if this one stands between the same addresses and ports (Van Jacobson's one-behind cache).
-    #[inline(always)]
-    fn known(&self, b: &[u8; plain::LEAST]) -> Option<Entry> {
-        let (tuple, entry) = self.last.as_ref()?;
-        let (pair, ports) = as_received(b);
-        tuple.is_v4(pair, ports).then_some(*entry)
     }
 }
 

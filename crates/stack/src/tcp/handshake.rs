@@ -311,7 +311,7 @@ impl Tcp {
         self.tables.half_open.discard_at(place);
         self.tables.sockets.insert(Slot::Open(tcb));
         self.ready.push_back(connection);
-        self.hand_over(hash, Entry::new(Kind::HalfOpen, place), connection);
+        self.hand_over(&tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let (from, to) = (State::SynReceived, State::Established);
