@@ -46,27 +46,27 @@ impl Stack {
             return false;
         }
         let verified = trusted || meta.checksum_verified;
-        let (pair, ports) = as_received(b);
-        let known = self.tcp.recent.find_v4(pair, ports);
         if total < whole.len() {
             whole.truncate(total); // padding of the link
         }
         let (front, behind) = whole.parts();
         let Some((b, text)) = plain::split(front) else {
-            return self.direct_other(now, known, &mut whole, verified);
+            return self.direct_other(now, &mut whole, verified);
         };
         if !verified && !plain::tcp_is_intact(b, total, text, behind) {
             return false;
         }
         let seg = Arrived::read(b, (total - plain::LEN) as u32);
-        let known = known.or_else(|| self.tcp.find_for_segment(&FourTuple::v4(pair, ports)));
-        if let Some(entry) = known
+        let (pair, ports) = as_received(b);
+        let known = self.tcp.recent.find_v4(pair, ports);
+        let entry = known.or_else(|| self.tcp.find_for_segment(&FourTuple::v4(pair, ports)));
+        if let Some(entry) = entry
             && entry.is_connection()
             && self.takes_short_way(now, on, entry.slot(), &seg, &mut whole)
         {
             return true;
         }
-        self.not_predicted(now, known, &seg, &mut whole);
+        self.not_predicted(now, entry, &seg, &mut whole);
         true
     }
 
@@ -86,27 +86,21 @@ impl Stack {
 
     /// Takes the segment behind plain headers that is not what was predicted.
     #[inline(never)]
-    fn not_predicted(&mut self, now: Instant, known: Option<Entry>, seg: &Arrived, whole: &mut Text<'_>) {
+    fn not_predicted(&mut self, now: Instant, entry: Option<Entry>, seg: &Arrived, whole: &mut Text<'_>) {
         let Some(b) = whole.parts().0.first_chunk() else {
             return;
         };
         let tuple = tuple_of(b);
         whole.advance(plain::LEN);
-        self.arrives(now, known, &tuple, &seg.segment(), whole);
+        self.arrives(now, entry, &tuple, &seg.segment(), whole);
     }
 
     /// As [`Stack::direct`], for a segment with other options, or without any.
     #[inline(never)]
-    fn direct_other(
-        &mut self,
-        now: Instant,
-        known: Option<Entry>,
-        whole: &mut Text<'_>,
-        verified: bool,
-    ) -> bool {
+    fn direct_other(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
         let (front, behind) = whole.parts();
         let Some(b) = plain::syn_headers(front) else {
-            return self.direct_any(now, known, whole, verified);
+            return self.direct_any(now, whole, verified);
         };
         let Some(least) = b.first_chunk() else {
             return false;
@@ -116,20 +110,14 @@ impl Stack {
         }
         let (tuple, segment) = (tuple_of(least), plain::syn(b));
         whole.advance(plain::SYN_LEN);
-        let entry = known.or_else(|| self.tcp.find_for_segment(&tuple));
+        let entry = self.tcp.find_for_segment(&tuple);
         self.arrives(now, entry, &tuple, &segment, whole);
         true
     }
 
     /// As [`Stack::direct`], for a segment with whatever options.
     #[inline(never)]
-    fn direct_any(
-        &mut self,
-        now: Instant,
-        known: Option<Entry>,
-        whole: &mut Text<'_>,
-        verified: bool,
-    ) -> bool {
+    fn direct_any(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
         let (front, behind) = whole.parts();
         let Some(b) = front.first_chunk() else {
             return false;
@@ -142,7 +130,7 @@ impl Stack {
             return false;
         };
         whole.advance(headers);
-        let entry = known.or_else(|| self.tcp.find_for_segment(&tuple));
+        let entry = self.tcp.find_for_segment(&tuple);
         self.arrives(now, entry, &tuple, &seg, whole);
         true
     }
@@ -163,7 +151,7 @@ impl Stack {
 
 /// Addresses and ports of a packet, as its receiver has them: ours in the upper halves.
 #[inline(always)]
-fn as_received(b: &[u8; plain::LEAST]) -> (u64, u32) {
+fn as_received<const N: usize>(b: &[u8; N]) -> (u64, u32) {
     (plain::pair(b).rotate_left(32), plain::ports(b).rotate_left(16))
 }
 
