@@ -69,23 +69,42 @@ impl Tuning {
 #[derive(Debug)]
 struct Ring {
     frames: Vec<Frame>,
-    /// Contiguous buffers of the link's MTU, where frames are written into those, and the lengths of the frames in them.
-    slots: Vec<Box<[u8]>>,
-    lengths: [usize; BATCH],
+    /// Buffers of the link's MTU, where frames are written into those.
+    slots: Option<Box<[Slot; BATCH]>>,
     first: usize,
     count: usize,
 }
 
+/// A contiguous buffer, and the length of the frame in it.
+#[derive(Debug)]
+struct Slot {
+    octets: Box<[u8]>,
+    len: usize,
+}
+
 impl Ring {
     fn new(tuning: &Tuning) -> Self {
-        let slots = if tuning.in_slots() { BATCH } else { 0 };
+        let slot = |_| Slot {
+            octets: vec![0; tuning.mtu].into(),
+            len: 0,
+        };
         Ring {
             frames: (0..BATCH).map(|_| Frame::new()).collect(),
-            slots: (0..slots).map(|_| vec![0; tuning.mtu].into()).collect(),
-            lengths: [0; BATCH],
+            slots: tuning.in_slots().then(|| Box::new(std::array::from_fn(slot))),
             first: 0,
             count: 0,
         }
+    }
+    /// The place of the next frame to be added.
+    fn next(&self) -> usize {
+        (self.first + self.count) % BATCH
+    }
+    /// Takes the place of the frame that came first out of the count.
+    fn pop(&mut self) -> usize {
+        let at = self.first;
+        self.first = (at + 1) % BATCH;
+        self.count -= 1;
+        at % BATCH
     }
 }
 
@@ -142,7 +161,8 @@ pub struct Sockeye {
     server: Host,
     buffers: Buffers,
     now: Instant,
-    listeners: Vec<(u16, SocketId)>,
+    /// By the number of their port.
+    listeners: Vec<Option<SocketId>>,
 }
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -192,17 +212,24 @@ impl Sockeye {
         }
     }
     /// The listener of this port, made on the first call.
+    #[inline]
     fn listener(&mut self, n: u16) -> SocketId {
-        if let Some((_, id)) = self.listeners.iter().find(|(at, _)| *at == n) {
-            return *id;
+        match self.listeners.get(usize::from(n)) {
+            Some(Some(id)) => *id,
+            _ => self.listen(n),
         }
+    }
+    #[cold]
+    fn listen(&mut self, n: u16) -> SocketId {
         let options = self.options();
         let stack = &mut self.server.stack;
         let id = stack.tcp_socket(options);
         let local = SocketAddr::new(IpAddr::V4(SERVER), PORT + n);
         stack.tcp_bind(id, local).expect("the port is free");
         stack.tcp_listen(id, 1024).expect("the socket is bound");
-        self.listeners.push((n, id));
+        let place = usize::from(n);
+        self.listeners.resize(self.listeners.len().max(place + 1), None);
+        self.listeners[place] = Some(id);
         id
     }
 }
@@ -225,12 +252,13 @@ impl Pair for Sockeye {
             stack.handle_timeout(self.now);
         }
         while ring.count < BATCH {
-            let at = (ring.first + ring.count) % BATCH;
-            if let Some(slot) = ring.slots.get_mut(at) {
-                let Some((_, len)) = stack.poll_transmit_into(self.now, slot) else {
+            let at = ring.next();
+            if let Some(slots) = &mut ring.slots {
+                let slot = &mut slots[at];
+                let Some((_, len)) = stack.poll_transmit_into(self.now, &mut slot.octets) else {
                     break;
                 };
-                ring.lengths[at] = len;
+                slot.len = len;
                 ring.count += 1;
                 continue;
             }
@@ -256,12 +284,13 @@ impl Pair for Sockeye {
         };
         let ring = &mut host.incoming;
         while ring.count > 0 {
-            let at = ring.first;
-            ring.first = (ring.first + 1) % BATCH;
-            ring.count -= 1;
+            let at = ring.pop();
             let (stack, meta) = (&mut host.stack, RxMeta::default());
-            match ring.slots.get(at) {
-                Some(slot) => stack.handle_octets(self.now, host.interface, &slot[..ring.lengths[at]], meta),
+            match &ring.slots {
+                Some(slots) => {
+                    let slot = &slots[at];
+                    stack.handle_octets(self.now, host.interface, &slot.octets[..slot.len], meta);
+                }
                 None => stack.handle_frame_in(self.now, host.interface, &mut ring.frames[at], meta),
             }
         }

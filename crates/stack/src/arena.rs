@@ -3,10 +3,11 @@
 //! Slots lie in pages of [`PAGE`], so that growth moves no value and reserves at most one page ahead. The number of
 //! slots never shrinks; a free slot costs what a full one does.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Slots a page. A stack with few values holds less: the first page grows by doubling.
-const PAGE: usize = 64;
+/// Slots a page, all of them made at once: so a place in a page needs no look at how many there are.
+const PAGE: usize = 16;
 /// Marks the end of the free list.
 const NO_SLOT: u32 = u32::MAX;
 
@@ -16,7 +17,7 @@ const NO_SLOT: u32 = u32::MAX;
 /// each time it is freed and so repeats only after 2^32 reuses of that slot.
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
-    pages: Vec<Vec<Slot<T>>>,
+    pages: Vec<Box<[Slot<T>; PAGE]>>,
     first_free: u32,
     len: u32,
 }
@@ -52,9 +53,7 @@ impl<T> Arena<T> {
             let generation = self.slot(self.first_free).map_or(0, |place| place.generation);
             return (self.first_free, generation);
         }
-        let last = self.pages.len().saturating_sub(1);
-        let used = self.pages.last().map_or(0, Vec::len);
-        ((last * PAGE + used) as u32, 0)
+        ((self.pages.len() * PAGE) as u32, 0)
     }
     /// Puts `value` in a slot and returns (slot, generation). The owner bounds how many there are.
     pub(crate) fn insert(&mut self, value: T) -> (u32, u32) {
@@ -62,28 +61,36 @@ impl<T> Arena<T> {
     }
     /// As [`Arena::insert`], for a value that holds its own slot and generation.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(u32, u32) -> T) -> (u32, u32) {
+        if self.first_free == NO_SLOT {
+            self.add_page();
+        }
         self.len += 1;
-        if self.first_free != NO_SLOT {
-            let slot = self.first_free;
-            let place = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
-            if let Content::Free { next } = place.content {
-                self.first_free = next;
-            }
-            place.content = Content::Full(make(slot, place.generation));
-            return (slot, place.generation);
+        let slot = self.first_free;
+        let place = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
+        let value = make(slot, place.generation);
+        if let Content::Free { next } = core::mem::replace(&mut place.content, Content::Full(value)) {
+            self.first_free = next;
         }
-        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
-            let room = if self.pages.is_empty() { 0 } else { PAGE };
-            self.pages.push(Vec::with_capacity(room));
-        }
-        let last = self.pages.len() - 1;
-        let slot = (last * PAGE + self.pages[last].len()) as u32;
-        debug_assert!(slot < NO_SLOT);
-        self.pages[last].push(Slot {
+        (slot, place.generation)
+    }
+    /// Adds a page of free slots, to be filled in their order.
+    #[cold]
+    #[inline(never)]
+    fn add_page(&mut self) {
+        let first = (self.pages.len() * PAGE) as u32;
+        debug_assert!(first < NO_SLOT - PAGE as u32);
+        let free = |i: usize| Slot {
             generation: 0,
-            content: Content::Full(make(slot, 0)),
-        });
-        (slot, 0)
+            content: Content::Free {
+                next: if i + 1 == PAGE {
+                    NO_SLOT
+                } else {
+                    first + i as u32 + 1
+                },
+            },
+        };
+        self.pages.push(Box::new(core::array::from_fn(free)));
+        self.first_free = first;
     }
     /// The value of this slot and generation.
     #[inline]
@@ -165,7 +172,7 @@ impl<T> Arena<T> {
     }
     /// Slot, generation and value of all, in the order of slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32, &T)> {
-        let slots = self.pages.iter().flatten();
+        let slots = self.pages.iter().flat_map(|page| page.iter());
         slots.enumerate().filter_map(|(i, slot)| match &slot.content {
             Content::Full(value) => Some((i as u32, slot.generation, value)),
             Content::Free { .. } => None,
@@ -174,13 +181,11 @@ impl<T> Arena<T> {
 
     #[inline]
     fn slot(&self, slot: u32) -> Option<&Slot<T>> {
-        self.pages.get(slot as usize / PAGE)?.get(slot as usize % PAGE)
+        Some(&self.pages.get(slot as usize / PAGE)?[slot as usize % PAGE])
     }
     #[inline]
     fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot<T>> {
-        self.pages
-            .get_mut(slot as usize / PAGE)?
-            .get_mut(slot as usize % PAGE)
+        Some(&mut self.pages.get_mut(slot as usize / PAGE)?[slot as usize % PAGE])
     }
 }
 

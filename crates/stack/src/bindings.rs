@@ -221,6 +221,9 @@ impl Bindings {
             .ports
             .find(hash(tuple.local_port()), |p| p.number == tuple.local_port())?
             .listeners();
+        if let [only] = listeners {
+            return only.fit(tuple.local()).map(|_| only.id);
+        }
         let best = listeners.iter().filter_map(|l| l.fit(tuple.local())).max()?;
         let mut group = listeners.iter().filter(|l| l.fit(tuple.local()) == Some(best));
         let first = group.next()?;
@@ -257,9 +260,10 @@ impl Bindings {
     /// Whether an outgoing connection from `local` must not choose this port: a socket whose address overlaps listens
     /// there, or is bound there without SO_REUSEADDR.
     ///
-    /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again.
+    /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again. `local` is no IPv4-mapped
+    /// address, as no connection's is.
+    #[inline]
     pub(crate) fn taken_exclusively(&self, local: IpAddr, port: u16) -> bool {
-        let local = local.to_canonical();
         self.ports
             .find(hash(port), |p| p.number == port)
             .is_some_and(|p| {

@@ -4,7 +4,7 @@
 //! entries, which the caller compares. The hash is keyed, so a peer cannot choose addresses that collide.
 //!
 //! One hash of a tuple serves twice, since its halves tell nothing of each other: the upper one finds the tuple's place in this
-//! table, the lower one the place of its sequence numbers ([`crate::tcp::isn`]), which the peer sees.
+//! table, and each entry keeps it; the lower one is the place of its sequence numbers ([`crate::tcp::isn`]), which the peer sees.
 
 use core::cell::Cell;
 use core::fmt;
@@ -24,10 +24,8 @@ const KEEP: usize = 1024;
 /// Kept as whole words, by which tuples are compared, copied and hashed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FourTuple {
-    /// Our address: 128 bits of IPv6, or the 32 of IPv4 in the second word.
-    local: [u64; 2],
-    /// The peer's.
-    remote: [u64; 2],
+    /// Our address and the peer's: of IPv4 the 32 bits of each in the first word, of IPv6 two words each.
+    addresses: [u64; 4],
     /// [`IPV6`] or not, our port, the peer's.
     ports: u64,
 }
@@ -39,35 +37,44 @@ impl FourTuple {
     /// Both addresses are of one family.
     #[inline]
     pub(crate) fn new(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
+        let ports = u32::from(local_port) << 16 | u32::from(remote_port);
         if let (IpAddr::V4(local), IpAddr::V4(remote)) = (local, remote) {
-            return FourTuple::v4(local, local_port, remote, remote_port);
+            let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+            return FourTuple::v4(pair, ports);
         }
+        FourTuple::v6(local, remote, ports)
+    }
+    #[inline(never)]
+    fn v6(local: IpAddr, remote: IpAddr, ports: u32) -> Self {
         debug_assert!(local.is_ipv6() && remote.is_ipv6(), "{local} and {remote}");
         let words = |ip| {
             let bits = u128::from_be_bytes(as_v6(ip));
             [(bits >> 64) as u64, bits as u64]
         };
+        let ([a, b], [c, d]) = (words(local), words(remote));
         FourTuple {
-            local: words(local),
-            remote: words(remote),
-            ports: IPV6 | u64::from(local_port) << 16 | u64::from(remote_port),
+            addresses: [a, b, c, d],
+            ports: IPV6 | u64::from(ports),
         }
     }
-    /// The tuple of these IPv4 addresses.
+    /// The tuple of the IPv4 addresses `pair` and of these ports: ours in the upper halves.
     #[inline]
-    pub(crate) const fn v4(local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> Self {
+    pub(crate) const fn v4(pair: u64, ports: u32) -> Self {
         FourTuple {
-            local: [0, local.to_bits() as u64],
-            remote: [0, remote.to_bits() as u64],
-            ports: (local_port as u64) << 16 | remote_port as u64,
+            addresses: [pair, 0, 0, 0],
+            ports: ports as u64,
         }
     }
-    /// Whether this is the tuple of these IPv4 addresses. Their upper words are always zero, so three words tell it.
+    /// Whether this is the tuple that [`FourTuple::v4`] makes of these.
     #[inline(always)]
-    pub(crate) fn is_v4(&self, local: Ipv4Addr, local_port: u16, remote: Ipv4Addr, remote_port: u16) -> bool {
-        self.ports == u64::from(local_port) << 16 | u64::from(remote_port)
-            && self.local[1] == u64::from(local.to_bits())
-            && self.remote[1] == u64::from(remote.to_bits())
+    pub(crate) const fn is_v4(&self, pair: u64, ports: u32) -> bool {
+        self.ports == ports as u64 && self.addresses[0] == pair
+    }
+    /// The same with another local port.
+    #[inline]
+    pub(crate) const fn with_local_port(mut self, port: u16) -> Self {
+        self.ports = self.ports & !0xffff_0000 | (port as u64) << 16;
+        self
     }
     /// Whether the addresses are of IPv4.
     #[inline]
@@ -77,31 +84,39 @@ impl FourTuple {
     /// Both addresses, ours first, if they are of IPv4.
     #[inline]
     pub(crate) const fn as_v4(&self) -> Option<(Ipv4Addr, Ipv4Addr)> {
-        match self.is_ipv4() {
-            true => Some((
-                Ipv4Addr::from_bits(self.local[1] as u32),
-                Ipv4Addr::from_bits(self.remote[1] as u32),
+        match self.pair_v4() {
+            Some(pair) => Some((
+                Ipv4Addr::from_bits((pair >> 32) as u32),
+                Ipv4Addr::from_bits(pair as u32),
             )),
-            false => None,
+            None => None,
         }
     }
     /// The 64 bits of both addresses, ours first, if they are of IPv4.
     #[inline]
     pub(crate) const fn pair_v4(&self) -> Option<u64> {
         match self.is_ipv4() {
-            true => Some(self.local[1] << 32 | self.remote[1]),
+            true => Some(self.addresses[0]),
             false => None,
         }
     }
     /// Our address.
     #[inline]
     pub(crate) const fn local(&self) -> IpAddr {
-        self.address(self.local)
+        let [a, b, ..] = self.addresses;
+        match self.as_v4() {
+            Some((local, _)) => IpAddr::V4(local),
+            None => IpAddr::V6(Ipv6Addr::from_bits((a as u128) << 64 | b as u128)),
+        }
     }
     /// The peer's address.
     #[inline]
     pub(crate) const fn remote(&self) -> IpAddr {
-        self.address(self.remote)
+        let [.., c, d] = self.addresses;
+        match self.as_v4() {
+            Some((_, remote)) => IpAddr::V4(remote),
+            None => IpAddr::V6(Ipv6Addr::from_bits((c as u128) << 64 | d as u128)),
+        }
     }
     /// Our port.
     #[inline]
@@ -118,14 +133,6 @@ impl FourTuple {
     pub(crate) const fn ports(&self) -> u32 {
         self.ports as u32
     }
-    #[inline]
-    const fn address(&self, words: [u64; 2]) -> IpAddr {
-        if self.is_ipv4() {
-            IpAddr::V4(Ipv4Addr::from_bits(words[1] as u32))
-        } else {
-            IpAddr::V6(Ipv6Addr::from_bits((words[0] as u128) << 64 | words[1] as u128))
-        }
-    }
 
     /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6. Different tuples have different octets.
     ///
@@ -140,8 +147,7 @@ impl FourTuple {
             return f(&octets);
         }
         let mut octets = [0; 36];
-        let words = [self.local[0], self.local[1], self.remote[0], self.remote[1]];
-        for (place, word) in octets.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        for (place, word) in octets.as_chunks_mut::<8>().0.iter_mut().zip(self.addresses) {
             *place = word.to_be_bytes();
         }
         octets[32..].copy_from_slice(&ports.to_be_bytes());
@@ -235,11 +241,31 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// What the table needs of the hash of a tuple.
+/// The keyed hash of a tuple: SipHash-2-4. Its halves tell nothing of each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TupleHash(u64);
+
+impl TupleHash {
+    /// What the table needs of it.
+    #[inline]
+    pub(crate) const fn table(self) -> TableHash {
+        TableHash((self.0 >> 32) as u32)
+    }
+    /// F of RFC 6528: where the sequence numbers of this tuple begin, apart from the clock.
+    #[inline]
+    pub(crate) const fn sequence_place(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// What the table needs of the hash of a tuple. Whatever is in the table keeps its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TableHash(u32);
 
 impl TableHash {
+    /// That of no tuple.
+    pub(crate) const NONE: TableHash = TableHash(0);
+
     /// The table takes its places from the lower bits and its tags from the highest.
     #[inline]
     fn spread(self) -> u64 {
@@ -250,9 +276,9 @@ impl TableHash {
 /// Entries by four-tuple. How many there are is bounded by the collections that they are slots of.
 pub(crate) struct Demux {
     table: HashTable<u32>,
-    function: SipHasher24,
-    /// The last tuple that was hashed: what opens, hands over and closes a connection asks for the same one.
-    recent: Cell<Option<(FourTuple, u64)>>,
+    key: [u8; 16],
+    /// The last tuple that was hashed: what opens a connection asks for the same one.
+    recent: Cell<Option<(FourTuple, TupleHash)>>,
 }
 
 impl Demux {
@@ -260,32 +286,20 @@ impl Demux {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Demux {
             table: HashTable::new(),
-            function: SipHasher24::new_with_key(&key),
+            key,
             recent: Cell::new(None),
         }
     }
 
-    /// What the table needs of the tuple's hash.
+    /// The hash of a tuple.
     #[inline]
-    pub(crate) fn table_hash(&self, tuple: &FourTuple) -> TableHash {
-        upper(self.hash_of(tuple))
-    }
-
-    /// F of RFC 6528: where the sequence numbers of this tuple begin, apart from the clock.
-    #[inline]
-    pub(crate) fn sequence_place(&self, tuple: &FourTuple) -> u32 {
-        self.hash_of(tuple) as u32
-    }
-
-    /// A keyed hash of the tuple: SipHash-2-4.
-    #[inline]
-    fn hash_of(&self, tuple: &FourTuple) -> u64 {
+    pub(crate) fn hash(&self, tuple: &FourTuple) -> TupleHash {
         if let Some((recent, known)) = self.recent.get()
             && recent == *tuple
         {
             return known;
         }
-        let hash = hash(&self.function, tuple);
+        let hash = hash(&self.key, tuple);
         self.recent.set(Some((*tuple, hash)));
         hash
     }
@@ -294,43 +308,23 @@ impl Demux {
     #[inline]
     pub(crate) fn find(&self, tuple: &FourTuple, eq: impl Fn(Entry) -> bool) -> Option<Entry> {
         self.table
-            .find(self.table_hash(tuple).spread(), |&raw| eq(Entry(raw)))
+            .find(self.hash(tuple).table().spread(), |&raw| eq(Entry(raw)))
             .map(|&raw| Entry(raw))
     }
 
-    /// Adds an entry, whose tuple must not be in the table. `tuple_of` is asked for the tuples of the entries that are in
-    /// the table already when that grows or shrinks; each of them must have one.
-    pub(crate) fn insert(
-        &mut self,
-        tuple: &FourTuple,
-        entry: Entry,
-        tuple_of: impl Fn(Entry) -> Option<FourTuple>,
-    ) {
-        let function = self.function;
-        let rehash = |&raw: &u32| {
-            let tuple = tuple_of(Entry(raw));
-            debug_assert!(
-                tuple.is_some(),
-                "{:?} is in the table and has no tuple",
-                Entry(raw)
-            );
-            tuple.map_or(0, |tuple| upper(hash(&function, &tuple)).spread())
-        };
+    /// Adds an entry whose tuple has this hash and must not be in the table. `hash_of` is asked for the hashes of the entries
+    /// that are in the table already when that grows or shrinks.
+    pub(crate) fn insert(&mut self, hash: TableHash, entry: Entry, hash_of: impl Fn(Entry) -> TableHash) {
+        let rehash = |&raw: &u32| hash_of(Entry(raw)).spread();
         let capacity = self.table.capacity();
         if capacity > KEEP && self.table.len() < capacity / 8 {
             self.table.shrink_to(capacity / 4, rehash);
         }
-        self.table
-            .insert_unique(self.table_hash(tuple).spread(), entry.0, rehash);
+        self.table.insert_unique(hash.spread(), entry.0, rehash);
     }
 
-    /// Removes an entry; nothing happens if it is not there.
-    pub(crate) fn remove(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.remove_hashed(self.table_hash(tuple), entry);
-    }
-
-    /// As [`Demux::remove`], for an entry whose tuple has this hash.
-    pub(crate) fn remove_hashed(&mut self, hash: TableHash, entry: Entry) {
+    /// Removes an entry whose tuple has this hash; nothing happens if it is not there.
+    pub(crate) fn remove(&mut self, hash: TableHash, entry: Entry) {
         if let Ok(found) = self.table.find_entry(hash.spread(), |&raw| raw == entry.0) {
             found.remove();
         }
@@ -363,22 +357,18 @@ impl fmt::Debug for Demux {
     }
 }
 
-#[inline]
-fn upper(hash: u64) -> TableHash {
-    TableHash((hash >> 32) as u32)
-}
-
 /// The hash of the octets that stand for the tuple ([`FourTuple::with_octets`]).
 #[inline]
-fn hash(function: &SipHasher24, tuple: &FourTuple) -> u64 {
+fn hash(key: &[u8; 16], tuple: &FourTuple) -> TupleHash {
+    // Made anew, so that it is known to have taken nothing yet.
+    let mut hasher = SipHasher24::new_with_key(key);
     let Some(pair) = tuple.pair_v4() else {
-        return tuple.with_octets(|octets| function.hash(octets));
+        return TupleHash(tuple.with_octets(|octets| hasher.hash(octets)));
     };
     // The same octets as two numbers: the hash need not put them together again.
-    let mut hasher = *function;
     hasher.write_u64(pair.to_be());
     hasher.write_u32(tuple.ports().to_be());
-    hasher.finish()
+    TupleHash(hasher.finish())
 }
 
 #[cfg(test)]
@@ -432,18 +422,19 @@ mod tests {
         ];
         let demux = Demux::new([1; 16]);
         for one in &tuples {
-            let whole = one.with_octets(|octets| demux.function.hash(octets));
-            assert_eq!(demux.hash_of(one), whole, "{one:?}");
+            let whole = one.with_octets(|octets| SipHasher24::new_with_key(&[1; 16]).hash(octets));
+            assert_eq!(demux.hash(one), TupleHash(whole), "{one:?}");
         }
         for (i, one) in tuples.iter().enumerate() {
             for other in &tuples[..i] {
                 assert_ne!(one.with_octets(<[u8]>::to_vec), other.with_octets(<[u8]>::to_vec));
-                assert_ne!(demux.table_hash(one), demux.table_hash(other));
-                assert_ne!(demux.sequence_place(one), demux.sequence_place(other));
+                let (one, other) = (demux.hash(one), demux.hash(other));
+                assert_ne!(one.table(), other.table());
+                assert_ne!(one.sequence_place(), other.sequence_place());
             }
             assert_ne!(
-                demux.table_hash(one),
-                Demux::new([2; 16]).table_hash(one),
+                demux.hash(one).table(),
+                Demux::new([2; 16]).hash(one).table(),
                 "the key counts"
             );
         }
@@ -454,23 +445,24 @@ mod tests {
     #[test]
     fn grows_and_gives_memory_back() {
         let mut demux = Demux::new([3; 16]);
-        let tuple_of = |entry: Entry| Some(nth(entry.slot()));
+        let hash = |n| Demux::new([3; 16]).hash(&nth(n)).table();
+        let hash_of = |entry: Entry| hash(entry.slot());
         let find = |demux: &Demux, n| demux.find(&nth(n), |entry| nth(entry.slot()) == nth(n));
         let entry = |n| Entry::new(Kind::Connection, n);
         for n in 0..20_000 {
-            demux.insert(&nth(n), entry(n), tuple_of);
+            demux.insert(hash(n), entry(n), hash_of);
         }
         for n in 100..20_000 {
-            demux.remove(&nth(n), entry(n));
+            demux.remove(hash(n), entry(n));
         }
         assert!(demux.table.capacity() >= 20_000);
-        demux.insert(&nth(100), entry(100), tuple_of);
+        demux.insert(hash(100), entry(100), hash_of);
         assert!(demux.table.capacity() < 20_000);
         for n in 0..200 {
             assert_eq!(find(&demux, n), (n <= 100).then_some(entry(n)));
         }
         for n in 0..=100 {
-            demux.remove(&nth(n), entry(n));
+            demux.remove(hash(n), entry(n));
         }
         assert_eq!((demux.len(), demux.table.capacity()), (0, 0));
     }
@@ -484,19 +476,20 @@ mod tests {
             let mut owners: Vec<FourTuple> = vec![]; // by slot
             for (n, what) in steps {
                 let tuple = nth(n);
+                let hash = demux.hash(&tuple).table();
                 let known = list.iter().find(|(t, _)| *t == tuple).map(|&(_, entry)| entry);
                 prop_assert_eq!(demux.find(&tuple, |e| owners[e.slot() as usize] == tuple), known);
                 match (what, known) {
                     (0, Some(entry)) => {
-                        demux.remove(&tuple, entry);
+                        demux.remove(hash, entry);
                         list.retain(|(t, _)| *t != tuple);
-                        demux.remove(&tuple, entry); // again does nothing
+                        demux.remove(hash, entry); // again does nothing
                     }
                     (1.., None) => {
                         let kind = [Kind::Connection, Kind::HalfOpen, Kind::TimeWait][n as usize % 3];
                         let entry = Entry::new(kind, owners.len() as u32);
                         owners.push(tuple);
-                        demux.insert(&tuple, entry, |e| owners.get(e.slot() as usize).copied());
+                        demux.insert(hash, entry, |e| Demux::new(key).hash(&owners[e.slot() as usize]).table());
                         list.push((tuple, entry));
                     }
                     _ => {}

@@ -25,6 +25,7 @@ mod arena;
 mod bindings;
 mod demux;
 mod error;
+mod line;
 mod pool;
 mod port_counts;
 mod rng;

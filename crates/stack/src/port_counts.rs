@@ -27,13 +27,14 @@ struct Page {
     ports: [Both; PAGE],
 }
 
-/// Connections by port and family. Pages without connections are given back, but for one.
+/// Connections by port and family. Pages without connections are given back, but for one, which stays where it is: a server's
+/// port may lose its only connection again and again.
 #[derive(Debug, Default)]
 pub(crate) struct PortCounts {
     /// By the high octet of the port; as many as were needed.
     pages: Vec<Option<Box<Page>>>,
-    /// An empty one, for the next that is needed.
-    spare: Option<Box<Page>>,
+    /// The place of the page that lost its last connection last.
+    emptied: usize,
 }
 
 impl PortCounts {
@@ -65,8 +66,8 @@ impl PortCounts {
         counted.all -= 1;
         counted.exclusive -= u32::from(exclusive);
         page.total -= 1;
-        if page.total == 0 {
-            self.spare = self.pages[place].take();
+        if page.total == 0 && self.emptied != place {
+            self.emptied(place);
         }
         true
     }
@@ -79,17 +80,29 @@ impl PortCounts {
         }
     }
 
-    #[cold]
+    /// This page is empty, and the only one of those that is kept.
+    #[inline(never)]
+    fn emptied(&mut self, place: usize) {
+        let before = core::mem::replace(&mut self.emptied, place);
+        drop(self.empty_page(before));
+    }
+    /// Takes the page at this place, if it is empty.
+    fn empty_page(&mut self, place: usize) -> Option<Box<Page>> {
+        self.pages.get_mut(place)?.take_if(|page| page.total == 0)
+    }
+
+    #[inline(never)]
     fn new_page(&mut self, place: usize) -> &mut Page {
         if self.pages.len() <= place {
             self.pages.resize_with(place + 1, || None);
         }
-        self.pages[place].insert(self.spare.take().unwrap_or_else(|| {
+        let page = self.empty_page(self.emptied).unwrap_or_else(|| {
             Box::new(Page {
                 total: 0,
                 ports: [Both::default(); PAGE],
             })
-        }))
+        });
+        self.pages[place].insert(page)
     }
 }
 
@@ -109,8 +122,8 @@ mod tests {
         for port in 0..=u16::MAX {
             assert!(counts.remove(port, 0, true));
         }
-        assert_eq!(counts.pages.iter().flatten().count(), 0);
-        assert!(counts.spare.is_some());
+        let kept: Vec<_> = counts.pages.iter().flatten().collect();
+        assert!(kept.len() == 1 && kept[0].total == 0);
     }
 
     proptest! {

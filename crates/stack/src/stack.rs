@@ -1,7 +1,6 @@
 //! The face of the core.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use crate::config::Config;
 use crate::error::{AcceptError, BindError, ConnectError, ListenError, StaleSocket};
 use crate::frame::{Frame, HEAD_CAPACITY, RxMeta, Text, TxFrame, TxMeta};
 use crate::iface::{Env, Inbound, InterfaceConfig, IpLayer};
+use crate::line::Line;
 use crate::rng::{Rng, Secrets};
 use crate::snapshot::{Snapshot, SocketRow};
 use crate::tcp::dispatch::Around;
@@ -95,7 +95,7 @@ pub struct Why {
 /// Sockets with something to tell, each at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    queue: VecDeque<SocketId>,
+    queue: Line<SocketId>,
 }
 
 impl Events {
@@ -119,11 +119,11 @@ impl Events {
 pub struct Stack {
     pub(crate) config: Config,
     rng: Rng,
-    trace: Trace,
-    ip: IpLayer,
+    pub(crate) trace: Trace,
+    pub(crate) ip: IpLayer,
     pub(crate) tcp: Tcp,
     udp: Udp,
-    events: Events,
+    pub(crate) events: Events,
     /// An empty frame, for drivers that keep octets instead.
     spare: Option<Box<Frame>>,
 }
@@ -245,7 +245,7 @@ impl Stack {
     pub fn handle_octets(&mut self, now: Instant, on: InterfaceId, octets: &[u8], meta: RxMeta) {
         if !self.trace.wants(TraceMask::FRAMES) {
             let whole = Text::borrowed(octets);
-            if self.with_tcp(now, |tcp, around| tcp.direct(around, on, whole, meta)) {
+            if self.direct(now, on, whole, meta) {
                 return;
             }
         }
@@ -266,7 +266,7 @@ impl Stack {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
             self.trace_frame(now, on, frame, None);
         }
-        if self.with_tcp(now, |tcp, around| tcp.direct(around, on, frame.text(0), meta)) {
+        if self.direct(now, on, frame.text(0), meta) {
             return;
         }
         self.take_other(now, on, frame, meta);
@@ -315,7 +315,15 @@ impl Stack {
         }
     }
     /// Time has come for something: call it when [`Stack::next_timeout`] has passed. Calling it early does nothing.
+    #[inline(never)]
     pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.ip.is_timeless() {
+            self.handle_ip_timeout(now);
+        }
+        self.with_tcp(now, |tcp, around| tcp.handle_timeout(around.env));
+    }
+    #[inline(never)]
+    fn handle_ip_timeout(&mut self, now: Instant) {
         let Stack {
             config,
             rng,
@@ -348,7 +356,6 @@ impl Stack {
                 udp.handle_icmp(&mut env, ip, events, &notice);
             }
         }
-        tcp.handle_timeout(&mut env);
     }
 
     /// Writes the next frame to send into `out`, replacing what was there, or says that there is none.
@@ -366,7 +373,14 @@ impl Stack {
             // A run of segments under way goes first: it is what most frames are. Else IP does, if it has anything.
             let (sending, ip_quiet) = (self.tcp.sending, self.ip.is_quiet());
             let sent = if sending || ip_quiet {
-                self.with_tcp(now, |tcp, around| tcp.poll_transmit(around, out))
+                let quick = match self.tcp.ready.front() {
+                    Some(entry) if self.tcp.takes_turns() => self.quick_frame(now, entry, out),
+                    _ => None,
+                };
+                match quick {
+                    None => self.with_tcp(now, |tcp, around| tcp.poll_transmit(around, out)),
+                    sent => sent,
+                }
             } else {
                 None
             };
@@ -431,25 +445,44 @@ impl Stack {
     /// [`gso_max`](crate::Capabilities::gso_max) says if that is more.
     #[inline]
     pub fn poll_transmit_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        if self.is_quiet() {
-            return None;
+        // Into the driver's loop, since it is little as long as nothing is next or a short segment.
+        if self.tcp.takes_turns() && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+            match self.tcp.ready.front() {
+                None if self.udp.is_quiet() => return None,
+                None => {}
+                Some(entry) => {
+                    if let Some(room) = out.first_chunk_mut()
+                        && let Some(sent) = self.quick(now, entry, room)
+                    {
+                        if sent.0.interface != InterfaceId::LOOPBACK {
+                            return Some(sent);
+                        }
+                        return self.next_after_loopback(now, sent.1, out);
+                    }
+                }
+            }
         }
-        self.next_into(now, out)
+        self.next_of_any(now, out)
     }
+    /// The next frame, of whatever kind.
     #[inline(never)]
-    fn next_into(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
-        while self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
-            let Some(sent) = self.with_tcp(now, |tcp, around| tcp.poll_transmit_into(around, out)) else {
-                break;
-            };
-            if sent.0.interface != InterfaceId::LOOPBACK {
-                return Some(sent);
-            }
-            self.handle_octets(now, InterfaceId::LOOPBACK, &out[..sent.1], RxMeta::INTACT);
-            if self.is_quiet() {
-                return None;
+    fn next_of_any(&mut self, now: Instant, out: &mut [u8]) -> Option<(TxMeta, usize)> {
+        if self.tcp.sending && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+            let sent = self.with_tcp(now, |tcp, around| tcp.next_of_burst(around, out));
+            match sent {
+                Some((meta, len)) if meta.interface == InterfaceId::LOOPBACK => {
+                    return self.next_after_loopback(now, len, out);
+                }
+                Some(sent) => return Some(sent),
+                None => {}
             }
         }
+        self.poll_transmit_flat(now, out)
+    }
+    /// Hands this host what it has sent to itself; then the next frame.
+    #[inline(never)]
+    fn next_after_loopback(&mut self, now: Instant, len: usize, out: &mut [u8]) -> Option<(TxMeta, usize)> {
+        self.handle_octets(now, InterfaceId::LOOPBACK, &out[..len], RxMeta::INTACT);
         self.poll_transmit_flat(now, out)
     }
     /// The next frame by way of one that is written piece by piece.
@@ -483,12 +516,19 @@ impl Stack {
             });
     }
     /// The next thing that an application may wait for.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.events.queue.is_empty() {
+            return None;
+        }
+        self.next_event()
+    }
+    #[inline(never)]
+    fn next_event(&mut self) -> Option<Event> {
         while let Some(socket) = self.events.queue.pop_front() {
-            let ready = if socket.is_udp() {
-                self.udp.take_pending(socket)
-            } else {
-                self.tcp.take_pending(socket)
+            let ready = match socket.is_udp() {
+                true => self.udp.take_pending(socket),
+                false => self.tcp.take_pending(socket),
             };
             let ready = ready.difference(Readiness::QUEUED);
             if !ready.is_empty() {
@@ -498,18 +538,20 @@ impl Stack {
         None
     }
     /// When [`Stack::handle_timeout`] has to be called, and for what. It may turn out that there is nothing to do by then.
+    #[inline]
     pub fn next_timeout(&self) -> Option<(Instant, Why)> {
-        let tcp = self
-            .tcp
-            .next_timeout()
-            .map(|(at, socket, timer)| (at, Why { socket, timer }));
-        let ip = self
-            .ip
-            .next_timeout()
-            .map(|(at, timer)| (at, Why { socket: None, timer }));
-        match (tcp, ip) {
-            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
-            (a, b) => a.or(b),
+        let at = self.tcp.next_timeout();
+        if !self.ip.is_timeless() {
+            return self.next_timeout_of_all();
+        }
+        (!at.is_never()).then(|| (at, self.tcp.waits_for(at)))
+    }
+    #[inline(never)]
+    fn next_timeout_of_all(&self) -> Option<(Instant, Why)> {
+        let at = self.tcp.next_timeout();
+        match self.ip.next_timeout() {
+            Some((first, timer)) if first < at => Some((first, Why { socket: None, timer })),
+            _ => (!at.is_never()).then(|| (at, self.tcp.waits_for(at))),
         }
     }
 

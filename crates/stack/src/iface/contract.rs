@@ -40,6 +40,29 @@ pub(crate) enum Cast {
     Multicast,
 }
 
+/// What a link asks of whoever writes short packets over IPv4 for it in one go ([`crate::wire::plain`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PlainLink {
+    /// It takes none as they are: packets get link headers, or its device completes the checksums.
+    No,
+    /// Packets with both checksums.
+    Summed,
+    /// Packets without.
+    Unsummed,
+}
+
+impl PlainLink {
+    /// Whether checksums are made; `None` if packets cannot be written at once.
+    #[inline]
+    pub(crate) fn checksums(self) -> Option<bool> {
+        match self {
+            PlainLink::No => None,
+            PlainLink::Summed => Some(true),
+            PlainLink::Unsummed => Some(false),
+        }
+    }
+}
+
 /// How to get somewhere. Small and `Copy`: connections keep theirs while `IpLayer::generation` stays the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Route {
@@ -56,6 +79,7 @@ pub(crate) struct Route {
     pub(crate) loopback: bool,
     /// The hop limit that a router told this link to use (RFC 4861 section 6.3.4); 0: the stack's.
     pub(crate) hop_limit: u8,
+    pub(crate) plain: PlainLink,
 }
 
 impl Path {
@@ -92,6 +116,7 @@ impl Route {
             cast: Cast::Unicast,
             loopback: true,
             hop_limit: 0,
+            plain: PlainLink::No,
         }
     }
 }
@@ -102,7 +127,8 @@ pub(crate) struct Path {
     pub(crate) next_hop: IpAddr,
     pub(crate) hop_limit: u8,
     pub(crate) interface: InterfaceId,
-    pub(crate) mtu: u32,
+    pub(crate) mtu: u16,
+    pub(crate) plain: PlainLink,
 }
 
 impl From<Route> for Path {
@@ -112,6 +138,7 @@ impl From<Route> for Path {
             hop_limit,
             interface,
             mtu,
+            plain,
             source: _,
             capabilities: _,
             cast: _,
@@ -121,7 +148,8 @@ impl From<Route> for Path {
             next_hop,
             hop_limit,
             interface,
-            mtu,
+            mtu: mtu.min(u32::from(u16::MAX)) as u16,
+            plain,
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::layer::IpLayer;
-use super::{Cast, Env, Link, Route};
+use super::{Cast, Env, Link, PlainLink, Route};
 use crate::InterfaceId;
 use crate::frame::{Frame, Payload};
 use crate::trace::Cause;
@@ -36,6 +36,7 @@ impl IpLayer {
             cast: if many { Cast::Multicast } else { Cast::Unicast },
             loopback: false,
             hop_limit: 0,
+            plain: PlainLink::No,
         })
     }
 

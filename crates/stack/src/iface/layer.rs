@@ -17,8 +17,9 @@ use super::pmtu::PathMtus;
 use super::queue::Queue;
 use super::reassembly::Reassembly;
 use super::routes::{Origin, Routes, Target};
-use super::{Capabilities, Cast, Cidr, Env, IcmpNotice, InterfaceConfig, Medium, Path, Route};
+use super::{Capabilities, Cast, Cidr, Env, IcmpNotice, InterfaceConfig, Medium, Path, PlainLink, Route};
 use crate::InterfaceId;
+use crate::demux::FourTuple;
 use crate::frame::{Frame, TxMeta};
 use crate::time::{Duration, Instant};
 use crate::trace::{DropReason, Timer};
@@ -72,6 +73,20 @@ impl Interface {
             deadline: Instant::NEVER,
         }
     }
+
+    /// Whether TCP writes its short packets from this address for this link itself.
+    fn plain_for(&self, source: IpAddr) -> PlainLink {
+        let Capabilities {
+            no_checksums,
+            tx_checksum,
+            ..
+        } = self.capabilities;
+        match (self.medium, no_checksums, tx_checksum) {
+            (Medium::Ip, true, _) if source.is_ipv4() => PlainLink::Unsummed,
+            (Medium::Ip, false, false) if source.is_ipv4() => PlainLink::Summed,
+            _ => PlainLink::No,
+        }
+    }
 }
 
 /// Everything between the transport protocols and the devices. See the module's documentation.
@@ -97,6 +112,8 @@ pub(crate) struct IpLayer {
     pub(super) recent_v4: Option<KnownPair>,
     /// Before this an address is not defended again.
     pub(super) defends_at: Instant,
+    /// The last answer of [`IpLayer::path`] that is a plain one.
+    recent_path: Option<RecentPath>,
     /// The last answers of [`IpLayer::route`], without a source given and with one.
     recent_routes: [RefCell<Option<RecentRoute>>; 2],
 }
@@ -121,6 +138,46 @@ struct RecentRoute {
     route: Route,
 }
 
+/// How packets between two addresses leave that are written in one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlainPath {
+    pub(crate) interface: InterfaceId,
+    pub(crate) mtu: u16,
+    /// 0: the stack's.
+    pub(crate) hop_limit: u8,
+    pub(crate) checksums: bool,
+}
+
+impl PlainPath {
+    /// The same of this path, if packets along it can be written in one go.
+    #[inline]
+    pub(crate) fn of(path: Path) -> Option<PlainPath> {
+        let Path {
+            interface,
+            mtu,
+            hop_limit,
+            plain,
+            next_hop: _,
+        } = path;
+        let checksums = plain.checksums()?;
+        Some(PlainPath {
+            interface,
+            mtu,
+            hop_limit,
+            checksums,
+        })
+    }
+}
+
+/// Two IPv4 addresses and the path between them.
+#[derive(Clone, Copy, Debug)]
+struct RecentPath {
+    addresses: u64,
+    generation: u32,
+    path: Path,
+    plain: PlainPath,
+}
+
 impl IpLayer {
     /// A layer with the loopback interface. `key` is the secret of its hash tables and identifiers.
     pub(crate) fn new(key: [u8; 16]) -> Self {
@@ -130,6 +187,7 @@ impl IpLayer {
             key,
             recent_v4: None,
             defends_at: Instant::ZERO,
+            recent_path: None,
             recent_routes: Default::default(),
             interfaces: Vec::new(),
             loopback: Interface::new(InterfaceId::LOOPBACK, loopback),
@@ -209,6 +267,7 @@ impl IpLayer {
             hop_limit,
             interface,
             mtu,
+            plain,
         } = *path;
         let loopback = interface == InterfaceId::LOOPBACK;
         let capabilities = self
@@ -218,12 +277,13 @@ impl IpLayer {
         Route {
             source,
             next_hop,
-            mtu,
+            mtu: mtu.into(),
             capabilities,
             interface,
             cast: Cast::Unicast,
             loopback,
             hop_limit,
+            plain,
         }
     }
     /// The MTU of an interface: what we can receive in one piece (RFC 9293 section 3.7.1, MMS_R). Where a router has told
@@ -345,6 +405,45 @@ impl IpLayer {
         Some(route)
     }
 
+    /// The way of these addresses' packets, if they can be written in one go. On such a link there are no neighbours that could
+    /// stop answering: an answer stands as long as nothing has changed.
+    #[inline]
+    pub(crate) fn plain_path(&mut self, tuple: &FourTuple) -> Option<PlainPath> {
+        if let Some(known) = self.known_path(tuple) {
+            return Some(known.plain);
+        }
+        PlainPath::of(self.find_path(tuple)?)
+    }
+    /// The way of these addresses' packets; `None` where there is none.
+    #[inline]
+    pub(crate) fn path(&mut self, tuple: &FourTuple) -> Option<Path> {
+        if let Some(known) = self.known_path(tuple) {
+            return Some(known.path);
+        }
+        self.find_path(tuple)
+    }
+    #[inline]
+    fn known_path(&self, tuple: &FourTuple) -> Option<&RecentPath> {
+        let addresses = tuple.pair_v4()?;
+        let known = self.recent_path.as_ref()?;
+        (known.addresses == addresses && known.generation == self.generation).then_some(known)
+    }
+    #[inline(never)]
+    fn find_path(&mut self, tuple: &FourTuple) -> Option<Path> {
+        let path = self.route(tuple.remote(), Some(tuple.local()), None)?.into();
+        if let Some(addresses) = tuple.pair_v4()
+            && let Some(plain) = PlainPath::of(path)
+        {
+            self.recent_path = Some(RecentPath {
+                addresses,
+                generation: self.generation,
+                path,
+                plain,
+            });
+        }
+        Some(path)
+    }
+
     fn find_route(
         &self,
         destination: IpAddr,
@@ -399,6 +498,7 @@ impl IpLayer {
             cast: Cast::Unicast,
             loopback: false,
             hop_limit: interface.hop_limit,
+            plain: interface.plain_for(source),
         })
     }
 
@@ -445,6 +545,7 @@ impl IpLayer {
             },
             loopback: id == InterfaceId::LOOPBACK,
             hop_limit: 0,
+            plain: PlainLink::No,
         })
     }
 
@@ -464,6 +565,7 @@ impl IpLayer {
             cast: Cast::Unicast,
             loopback: true,
             hop_limit: 0,
+            plain: self.loopback.plain_for(source),
         }
     }
 
@@ -518,6 +620,16 @@ impl IpLayer {
         }
     }
 
+    /// Whether time brings the layer nothing: no neighbours, no fragments, no addresses that end, no notice to take.
+    #[inline]
+    pub(crate) fn is_timeless(&self) -> bool {
+        // One comparison, not five.
+        self.timers.is_empty()
+            & self.notices.is_empty()
+            & self.neighbors.is_timeless()
+            & self.reassembly.is_timeless()
+            & self.paths.is_timeless()
+    }
     /// The next deadline of the layer.
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let reassembly = self.reassembly.next_timeout().map(|at| (at, Timer::Reassembly));

@@ -36,10 +36,11 @@ mod tests;
 
 pub use address::{AddressClass, classify};
 pub(crate) use contract::{
-    Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, NotAGroup, Packet, Path, Route,
+    Cast, Env, Full, IcmpError, IcmpNotice, Inbound, IpFields, Link, NotAGroup, Packet, Path, PlainLink,
+    Route,
 };
 pub(crate) use icmp::sum_from;
-pub(crate) use layer::IpLayer;
+pub(crate) use layer::{IpLayer, PlainPath};
 pub(crate) use limit::Bucket;
 
 use alloc::string::String;

@@ -337,6 +337,11 @@ impl Neighbors {
         }
     }
 
+    /// Whether no time is waited for.
+    #[inline]
+    pub(super) fn is_timeless(&self) -> bool {
+        self.timers.is_empty()
+    }
     /// The earliest deadline.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.timers.first().map(|t| t.0)

@@ -121,6 +121,11 @@ impl PathMtus {
         }
         true
     }
+    /// Whether no time is waited for.
+    #[inline]
+    pub(super) fn is_timeless(&self) -> bool {
+        self.order.is_empty()
+    }
     /// When the first entry ages (or earlier).
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.order.front().map(|o| o.0)

@@ -158,6 +158,11 @@ impl Reassembly {
         self.cost
     }
 
+    /// Whether no time is waited for.
+    #[inline]
+    pub(super) fn is_timeless(&self) -> bool {
+        self.order.is_empty()
+    }
     /// When the oldest datagram expires.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.order.front().map(|o| o.0)

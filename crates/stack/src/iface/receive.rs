@@ -46,7 +46,7 @@ pub(super) struct Facts {
 /// Dealt with, or dropped for a reason.
 pub(super) type Received<'f> = Result<Option<Inbound<'f>>, DropReason>;
 
-/// Both addresses in one word.
+/// Both addresses in one word, the source in its upper half.
 #[inline]
 fn pair_of(source: Ipv4Addr, destination: Ipv4Addr) -> u64 {
     u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits())
@@ -71,22 +71,16 @@ impl IpLayer {
         }
     }
 
-    /// For a packet between the addresses of the one before, on a link without link addresses: whether checksums are not
-    /// looked at there. `None` for any other packet.
+    /// For a packet between the addresses of the one before ([`pair_of`]), on a link without link addresses: whether checksums
+    /// are not looked at there. `None` for any other packet.
     #[inline(always)]
-    pub(crate) fn trusts_pair(
-        &self,
-        on: InterfaceId,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-    ) -> Option<bool> {
+    pub(crate) fn trusts_pair(&self, on: InterfaceId, addresses: u64) -> Option<bool> {
         let known = self.recent_v4.as_ref()?;
-        match known.capabilities {
-            Some(device) if known.addresses == pair_of(source, destination) && known.on == on => {
-                Some(device.no_checksums)
-            }
-            _ => None,
+        let device = known.capabilities.as_ref()?;
+        if known.addresses != addresses || known.on != on {
+            return None;
         }
+        Some(device.no_checksums)
     }
 
     fn receive_link<'f>(

@@ -10,11 +10,12 @@ use super::dispatch::{Around, mss_along, socket_addr, state_moved};
 use super::isn::initial_sequence_number;
 use super::listen::Listener;
 use super::open::{self, SynSent};
+use super::scope::announce;
 use super::table::{Fresh, Slot, Tcp};
 use crate::bindings::BindFlags;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::error::{AcceptError, BindError, ConnectError, ListenError};
-use crate::iface::{Env, IpLayer, Route};
+use crate::iface::{Cast, Env, IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
 use crate::trace::{Cause, Transition};
@@ -90,7 +91,7 @@ impl Tcp {
         flags: BindFlags,
     ) -> Result<SocketAddr, BindError> {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
-        let salt = socket_addr(ip, env.rng.next_u32() as u16);
+        let salt = FourTuple::new(ip, 0, ip, env.rng.next_u32() as u16);
         let Tcp { ports, bindings, .. } = self;
         // A chosen port is one that nobody shares, whatever the flags.
         let strict = BindFlags {
@@ -99,7 +100,7 @@ impl Tcp {
             ..flags
         };
         let port = ports
-            .choose(ip, salt, first, last, |port| {
+            .choose(&salt, first, last, |port| {
                 bindings.bind(id, socket_addr(ip, port), strict).is_ok_and(|()| {
                     bindings.unbind(id, socket_addr(ip, port));
                     true
@@ -171,46 +172,68 @@ impl Tcp {
         id: SocketId,
         to: SocketAddr,
     ) -> Result<(), ConnectError> {
-        if !self.exists(id) {
-            return Err(ConnectError::Stale);
+        let (local, ipv6_only) = match self.tables.sockets.get_mut(id.slot, id.generation) {
+            Some(Slot::Fresh(fresh)) => (&fresh.local, fresh.options.ipv6_only),
+            Some(_) => return Err(ConnectError::NotFresh),
+            None => return Err(ConnectError::Stale),
+        };
+        match *local {
+            None => self.connect_from(cx, id, None, to, ipv6_only),
+            Some(bound) => self.connect_bound(cx, id, bound, to, ipv6_only),
         }
-        let mut remote = unmapped(to);
-        let fresh = self.fresh(id).ok_or(ConnectError::NotFresh)?;
-        let (bound, ipv6_only) = (fresh.local, fresh.options.ipv6_only);
+    }
+
+    /// Active OPEN from an address of the application's choice, which few ask for.
+    #[inline(never)]
+    fn connect_bound(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        id: SocketId,
+        bound: SocketAddr,
+        to: SocketAddr,
+        ipv6_only: bool,
+    ) -> Result<(), ConnectError> {
+        self.connect_from(cx, id, Some(bound), to, ipv6_only)
+    }
+
+    #[inline(always)]
+    fn connect_from(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        id: SocketId,
+        bound: Option<SocketAddr>,
+        to: SocketAddr,
+        ipv6_only: bool,
+    ) -> Result<(), ConnectError> {
         let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
+        let mut remote = unmapped(to);
         if remote.ip().is_unspecified() {
-            // As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.
-            let here = match from {
-                Some(ip) if ip.is_ipv4() == remote.is_ipv4() => ip,
-                _ if remote.is_ipv4() => core::net::Ipv4Addr::LOCALHOST.into(),
-                _ => core::net::Ipv6Addr::LOCALHOST.into(),
-            };
-            remote.set_ip(here);
+            remote.set_ip(this_host(from, remote.is_ipv4()));
         }
         let target = remote.ip();
         if ipv6_only && target.is_ipv4() {
             return Err(ConnectError::NoRoute(to.ip())); // as Linux
         }
-        check_remote(cx.ip, from, to, remote)?;
         // MUST-44: IP chooses the source address before the first SYN.
-        let route = cx
-            .ip
-            .route(target, from, None)
-            .ok_or(ConnectError::NoRoute(target))?;
+        let Some(route) = cx.ip.route(target, from, None) else {
+            return Err(why_unreachable(cx.ip, from, to, remote));
+        };
+        // MUST-46: nobody connects to many.
+        if remote.port() == 0 || route.cast != Cast::Unicast {
+            return Err(ConnectError::InvalidRemote(to));
+        }
         if cx.ip.has_failed(route.interface) {
             return Err(ConnectError::NetworkDown);
         }
         let local = from.unwrap_or(route.source);
-        let port = match bound {
-            Some(bound) => bound.port(),
-            None => self.choose_port(cx.env, local, remote)?,
-        };
-        let tuple = FourTuple::new(local, port, target, remote.port());
-        if bound.is_some() && self.find(&tuple).is_some() {
-            return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
-        }
-        if let Some(bound) = bound {
-            self.bindings.unbind(id, bound);
+        let port = bound.map_or(0, |bound| bound.port());
+        let mut tuple = FourTuple::new(local, port, target, remote.port());
+        match bound {
+            None => tuple = self.choose_port(cx.env, tuple)?,
+            Some(_) if self.find(&tuple).is_some() => {
+                return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
+            }
+            Some(bound) => self.bindings.unbind(id, bound),
         }
         self.send_syn(cx, id, tuple, route);
         Ok(())
@@ -219,7 +242,8 @@ impl Tcp {
     /// The socket becomes an active open, whose SYN is next to be sent.
     fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: FourTuple, route: Route) {
         let (now, config) = (cx.env.now, cx.env.config);
-        let iss = initial_sequence_number(now, self.demux.sequence_place(&tuple));
+        let hash = self.demux.hash(&tuple);
+        let iss = initial_sequence_number(now, hash.sequence_place());
         let ts_offset = self.offsets.timestamp_offset(&tuple);
         let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) else {
             return;
@@ -230,6 +254,7 @@ impl Tcp {
         let opening = self.spares.opening(SynSent {
             id,
             tuple,
+            hash: hash.table(),
             path: route.into(),
             iss,
             mss,
@@ -254,12 +279,14 @@ impl Tcp {
             soft_error: None,
             closing: false,
         });
-        self.spares
-            .keep(core::mem::replace(place, Slot::SynSent(opening)));
+        match core::mem::replace(place, Slot::SynSent(opening)) {
+            Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
+            other => self.spares.keep(other),
+        }
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
-        self.enter(&tuple, entry);
+        self.enter(&tuple, hash.table(), entry);
         state_moved(
             cx.env,
             Some(id),
@@ -271,8 +298,8 @@ impl Tcp {
         self.ready.push_back(entry);
     }
 
-    /// A port from which the remote address is not connected yet (RFC 6056).
-    fn choose_port(&mut self, env: &Env<'_>, local: IpAddr, remote: SocketAddr) -> Result<u16, ConnectError> {
+    /// The tuple with a local port from which the remote address is not connected yet (RFC 6056).
+    fn choose_port(&mut self, env: &Env<'_>, towards: FourTuple) -> Result<FourTuple, ConnectError> {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
         let Tcp {
             ports,
@@ -281,15 +308,17 @@ impl Tcp {
             demux,
             ..
         } = self;
-        ports
-            .choose(local, remote, first, last, |port| {
-                let tuple = FourTuple::new(local, port, remote.ip(), remote.port());
-                !bindings.taken_exclusively(local, port)
-                    && demux
-                        .find(&tuple, |entry| tables.tuple(entry) == Some(&tuple))
-                        .is_none()
-            })
-            .ok_or(ConnectError::Bind(BindError::NoFreePort))
+        let port = ports.choose(&towards, first, last, |port| {
+            let tuple = towards.with_local_port(port);
+            !bindings.taken_exclusively(tuple.local(), port)
+                && demux
+                    .find(&tuple, |entry| tables.tuple(entry) == Some(&tuple))
+                    .is_none()
+        });
+        match port {
+            Some(port) => Ok(towards.with_local_port(port)),
+            None => Err(ConnectError::Bind(BindError::NoFreePort)),
+        }
     }
 
     /// Takes the oldest finished connection off a listener's queue.
@@ -308,30 +337,37 @@ impl Tcp {
         let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(next.slot, next.generation) else {
             return Ok(None);
         };
+        let tcb = &mut **tcb; // the box is looked into once
         tcb.facts.remove(Fact::UNACCEPTED);
         tcb.pending |= Readiness::WRITABLE;
         let peer = socket_addr(tcb.tuple.remote(), tcb.tuple.remote_port());
-        self.announce(cx.events, next);
+        announce(tcb, cx.events);
         Ok(Some((next, peer)))
     }
 }
 
-/// MUST-46: whether a connection to that address can be; `from` is the address to which the socket is bound.
-fn check_remote(
-    ip: &IpLayer,
-    from: Option<IpAddr>,
-    to: SocketAddr,
-    remote: SocketAddr,
-) -> Result<(), ConnectError> {
+/// As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.
+#[cold]
+fn this_host(from: Option<IpAddr>, ipv4: bool) -> IpAddr {
+    match from {
+        Some(ip) if ip.is_ipv4() == ipv4 => ip,
+        _ if ipv4 => core::net::Ipv4Addr::LOCALHOST.into(),
+        _ => core::net::Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+/// Why there is no way to that address; `from` is the address to which the socket is bound.
+#[cold]
+#[inline(never)]
+fn why_unreachable(ip: &IpLayer, from: Option<IpAddr>, to: SocketAddr, remote: SocketAddr) -> ConnectError {
     let target = remote.ip();
-    let nobody = target.is_multicast() || ip.is_broadcast(target);
-    if remote.port() == 0 || nobody {
-        return Err(ConnectError::InvalidRemote(to));
+    if remote.port() == 0 || target.is_multicast() || ip.is_broadcast(target) {
+        return ConnectError::InvalidRemote(to);
     }
     if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) {
-        return Err(ConnectError::Bind(BindError::Family(to)));
+        return ConnectError::Bind(BindError::Family(to));
     }
-    Ok(())
+    ConnectError::NoRoute(target)
 }
 
 fn flags_of(options: &TcpOptions) -> BindFlags {

@@ -114,6 +114,17 @@ impl Extra {
 }
 
 impl Switches {
+    /// Those of a socket for which nothing is chosen.
+    pub(crate) const NONE: Switches = Switches {
+        nodelay: false,
+        cork: false,
+        quick_ack: false,
+        urgent_inline: false,
+        reuse: false,
+        hop_limit: 0,
+        traffic_class: 0,
+    };
+
     /// The switches among a socket's options.
     pub(crate) fn from_options(options: &TcpOptions) -> Self {
         Switches {

@@ -4,9 +4,12 @@ use super::State;
 use super::conn::{Fact, FinIn, FinOut, Phase, Tcb};
 use super::dispatch::Around;
 use super::ingress::Fate;
+use super::scope::{kick, moved, state_before};
 use super::table::{Slot, Tcp};
 use crate::demux::{Entry, Kind};
 use crate::error::ConnectionError;
+use crate::iface::Env;
+use crate::pool::Pool;
 use crate::stack::SocketId;
 use crate::trace::{Cause, ResetCause, Transition};
 
@@ -69,8 +72,24 @@ impl Tcp {
         }
     }
 
+    #[inline(always)]
     fn close_connection(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
-        let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
+        let tcb = &mut **tcb; // the box is looked into once
+        if tcb.phase != Phase::Live || tcb.extra.is_some() || tcb.readable() > 0 {
+            return self.close_otherwise(cx, slot);
+        }
+        leave_alone(tcb, &mut self.pool);
+        close_side(tcb, cx.env);
+        kick(tcb, &mut self.ready);
+    }
+
+    /// As [`Tcp::close_connection`], where something is unread, or options or an end before this one have a say.
+    #[inline(never)]
+    fn close_otherwise(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
         if tcb.phase != Phase::Live {
@@ -80,12 +99,7 @@ impl Tcp {
         }
         let linger = tcb.extra.as_ref().and_then(|e| e.options.linger);
         let unread = tcb.readable() > 0;
-        if let Some(mut queue) = tcb.receive.take() {
-            let all = queue.len();
-            queue.discard(scope.pool, all);
-        }
-        tcb.facts.insert(Fact::ORPHAN);
-        tcb.facts.remove(Fact::UNACCEPTED);
+        leave_alone(tcb, &mut self.pool);
         if unread || linger.is_some_and(|l| l.is_zero()) {
             // SHLD-3: unread data is lost, so the peer is told by a reset. Linger 0 asks for one.
             let cause = if unread {
@@ -96,18 +110,11 @@ impl Tcp {
             let fate = ending(tcb, None, cause);
             return self.settle(cx, slot, fate);
         }
-        let now = scope.now;
         if let Some(limit) = linger {
-            tcb.set_end(now + limit);
+            tcb.set_end(cx.env.now + limit);
         }
-        if tcb.fin_out == FinOut::No {
-            let from = scope.state_before(tcb);
-            tcb.fin_out = FinOut::Queued;
-            scope.moved(tcb, from, Transition::Close);
-        } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {
-            tcb.set_end(now + scope.config.fin_wait_2);
-        }
-        scope.kick(tcb);
+        close_side(tcb, cx.env);
+        kick(tcb, &mut self.ready);
     }
 
     /// Removes the block of an ended connection; a TIME-WAIT entry goes on without it.
@@ -218,6 +225,29 @@ impl Tcp {
             scope.moved(tcb, from, Transition::Close);
             self.kick(Entry::new(Kind::Connection, slot));
         }
+    }
+}
+
+/// The application has left the connection: it finishes by itself, and what is unread goes.
+#[inline]
+fn leave_alone(tcb: &mut Tcb, pool: &mut Pool) {
+    if let Some(mut queue) = tcb.receive.take() {
+        let all = queue.len();
+        queue.discard(pool, all);
+    }
+    tcb.facts.insert(Fact::ORPHAN);
+    tcb.facts.remove(Fact::UNACCEPTED);
+}
+
+/// A FIN follows what is queued, unless our side is closed already; then FIN-WAIT-2 does not last for ever.
+#[inline]
+fn close_side(tcb: &mut Tcb, env: &mut Env<'_>) {
+    if tcb.fin_out == FinOut::No {
+        let from = state_before(tcb, env.trace);
+        tcb.fin_out = FinOut::Queued;
+        moved(tcb, env.now, env.trace, from, Transition::Close);
+    } else if tcb.fin_out == FinOut::Acked && tcb.fin_in == FinIn::No {
+        tcb.set_end(env.now + env.config.fin_wait_2);
     }
 }
 

@@ -24,13 +24,14 @@ use super::choices::{Extra, Switches};
 use super::congestion::Congestion;
 use super::recv::queue::ReceiveQueue;
 use super::recv::reassembly::Reassembly;
+use super::recv::tune::Tune;
 use super::rtt::RttEstimator;
 use super::send::buffer::SendBuffer;
 use super::send::scoreboard::Scoreboard;
 use super::urgent::Urgent;
 use super::{SeqNumber, State};
 use crate::config::Config;
-use crate::demux::FourTuple;
+use crate::demux::{FourTuple, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::Path;
 use crate::stack::{Readiness, SocketId};
@@ -207,6 +208,8 @@ bitflags::bitflags! {
 pub(crate) struct Tcb {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) path: Path,
     pub(crate) route_generation: u32,
     pub(crate) phase: Phase,
@@ -277,7 +280,7 @@ pub(crate) struct Tcb {
     pub(crate) fin_ahead: SeqNumber,
     /// A block to report as received twice (RFC 2883).
     pub(crate) dsack: Option<Box<super::SackBlock>>,
-    pub(crate) tune: super::recv::tune::Tune,
+    pub(crate) tune: Tune,
 
     /// TS.Recent: the peer's timestamp to echo (RFC 7323 section 4.3).
     pub(crate) ts_recent: u32,
@@ -442,10 +445,10 @@ impl Tcb {
             0
         }
     }
-    /// Sets Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
-    pub(crate) fn set_mss(&mut self) {
+    /// Eff.snd.MSS from the path's MTU and the peer's option (MUST-16, RFC 9293 section 3.7.1).
+    pub(crate) fn effective_mss(&self) -> u16 {
         let ip = if self.tuple.is_ipv4() { 20 } else { 40 };
-        let path = self.path.mtu.saturating_sub(ip + 20).min(u32::from(u16::MAX)) as u16;
+        let path = self.path.mtu.saturating_sub(ip + 20);
         let limit = self
             .extra
             .as_ref()
@@ -456,7 +459,11 @@ impl Tcb {
             .min(path)
             .min(limit)
             .saturating_sub(self.option_len());
-        self.snd_mss = mss.max(MIN_MSS);
+        mss.max(MIN_MSS)
+    }
+    /// Sets [`Tcb::effective_mss`].
+    pub(crate) fn set_mss(&mut self) {
+        self.snd_mss = self.effective_mss();
         // A window of less than a segment would never let one go.
         let least = u32::from(self.snd_mss);
         if self.congestion.cwnd() < least {
@@ -476,8 +483,25 @@ impl Tcb {
     }
 
     /// Lets everything go that the block holds beside itself.
-    /// Each field that owns memory stands here: [`super::spares::Spares::block`] relies on it and drops no used block.
+    /// Each field that owns memory stands here: [`Tcb::wipe`] relies on it and drops nothing.
+    #[inline]
     pub(crate) fn release(&mut self) {
+        // At the end of most connections none does: one look tells it.
+        let any = self.send.is_some()
+            | self.scoreboard.is_some()
+            | self.receive.is_some()
+            | self.reassembly.is_some()
+            | self.dsack.is_some()
+            | self.extra.is_some()
+            | self.urgent.is_some()
+            | self.congestion.holds_memory();
+        if any {
+            self.release_all();
+        }
+    }
+    #[cold]
+    #[inline(never)]
+    fn release_all(&mut self) {
         self.send = None;
         self.scoreboard = None;
         self.receive = None;
@@ -485,6 +509,7 @@ impl Tcb {
         self.dsack = None;
         self.extra = None;
         self.urgent = None;
+        self.congestion = Congestion::BLANK;
     }
 
     /// What must hold after every step; checked in debug builds.

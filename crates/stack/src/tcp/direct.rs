@@ -6,27 +6,27 @@
 //! ([`super::predict`]). Whatever is not quite like this, or wrong in any way, is left untouched for the general path,
 //! which also counts what it drops.
 
-use super::Segment;
-use super::dispatch::Around;
-use super::table::Tcp;
+use super::{Flags, Segment};
 use crate::InterfaceId;
 use crate::demux::{Entry, FourTuple};
 use crate::frame::{RxMeta, Text};
-use crate::trace::TraceMask;
+use crate::stack::Stack;
+use crate::time::Instant;
 use crate::wire::plain::{self, Arrived};
 
-impl Tcp {
+// Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
+impl Stack {
     /// Takes the frame, `whole`, if it is such a packet, and says whether it was.
     #[inline(always)]
     pub(crate) fn direct(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         on: InterfaceId,
         mut whole: Text<'_>,
         meta: RxMeta,
     ) -> bool {
         #[cfg(test)]
-        if self.general_only {
+        if self.tcp.general_only {
             return false;
         }
         let (front, _) = whole.parts();
@@ -37,103 +37,87 @@ impl Tcp {
         if !plain::is_whole_tcp(b) || total < plain::LEAST || total > whole.len() {
             return false;
         }
-        let (source, destination) = plain::addresses(b);
-        let Some(trusted) = cx.ip.trusts_pair(on, source, destination) else {
+        let pair = plain::pair(b);
+        let Some(trusted) = self.ip.trusts_pair(on, pair) else {
             return false;
         };
         // MUST-63: the pair may have been that of a query from nowhere.
-        if source.is_unspecified() || !trusted && !plain::ip_is_intact(b) {
+        if plain::is_from_nowhere(pair) || !trusted && !plain::ip_is_intact(b) {
             return false;
         }
         let verified = trusted || meta.checksum_verified;
-        let known = self.known(b);
         if total < whole.len() {
             whole.truncate(total); // padding of the link
         }
         let (front, behind) = whole.parts();
-        let Some((b, text)) = front
-            .split_first_chunk::<{ plain::LEN }>()
-            .filter(|(b, _)| plain::is_plain(b))
-        else {
-            return self.direct_other(cx, known, whole, verified);
+        let Some((b, text)) = plain::split(front) else {
+            return self.direct_other(now, &mut whole, verified);
         };
         if !verified && !plain::tcp_is_intact(b, total, text, behind) {
             return false;
         }
         let seg = Arrived::read(b, (total - plain::LEN) as u32);
-        if let Some(entry) = known
+        let (pair, ports) = as_received(b);
+        let known = self.tcp.recent.find_v4(pair, ports);
+        let entry = known.or_else(|| self.tcp.find_for_segment(&FourTuple::v4(pair, ports)));
+        if let Some(entry) = entry
             && entry.is_connection()
-            && self.predicted(cx, on, entry.slot(), &seg, &mut whole)
+            && self.takes_short_way(now, on, entry.slot(), &seg, &mut whole)
         {
             return true;
         }
-        self.not_predicted(cx, known, &seg, whole)
+        self.not_predicted(now, entry, &seg, &mut whole);
+        true
+    }
+
+    /// Takes the segment behind plain headers for the connection in this slot, if it is what was predicted.
+    #[inline(always)]
+    fn takes_short_way(
+        &mut self,
+        now: Instant,
+        on: InterfaceId,
+        slot: u32,
+        seg: &Arrived,
+        whole: &mut Text<'_>,
+    ) -> bool {
+        !seg.flags.contains(Flags::FIN) && self.predicted(now, on, slot, seg, whole)
+            || self.predicted_end(now, on, slot, seg)
     }
 
     /// Takes the segment behind plain headers that is not what was predicted.
     #[inline(never)]
-    fn not_predicted(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
-        seg: &Arrived,
-        mut whole: Text<'_>,
-    ) -> bool {
-        let seg = seg.segment();
-        if let Some(entry) = known
-            && entry.is_connection()
-            && !cx.env.trace.wants(TraceMask::SEGMENTS)
-        {
-            whole.advance(plain::LEN);
-            self.at_connection(cx, entry.slot(), &seg, whole);
-            return true;
-        }
+    fn not_predicted(&mut self, now: Instant, entry: Option<Entry>, seg: &Arrived, whole: &mut Text<'_>) {
         let Some(b) = whole.parts().0.first_chunk() else {
-            return false;
+            return;
         };
         let tuple = tuple_of(b);
         whole.advance(plain::LEN);
-        self.found(cx, known, &tuple, &seg, whole);
+        self.arrives(now, entry, &tuple, &seg.segment(), whole);
+    }
+
+    /// As [`Stack::direct`], for a segment with other options, or without any.
+    #[inline(never)]
+    fn direct_other(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
+        let (front, behind) = whole.parts();
+        let Some(b) = plain::syn_headers(front) else {
+            return self.direct_any(now, whole, verified);
+        };
+        let Some(least) = b.first_chunk() else {
+            return false;
+        };
+        if !verified && !plain::tcp_is_intact(b, plain::SYN_LEN, &[], behind) {
+            return false;
+        }
+        let (tuple, segment) = (tuple_of(least), plain::syn(b));
+        whole.advance(plain::SYN_LEN);
+        let entry = self.tcp.find_for_segment(&tuple);
+        self.arrives(now, entry, &tuple, &segment, whole);
         true
     }
 
-    /// As [`Tcp::direct`], for a segment with other options, or without any.
+    /// As [`Stack::direct`], for a segment with whatever options.
     #[inline(never)]
-    fn direct_other(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
-        mut whole: Text<'_>,
-        verified: bool,
-    ) -> bool {
-        let (front, behind) = whole.parts();
-        let Some(b) = front.first_chunk() else {
-            return false;
-        };
-        let (tuple, total) = (tuple_of(b), plain::total_len(b));
-        if let Ok(b) = <&[u8; plain::SYN_LEN]>::try_from(front)
-            && plain::is_syn(b)
-        {
-            if !verified && !plain::tcp_is_intact(b, total, &[], behind) {
-                return false;
-            }
-            let segment = plain::syn(b);
-            whole.advance(plain::SYN_LEN);
-            self.found(cx, known, &tuple, &segment, whole);
-            return true;
-        }
-        self.direct_any(cx, known, whole, verified)
-    }
-
-    /// As [`Tcp::direct`], for a segment with whatever options.
-    #[inline(never)]
-    fn direct_any(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
-        mut whole: Text<'_>,
-        verified: bool,
-    ) -> bool {
+    fn direct_any(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
         let (front, behind) = whole.parts();
         let Some(b) = front.first_chunk() else {
             return false;
@@ -142,45 +126,38 @@ impl Tcp {
         if !verified && !plain::any_tcp_is_intact(total, front, behind) {
             return false;
         }
-        let mut seg = Segment::default();
-        let Some(headers) = plain::any_segment(front, total, &mut seg) else {
+        let Some((seg, headers)) = plain::any_segment(front, total) else {
             return false;
         };
         whole.advance(headers);
-        self.found(cx, known, &tuple, &seg, whole);
+        let entry = self.tcp.find_for_segment(&tuple);
+        self.arrives(now, entry, &tuple, &seg, whole);
         true
     }
 
-    /// Hands the segment to its entry.
+    /// Hands the segment to its entry, if it has one.
     #[inline]
-    fn found(
+    fn arrives(
         &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
+        now: Instant,
+        entry: Option<Entry>,
         tuple: &FourTuple,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
-        let entry = known.or_else(|| self.find_for_segment(tuple));
-        self.arrives_at(cx, entry, tuple, seg, text);
+        self.with_tcp(now, |tcp, cx| tcp.arrives_at(cx, entry, tuple, seg, text));
     }
+}
 
-    /// The last segment's entry, if this one stands between the same addresses and ports (Van Jacobson's one-behind cache).
-    #[inline(always)]
-    fn known(&self, b: &[u8; plain::LEAST]) -> Option<Entry> {
-        let (tuple, entry) = self.last.as_ref()?;
-        let (source, destination) = plain::addresses(b);
-        let (source_port, destination_port) = plain::ports(b);
-        tuple
-            .is_v4(destination, destination_port, source, source_port)
-            .then_some(*entry)
-    }
+/// Addresses and ports of a packet, as its receiver has them: ours in the upper halves.
+#[inline(always)]
+fn as_received<const N: usize>(b: &[u8; N]) -> (u64, u32) {
+    (plain::pair(b).rotate_left(32), plain::ports(b).rotate_left(16))
 }
 
 /// The addresses of a packet, as its receiver has them.
 #[inline(always)]
 fn tuple_of(b: &[u8; plain::LEAST]) -> FourTuple {
-    let (source, destination) = plain::addresses(b);
-    let (source_port, destination_port) = plain::ports(b);
-    FourTuple::v4(destination, destination_port, source, source_port)
+    let (pair, ports) = as_received(b);
+    FourTuple::v4(pair, ports)
 }

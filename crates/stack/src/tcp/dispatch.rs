@@ -50,8 +50,8 @@ impl Tcp {
             return self.dropped(cx.env, &tuple, DropReason::SynToMany);
         }
         header.segment.ecn = EcnField::from_class(packet.traffic_class);
-        let text = packet.frame.text(packet.at + header.header_len);
-        self.segment_arrives(cx, &tuple, &header.segment, text);
+        let mut text = packet.frame.text(packet.at + header.header_len);
+        self.segment_arrives(cx, &tuple, &header.segment, &mut text);
     }
 
     /// Finds the entry and runs its state.
@@ -61,7 +61,7 @@ impl Tcp {
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let entry = self.find_for_segment(tuple);
         self.arrives_at(cx, entry, tuple, seg, text);
@@ -74,7 +74,7 @@ impl Tcp {
         entry: Option<Entry>,
         tuple: &FourTuple,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         if cx.env.trace.wants(TraceMask::SEGMENTS) {
             self.trace_arrived(cx, entry, tuple, seg);
@@ -118,7 +118,7 @@ impl Tcp {
         cx: &mut Around<'_, '_>,
         slot: u32,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let Some((tcb, mut scope)) = self.open(cx.env, cx.events, slot) else {
             return self.at_syn_sent(cx, slot, seg, text);
@@ -178,7 +178,7 @@ impl Tcp {
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let Some(entry) = self.tables.time_wait.at_mut(place) else {
             return;
@@ -242,7 +242,24 @@ pub(super) fn reset_of(tcb: &Tcb, cause: ResetCause) -> Reply {
     }
 }
 
+/// Traces a change of state.
+#[inline(always)]
 pub(crate) fn state_moved(
+    env: &mut Env<'_>,
+    socket: Option<SocketId>,
+    tuple: &FourTuple,
+    from: State,
+    to: State,
+    why: Transition,
+) {
+    if env.trace.wants(TraceMask::STATES) {
+        trace_move(env, socket, tuple, from, to, why);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_move(
     env: &mut Env<'_>,
     socket: Option<SocketId>,
     tuple: &FourTuple,

@@ -4,30 +4,112 @@
 use alloc::boxed::Box;
 
 use super::burst::Reply;
-use super::conn::{AckOwed, Fact, FinOut};
+use super::conn::{AckOwed, Fact, FinOut, Tcb};
 use super::dispatch::{Around, state_moved};
 use super::listen;
-use super::open::{self, Handshake, Opening, PeerOffer, Told};
+use super::open::{self, Handshake, Opening};
+use super::scope;
 use super::table::{Slot, Tcp};
 use super::{Flags, Segment, SeqNumber, State};
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{Frame, Text};
 use crate::iface::Env;
 use crate::stack::{Readiness, SocketId};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::trace::{Cause, DropReason, Transition};
-use crate::wheel::WheelEntry;
 
 impl Tcp {
     #[inline(never)]
-    pub(super) fn at_syn_sent(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+    pub(super) fn at_syn_sent(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        seg: &Segment,
+        text: &mut Text<'_>,
+    ) {
+        let Some(place) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
+        let Slot::SynSent(opening) = place else { return };
+        let opening = &mut **opening;
+        let from = opening.state();
+        let step = opening.segment_arrives(cx.env.config, seg);
+        let (Opening::Established, Some(peer)) = (&step, &opening.peer) else {
+            return self.opening_goes_on(cx, slot, step, from, text);
+        };
+        // Our active open is answered: the block takes the place of the opening.
+        let (irs, scaled) = (peer.irs, !seg.has(Flags::SYN));
+        let simultaneous = from == State::SynReceived;
+        let now = cx.env.now;
+        let mut tcb = open::establish(
+            &Handshake {
+                id: opening.id,
+                tuple: &opening.tuple,
+                hash: opening.hash,
+                path: &opening.path,
+                route_generation: cx.ip.generation(),
+                options: &opening.options,
+                iss: opening.iss,
+                peer,
+                told: opening.told,
+                last: seg,
+                window_scaled: scaled,
+                ts_offset: opening.ts_offset,
+                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
+                syn_lost: opening.tries > 0 && !simultaneous,
+            },
+            cx.env.config,
+            now,
+            &mut self.spares,
+        );
+        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner. The deadline is the
+        // wheel's own word, since it may just have gone off.
+        tcb.wheel = core::mem::take(&mut opening.wheel);
+        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
+        if !opening.queued {
+            self.ready.push_back(Entry::new(Kind::Connection, slot));
+        }
+        tcb.facts.insert(Fact::QUEUED);
+        tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
+        tcb.soft_error = opening.soft_error;
+        // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
+        let (ack_owed, why) = match simultaneous {
+            true => (AckOwed::No, Transition::SynAcked),
+            false => (AckOwed::Open, Transition::SynAck),
+        };
+        tcb.ack_owed = ack_owed;
+        state_moved(cx.env, Some(tcb.id), &tcb.tuple, from, State::Established, why);
+        if opening.closing {
+            close_at_once(&mut tcb, cx.env);
+        }
+        let kept = opening.text.take();
+        scope::announce(&mut tcb, cx.events);
+        self.spares.keep(core::mem::replace(place, Slot::Open(tcb)));
+        if let Some(kept) = kept {
+            self.kept_text(cx, slot, irs, seg, kept);
+        }
+        if scaled || seg.payload_len > 0 || seg.has(Flags::FIN) {
+            self.rest_of(cx, slot, seg, text);
+        }
+    }
+
+    /// What a segment did to an active open that is not established yet.
+    #[inline(never)]
+    fn opening_goes_on(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        step: Opening,
+        from: State,
+        text: &mut Text<'_>,
+    ) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
-        let (id, tuple, from) = (opening.id, opening.tuple, opening.state());
-        match opening.segment_arrives(cx.env.config, seg) {
+        match step {
             Opening::Waits => self.kick(Entry::new(Kind::Connection, slot)),
             Opening::Answer(segment, cause) => {
+                let tuple = opening.tuple;
                 if self.may_reset(cx.env) {
                     self.reply(Reply {
                         tuple,
@@ -42,109 +124,30 @@ impl Tcp {
                 self.owe_ack(cx.env, first, Entry::new(Kind::Connection, slot));
             }
             Opening::Simultaneous => {
-                opening.text = open::keep_text(&text, opening.told.window);
-                state_moved(
-                    cx.env,
-                    Some(id),
-                    &tuple,
-                    from,
-                    State::SynReceived,
-                    Transition::Syn,
-                );
+                opening.text = open::keep_text(text, opening.told.window);
+                let (id, tuple) = (Some(opening.id), &opening.tuple);
+                state_moved(cx.env, id, tuple, from, State::SynReceived, Transition::Syn);
                 self.kick(Entry::new(Kind::Connection, slot));
             }
             Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
-            Opening::Established => self.opened(cx, slot, seg, text, from),
+            Opening::Established => debug_assert!(false, "an opening without a peer is established"),
         }
-    }
-
-    /// Our active open is answered: the block takes the place of the opening.
-    fn opened(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>, from: State) {
-        let Some(place) = self.tables.sockets.at_mut(slot) else {
-            return;
-        };
-        let Slot::SynSent(opening) = place else { return };
-        let Some(peer) = opening.peer else { return };
-        let simultaneous = from == State::SynReceived;
-        let scaled = !seg.has(Flags::SYN);
-        let (now, config) = (cx.env.now, cx.env.config);
-        let mut tcb = open::establish(
-            Handshake {
-                id: opening.id,
-                tuple: opening.tuple,
-                path: opening.path,
-                route_generation: cx.ip.generation(),
-                options: &opening.options,
-                iss: opening.iss,
-                peer,
-                told: opening.told,
-                window: seg.window,
-                window_scaled: scaled,
-                wl: (seg.seq, seg.ack),
-                ts_offset: opening.ts_offset,
-                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
-                syn_lost: opening.tries > 0 && !simultaneous,
-            },
-            config,
-            now,
-            &mut self.spares,
-        );
-        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner. The deadline is the
-        // wheel's own word, since it may just have gone off.
-        tcb.wheel = core::mem::take(&mut opening.wheel);
-        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
-        let (id, tuple, closing) = (opening.id, opening.tuple, opening.closing);
-        let kept = opening.text.take();
-        // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
-        tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
-        if !opening.queued {
-            self.ready.push_back(Entry::new(Kind::Connection, slot));
-        }
-        tcb.facts.insert(Fact::QUEUED);
-        tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
-        tcb.soft_error = opening.soft_error;
-        open::take_timestamp(&mut tcb, seg);
-        if closing {
-            tcb.facts.insert(Fact::ORPHAN);
-            tcb.fin_out = FinOut::Queued;
-        }
-        self.spares.keep(core::mem::replace(place, Slot::Open(tcb)));
-        let why = if simultaneous {
-            Transition::SynAcked
-        } else {
-            Transition::SynAck
-        };
-        state_moved(cx.env, Some(id), &tuple, from, State::Established, why);
-        if closing {
-            state_moved(
-                cx.env,
-                Some(id),
-                &tuple,
-                State::Established,
-                State::FinWait1,
-                Transition::Close,
-            );
-        }
-        self.kept_text(cx, slot, peer.irs, seg, kept);
-        if scaled || !text.is_empty() || seg.has(Flags::FIN) {
-            self.rest_of(cx, slot, seg, text);
-        }
-        self.announce(cx.events, id);
     }
 
     /// The text that came with the peer's SYN, as if it came now: before that of the segment which completes the
     /// handshake, and with its acknowledgment.
+    #[cold]
+    #[inline(never)]
     fn kept_text(
         &mut self,
         cx: &mut Around<'_, '_>,
         slot: u32,
         irs: SeqNumber,
         seg: &Segment,
-        kept: Option<Box<[u8]>>,
+        kept: Box<[u8]>,
     ) {
-        let Some(kept) = kept else { return };
         let mut frame = Frame::from(kept.into_vec());
-        let text = frame.text(0);
+        let mut text = frame.text(0);
         let segment = Segment {
             seq: irs + 1,
             flags: Flags::ACK,
@@ -152,7 +155,7 @@ impl Tcp {
             ecn: Default::default(),
             ..*seg
         };
-        self.at_connection(cx, slot, &segment, text);
+        self.at_connection(cx, slot, &segment, &mut text);
     }
 
     /// One ACK that belongs to no block is owed, unless one was already. Its sort is limited (RFC 5961 section 7).
@@ -181,15 +184,20 @@ impl Tcp {
     }
 
     /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
-    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: Text<'_>) {
+    #[inline]
+    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: &mut Text<'_>) {
+        if seg.payload_len > 0 || seg.flags.intersects(Flags::FIN | Flags::URG) {
+            self.take_rest(cx, slot, seg, text);
+        }
+    }
+    #[inline(never)]
+    fn take_rest(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: &mut Text<'_>) {
         let mut rest = *seg;
         if rest.has(Flags::SYN) {
             rest.flags.remove(Flags::SYN);
             rest.seq += 1;
         }
-        if rest.payload_len > 0 || rest.flags.intersects(Flags::FIN | Flags::URG) {
-            self.at_connection(cx, slot, &rest, text);
-        }
+        self.at_connection(cx, slot, &rest, text);
     }
 
     pub(super) fn at_half_open(
@@ -198,7 +206,7 @@ impl Tcp {
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
@@ -234,142 +242,93 @@ impl Tcp {
         }
     }
 
-    /// The third segment of a handshake: the connection moves to the accept queue, if there is room.
+    /// The third segment of a handshake: its block is made and put on the accept queue, if there is room.
     #[inline(never)]
-    fn complete(&mut self, cx: &mut Around<'_, '_>, place: u32, seg: &Segment, text: Text<'_>) {
-        let Some(half) = self.tables.half_open.at(place) else {
-            return;
-        };
-        let (listener, tuple) = (half.listener, half.tuple);
-        let Some(entry) = self.listener(listener) else {
-            self.drop_half_open(place);
-            return;
-        };
-        if entry.accept_queue_full() {
-            // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
-            return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
-        }
+    pub(super) fn complete(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        place: u32,
+        seg: &Segment,
+        text: &mut Text<'_>,
+    ) {
+        let (slot, generation) = self.tables.sockets.next_key();
+        let id = SocketId { slot, generation };
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
-        // Taken where it lies: the entry is not moved to be taken apart.
-        let facts = Finished {
-            tuple,
-            iss: half.iss,
-            peer: half.peer,
-            told: half.told,
-            text: half.text.take(),
-            round_trip: half.round_trip(cx.env.now),
-            syn_lost: half.tries > 0,
-            half_open: Some(Entry::new(Kind::HalfOpen, place)),
-            ts_offset: half.ts_offset,
-            wheel: core::mem::take(&mut half.wheel),
+        let (tuple, hash, irs, listener_id) = (half.tuple, half.hash, half.peer.irs, half.listener);
+        let listener = self
+            .tables
+            .sockets
+            .get_mut(listener_id.slot, listener_id.generation);
+        let Some(Slot::Listener(listener)) = listener else {
+            self.drop_half_open(place);
+            return;
         };
-        self.tables.half_open.discard_at(place);
-        if let Some(entry) = self.listener(listener) {
-            entry.half_open -= 1;
+        if listener.accept_queue_full() {
+            // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
+            return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
         }
-        self.admit(cx, listener, facts, seg, text);
-    }
-
-    /// Makes the block of a passive open and puts it on the accept queue.
-    pub(super) fn admit(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        listener_id: SocketId,
-        mut done: Finished,
-        seg: &Segment,
-        text: Text<'_>,
-    ) {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let tuple = done.tuple;
-        let Some(route) = cx.ip.route(tuple.remote(), Some(tuple.local()), None) else {
-            self.forget(done);
+        let Some(path) = cx.ip.path(&tuple) else {
+            self.drop_half_open(place);
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
-        let (slot, generation) = self.tables.sockets.next_key();
-        let id = SocketId { slot, generation };
-        let Some(Slot::Listener(listener)) =
-            self.tables.sockets.get(listener_id.slot, listener_id.generation)
-        else {
-            return self.forget(done);
-        };
-        let reuse = listener.options.reuse_address;
+        let now = cx.env.now;
         let mut tcb = open::establish(
-            Handshake {
+            &Handshake {
                 id,
-                tuple,
-                path: route.into(),
+                tuple: &tuple,
+                hash,
+                path: &path,
                 route_generation: cx.ip.generation(),
                 options: &listener.options,
-                iss: done.iss,
-                peer: done.peer,
-                told: done.told,
-                window: seg.window,
+                iss: half.iss,
+                peer: &half.peer,
+                told: half.told,
+                last: seg,
                 window_scaled: true,
-                wl: (seg.seq, seg.ack),
-                ts_offset: done.ts_offset,
-                round_trip: done.round_trip,
-                syn_lost: done.syn_lost,
+                ts_offset: half.ts_offset,
+                round_trip: half.round_trip(now),
+                syn_lost: half.tries > 0,
             },
-            config,
+            cx.env.config,
             now,
             &mut self.spares,
         );
-        tcb.facts.insert(Fact::UNACCEPTED | Fact::QUEUED);
-        tcb.wheel = core::mem::take(&mut done.wheel);
-        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
-        self.wheel
-            .hand_over(&tcb.wheel, Entry::new(Kind::Connection, slot).raw());
-        open::take_timestamp(&mut tcb, seg);
-        self.tables.sockets.insert(Slot::Open(tcb));
-        self.ready.push_back(Entry::new(Kind::Connection, slot));
         let connection = Entry::new(Kind::Connection, slot);
-        match done.half_open {
-            Some(half_open) => self.hand_over(&tuple, half_open, connection),
-            None => self.enter(&tuple, connection),
+        tcb.facts.insert(Fact::UNACCEPTED | Fact::QUEUED);
+        tcb.wheel = core::mem::take(&mut half.wheel);
+        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
+        self.wheel.hand_over(&tcb.wheel, connection.raw());
+        let (kept, reuse) = (half.text.take(), listener.options.reuse_address);
+        listener.half_open -= 1;
+        listener.accept.push_back(id);
+        listener.pending |= Readiness::ACCEPT;
+        if !listener.pending.contains(Readiness::QUEUED) {
+            listener.pending |= Readiness::QUEUED;
+            cx.events.push(listener_id);
         }
+        self.tables.half_open.discard_at(place);
+        self.tables.sockets.insert(Slot::Open(tcb));
+        self.ready.push_back(connection);
+        self.hand_over(&tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
-        if let Some(listener) = self.listener(listener_id) {
-            listener.accept.push_back(id);
-            listener.pending |= Readiness::ACCEPT;
+        let (from, to) = (State::SynReceived, State::Established);
+        state_moved(cx.env, Some(id), &tuple, from, to, Transition::SynAcked);
+        if let Some(kept) = kept {
+            self.kept_text(cx, slot, irs, seg, kept);
         }
-        state_moved(
-            cx.env,
-            Some(id),
-            &tuple,
-            State::SynReceived,
-            State::Established,
-            Transition::SynAcked,
-        );
-        self.announce(cx.events, listener_id);
-        self.kept_text(cx, slot, done.peer.irs, seg, done.text);
         self.rest_of(cx, slot, seg, text);
-    }
-
-    /// Nothing comes of a handshake that was complete.
-    fn forget(&mut self, mut done: Finished) {
-        self.wheel.cancel(&mut done.wheel);
-        if let Some(half_open) = done.half_open {
-            self.leave(&done.tuple, half_open);
-        }
     }
 }
 
-/// A passive handshake that is complete. It is made a connection or forgotten.
-pub(super) struct Finished {
-    pub(super) tuple: FourTuple,
-    /// The entry that it comes from, already removed, whose addresses it takes over; none with a cookie.
-    pub(super) half_open: Option<Entry>,
-    pub(super) iss: SeqNumber,
-    pub(super) peer: PeerOffer,
-    pub(super) told: Told,
-    /// Text that came with the SYN.
-    pub(super) text: Option<Box<[u8]>>,
-    pub(super) round_trip: Option<Duration>,
-    pub(super) syn_lost: bool,
-    pub(super) ts_offset: u32,
-    /// The half-open entry's place in the wheel.
-    pub(super) wheel: WheelEntry,
+/// The application has closed the socket while it was opened.
+#[cold]
+#[inline(never)]
+fn close_at_once(tcb: &mut Tcb, env: &mut Env<'_>) {
+    tcb.facts.insert(Fact::ORPHAN);
+    tcb.fin_out = FinOut::Queued;
+    let (from, to) = (State::Established, State::FinWait1);
+    state_moved(env, Some(tcb.id), &tcb.tuple, from, to, Transition::Close);
 }

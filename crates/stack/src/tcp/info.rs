@@ -141,7 +141,7 @@ impl Tcb {
                 .facts
                 .contains(Fact::SCALING)
                 .then_some((self.snd_wscale, self.rcv_wscale)),
-            path_mtu: self.path.mtu,
+            path_mtu: self.path.mtu.into(),
             last_sent: self.last_sent,
             last_heard: self.last_heard,
         }

@@ -6,14 +6,15 @@ use alloc::boxed::Box;
 
 use super::conn::{AckOwed, Fact, FinIn, FinOut, Tcb};
 use super::reset::{self, Verdict};
-use super::scope::Scope;
+use super::scope::{self, Scope};
 use super::{Flags, SackBlock, Segment, SeqNumber};
 use super::{recv, send, urgent};
 use crate::config::Profile;
 use crate::error::ConnectionError;
 use crate::frame::Text;
 use crate::stack::Readiness;
-use crate::trace::{AckCause, ChallengeCause, DropReason, ResetCause, Transition};
+use crate::time::Instant;
+use crate::trace::{AckCause, ChallengeCause, DropReason, ResetCause, Trace, Transition};
 
 /// What becomes of the connection after a step.
 #[must_use]
@@ -30,7 +31,12 @@ pub(crate) enum Fate {
 }
 
 /// Takes one segment through the RFC's steps.
-pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
+pub(crate) fn segment_arrives(
+    tcb: &mut Tcb,
+    cx: &mut Scope<'_>,
+    seg: &Segment,
+    payload: &mut Text<'_>,
+) -> Fate {
     tcb.segments_in = tcb.segments_in.wrapping_add(1);
 
     // RFC 5961 section 4.2 puts the SYN before the sequence check: it is challenged whatever its number (U-7, U-8). A
@@ -82,14 +88,8 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
     take_timestamp(tcb, cx, seg);
     heard(tcb, cx);
     send::ack::process(tcb, cx, seg);
-    if tcb.fin_out == FinOut::Acked
-        && let FinIn::Received { before_ours } = tcb.fin_in
-    {
-        return if before_ours {
-            Fate::Ends(None, Transition::FinAcked)
-        } else {
-            Fate::TimeWait
-        };
+    if let Some(fate) = over(tcb) {
+        return fate;
     }
     // Sixth, check the URG bit.
     if seg.has(Flags::URG)
@@ -101,12 +101,24 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, 
     // Seventh, process the segment text; eighth, check the FIN bit. A FIN alone, next in sequence, has nothing to wait for.
     let alone = seg.payload_len == 0 && seg.seq == tcb.rcv_nxt && tcb.fin_in == FinIn::No;
     if alone && seg.has(Flags::FIN) && !tcb.facts.contains(Fact::FIN_AHEAD) {
-        return fin_arrives(tcb, cx);
+        return fin_arrives(tcb, cx.now, cx.trace);
     }
     if seg.payload_len > 0 || seg.has(Flags::FIN) {
         return text_and_fin(tcb, cx, seg, payload);
     }
     Fate::Lives
+}
+
+/// What becomes of the connection when both FINs are acknowledged.
+#[inline]
+pub(super) fn over(tcb: &Tcb) -> Option<Fate> {
+    match (tcb.fin_out, tcb.fin_in) {
+        (FinOut::Acked, FinIn::Received { before_ours: true }) => {
+            Some(Fate::Ends(None, Transition::FinAcked))
+        }
+        (FinOut::Acked, FinIn::Received { before_ours: false }) => Some(Fate::TimeWait),
+        _ => None,
+    }
 }
 
 /// The peer is there: keepalive begins anew, even if the answer came at the very time of the probe (MUST-26, MUST-29).
@@ -273,7 +285,7 @@ pub(super) fn take_timestamp(tcb: &mut Tcb, cx: &Scope<'_>, seg: &Segment) {
 
 /// Seventh and eighth: the text goes to the receive queue in order, or waits behind a gap; then the FIN.
 #[inline(never)]
-fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<'_>) -> Fate {
+fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: &mut Text<'_>) -> Fate {
     if tcb.fin_in != FinIn::No {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received". What reaches here
         // lies beyond the FIN; nothing of it can be real.
@@ -290,21 +302,21 @@ fn text_and_fin(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, payload: Text<
         cx.dropped(tcb, DropReason::AfterClose);
         return Fate::Resets(None, ResetCause::UnreadData, Transition::Abort);
     }
-    recv::text::accept(tcb, cx, seg, payload);
+    recv::text::accept(tcb, cx, seg, payload.reborrow());
     let fin_at = match tcb.fin_ahead() {
         Some(at) => at,
         None => return Fate::Lives,
     };
     if fin_at == tcb.rcv_nxt {
-        fin_arrives(tcb, cx)
+        fin_arrives(tcb, cx.now, cx.trace)
     } else {
         Fate::Lives
     }
 }
 
 /// Eighth: the FIN is next in sequence. It is acknowledged at once, and the application learns that the stream ends.
-fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
-    let from = cx.state_before(tcb);
+pub(super) fn fin_arrives(tcb: &mut Tcb, now: Instant, trace: &mut Trace) -> Fate {
+    let from = scope::state_before(tcb, trace);
     tcb.facts.remove(Fact::FIN_AHEAD);
     tcb.rcv_nxt += 1;
     tcb.fin_in = FinIn::Received {
@@ -314,7 +326,7 @@ fn fin_arrives(tcb: &mut Tcb, cx: &mut Scope<'_>) -> Fate {
     tcb.reassembly = None;
     tcb.ack_owed = AckOwed::Now(AckCause::Fin);
     tcb.pending |= Readiness::READABLE | Readiness::PEER_CLOSED;
-    cx.moved(tcb, from, Transition::Fin);
+    scope::moved(tcb, now, trace, from, Transition::Fin);
     // FIN-WAIT-2, or FIN-WAIT-1 when this very segment acknowledged our FIN (U-11).
     if tcb.fin_out == FinOut::Acked {
         Fate::TimeWait

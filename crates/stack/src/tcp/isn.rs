@@ -13,7 +13,7 @@ use crate::time::Instant;
 /// The initial sequence number of a connection that opens now: `ISN = M + F(tuple, key)` (SHLD-1).
 ///
 /// M counts 4-microsecond ticks (MUST-8), so it goes round in about 4.8 hours. `place` is F: half of the hash that also finds the
-/// tuple in the table ([`Demux::sequence_place`](crate::demux::Demux::sequence_place)), SipHash-2-4, which nobody can
+/// tuple in the table ([`TupleHash`](crate::demux::TupleHash)), SipHash-2-4, which nobody can
 /// compute without the key (MUST-9).
 #[inline]
 pub(crate) fn initial_sequence_number(now: Instant, place: u32) -> SeqNumber {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn isn(demux: &Demux, now: Instant, tuple: &FourTuple) -> SeqNumber {
-        initial_sequence_number(now, demux.sequence_place(tuple))
+        initial_sequence_number(now, demux.hash(tuple).sequence_place())
     }
 
     /// One tick each 4 microseconds, whatever the tuple, round the whole circle.

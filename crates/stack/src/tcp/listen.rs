@@ -14,7 +14,7 @@ use super::conn::AckOwed;
 use super::open::{PeerOffer, Told};
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::config::Config;
-use crate::demux::FourTuple;
+use crate::demux::{FourTuple, TableHash};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{Cause, ResetCause, RetransmitCause};
@@ -48,6 +48,8 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) tuple: FourTuple,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) listener: SocketId,
     pub(crate) iss: SeqNumber,
     pub(crate) ts_offset: u32,
@@ -61,6 +63,7 @@ pub(crate) struct HalfOpen {
     pub(crate) ack_owed: AckOwed,
     /// Text that came with the SYN, and waits for ESTABLISHED.
     pub(crate) text: Option<Box<[u8]>>,
+    /// When the first SYN,ACK left; never, if that was a cookie, of which nothing is known.
     pub(crate) sent_at: Instant,
     pub(crate) retry_at: Instant,
     pub(crate) wheel: WheelEntry,
@@ -162,9 +165,9 @@ impl HalfOpen {
         self.retry_at = now + wait(config, self.tries);
     }
 
-    /// The round trip of SYN,ACK and ACK, unless the SYN,ACK was repeated (Karn's rule).
+    /// The round trip of SYN,ACK and ACK, unless the SYN,ACK was repeated (Karn's rule) or was a cookie.
     pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
-        (self.tries == 0).then(|| now.since(self.sent_at))
+        (self.tries == 0 && !self.sent_at.is_never()).then(|| now.since(self.sent_at))
     }
 }
 

@@ -1,6 +1,7 @@
 //! TCP: RFC 9293 and its companions.
 
 mod all;
+mod blank;
 mod burst;
 mod calls;
 mod choices;
@@ -26,6 +27,7 @@ mod quick;
 mod quick_bare;
 #[cfg(test)]
 mod quick_tests;
+mod recent;
 pub(crate) mod recv;
 mod reset;
 mod rows;

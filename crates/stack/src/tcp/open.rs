@@ -6,14 +6,14 @@ use alloc::vec::Vec;
 
 use super::choices::{Extra, Switches, TcpOptions, own_buffers};
 use super::congestion::Congestion;
-use super::conn::{AckOwed, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Tcb};
+use super::conn::{AckOwed, Fact, Tcb};
 use super::ecn;
 use super::egress;
 use super::rtt::RttEstimator;
 use super::spares::Spares;
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
-use crate::config::{Config, Profile};
-use crate::demux::FourTuple;
+use crate::config::{Config, CongestionControl, Profile};
+use crate::demux::{FourTuple, TableHash};
 use crate::error::ConnectionError;
 use crate::frame::Text;
 use crate::iface::Path;
@@ -116,6 +116,8 @@ pub(crate) fn scale_for(buffer_max: u32) -> u8 {
 pub(crate) struct SynSent {
     pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) path: Path,
     pub(crate) options: TcpOptions,
     pub(crate) iss: SeqNumber,
@@ -189,7 +191,7 @@ impl SynSent {
 
     /// The SYN.
     #[inline(always)]
-    fn syn(&self, config: &Config, now: Instant) -> Segment {
+    pub(super) fn syn(&self, config: &Config, now: Instant) -> Segment {
         Segment {
             seq: self.iss,
             flags: if self.ecn && !self.plain_syn {
@@ -412,33 +414,21 @@ pub(crate) fn receive_buffer(options: &TcpOptions, config: &Config) -> (u32, u32
     }
 }
 
-/// The segment that completes a handshake stands at the last acknowledgment sent, so TS.Recent follows it (RFC 7323
-/// section 4.3).
-pub(crate) fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
-    if let Some(ts) = seg.options.timestamps
-        && tcb.facts.contains(Fact::TIMESTAMPS)
-        && (ts.value.wrapping_sub(tcb.ts_recent) as i32) > 0
-    {
-        tcb.ts_recent = ts.value;
-    }
-}
-
 /// What a finished handshake knows.
 #[derive(Debug)]
 pub(crate) struct Handshake<'a> {
     pub(crate) id: SocketId,
-    pub(crate) tuple: FourTuple,
-    pub(crate) path: Path,
+    pub(crate) tuple: &'a FourTuple,
+    pub(crate) hash: TableHash,
+    pub(crate) path: &'a Path,
     pub(crate) route_generation: u32,
     pub(crate) options: &'a TcpOptions,
     pub(crate) iss: SeqNumber,
-    pub(crate) peer: PeerOffer,
+    pub(crate) peer: &'a PeerOffer,
     pub(crate) told: Told,
-    /// SEG.WND of the segment that completed it, and whether it is scaled (it is not on a SYN).
-    pub(crate) window: u16,
+    /// The segment that completed it, and whether its window is scaled (it is not on a SYN).
+    pub(crate) last: &'a Segment,
     pub(crate) window_scaled: bool,
-    /// SEG.SEQ and SEG.ACK of that segment, for SND.WL1 and SND.WL2.
-    pub(crate) wl: (SeqNumber, SeqNumber),
     pub(crate) ts_offset: u32,
     /// The round trip that SYN and its answer took, unless one was repeated (Karn).
     pub(crate) round_trip: Option<Duration>,
@@ -465,102 +455,93 @@ impl Handshake<'_> {
         }
         rtt
     }
+    /// TS.Recent: the last segment stands at the last acknowledgment sent, so it follows that (RFC 7323 section 4.3).
+    fn ts_recent(&self) -> u32 {
+        match (self.peer.timestamp, self.last.options.timestamps) {
+            (Some(first), Some(last)) if (last.value.wrapping_sub(first) as i32) > 0 => last.value,
+            (first, _) => first.unwrap_or(0),
+        }
+    }
+    /// The receive buffer at the start, and its limit, with windows of at least `least`.
+    fn receive_buffer(&self, config: &Config, least: u32) -> (u32, u32) {
+        let (buffer, buffer_max) = receive_buffer(self.options, config);
+        let buffer = match config.profile {
+            // The window stays as told until reading shows that more is of use.
+            Profile::Linux if self.options.receive_buffer.is_none() => {
+                buffer.min(u32::from(self.told.window))
+            }
+            Profile::Linux | Profile::Rfc => buffer,
+        };
+        (buffer.max(least), buffer_max.max(least))
+    }
 }
 
 /// Makes the block of a connection whose handshake is complete.
-pub(crate) fn establish(h: Handshake<'_>, config: &Config, now: Instant, spares: &mut Spares) -> Box<Tcb> {
-    let (rcv_buf, rcv_buf_max) = receive_buffer(h.options, config);
+///
+/// What is the same for all is there ([`Tcb::BLANK`]); the rest is written where it will stay, one after the other, since so
+/// many values do not fit into registers.
+pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares: &mut Spares) -> Box<Tcb> {
+    let mut tcb = spares.block();
+    let millis = now.as_millis() as u32;
+    tcb.id = h.id;
+    tcb.tuple = *h.tuple;
+    tcb.hash = h.hash;
+    tcb.path = *h.path;
+    tcb.route_generation = h.route_generation;
+
+    let snd_nxt = h.iss + 1;
+    tcb.snd_una = snd_nxt;
+    tcb.snd_nxt = snd_nxt;
+    tcb.timing = (h.iss, 0);
+    tcb.small_end = h.iss;
     // Both ends scale or none does (RFC 7323 section 2.2).
+    let snd_wscale = h.peer.window_scale.unwrap_or(0);
+    let snd_wnd = u32::from(h.last.window) << if h.window_scaled { snd_wscale } else { 0 };
+    tcb.snd_wscale = snd_wscale;
+    tcb.snd_wnd = snd_wnd;
+    tcb.max_snd_wnd = snd_wnd;
+    tcb.snd_wl1 = h.last.seq;
+    tcb.snd_wl2 = h.last.ack;
+    tcb.snd_buf_max = h.options.send_buffer.unwrap_or(config.send_buffer);
+
+    let rcv_nxt = h.peer.irs + 1;
+    tcb.rcv_nxt = rcv_nxt;
+    tcb.last_ack_sent = rcv_nxt;
+    tcb.fin_ahead = rcv_nxt;
+    // The window on our SYN was not scaled (RFC 7323 section 2.2).
+    tcb.rcv_adv = rcv_nxt + u32::from(h.told.window);
     let rcv_wscale = h.peer.window_scale.map_or(0, |_| h.told.scale);
+    tcb.rcv_wscale = rcv_wscale;
     // Less than one unit of the agreed scale could never be told as a window.
     let least = 1 << rcv_wscale;
-    let rcv_buf = match config.profile {
-        // The window stays as told until reading shows that more is of use.
-        Profile::Linux if h.options.receive_buffer.is_none() => rcv_buf.min(u32::from(h.told.window)),
-        Profile::Linux | Profile::Rfc => rcv_buf,
-    };
-    let (rcv_buf, rcv_buf_max) = (rcv_buf.max(least), rcv_buf_max.max(least));
-    let snd_wscale = h.peer.window_scale.unwrap_or(0);
-    let snd_wnd = u32::from(h.window) << if h.window_scaled { snd_wscale } else { 0 };
-    let rcv_nxt = h.peer.irs + 1;
-    let mut tcb = spares.block(Tcb {
-        id: h.id,
-        tuple: h.tuple,
-        path: h.path,
-        route_generation: h.route_generation,
-        phase: Phase::Live,
-        facts: h.facts() | own_buffers(h.options, least),
-        fin_out: FinOut::No,
-        fin_in: FinIn::No,
-        error: None,
-        soft_error: None,
-        snd_una: h.iss + 1,
-        snd_nxt: h.iss + 1,
-        snd_wnd,
-        max_snd_wnd: snd_wnd,
-        snd_wl1: h.wl.0,
-        snd_wl2: h.wl.1,
-        snd_mss: 0,
-        peer_mss: h.peer.mss,
-        snd_wscale,
-        dup_acks: 0,
-        probe_owed: ProbeOwed::No,
-        recovery: Recovery::Open,
-        reset_owed: None,
-        held: None,
-        snd_buf_max: h.options.send_buffer.unwrap_or(config.send_buffer),
-        send: None,
-        scoreboard: None,
-        congestion: Congestion::new(
-            h.options.congestion_control.unwrap_or(config.congestion_control),
-            0,
-        ),
-        rtt: h.rtt(now),
-        timing: (h.iss, 0),
-        first_again: 0,
-        small_end: h.iss,
-        rcv_nxt,
-        // The window on our SYN was not scaled (RFC 7323 section 2.2).
-        rcv_adv: rcv_nxt + u32::from(h.told.window),
-        last_ack_sent: rcv_nxt,
-        rcv_wscale,
-        quick_acks: egress::initial_quick_acks(config),
-        rcv_mss: default_mss(h.tuple.is_ipv4()),
-        ack_owed: AckOwed::No,
-        dup_acks_owed: 0,
-        rcv_buf,
-        rcv_buf_max,
-        receive: None,
-        reassembly: None,
-        fin_ahead: rcv_nxt,
-        dsack: None,
-        tune: Default::default(),
-        ts_recent: h.peer.timestamp.unwrap_or(0),
-        ts_recent_at: now.as_millis() as u32,
-        ts_offset: h.ts_offset,
-        rexmt_at: Instant::NEVER,
-        ack_at: Instant::NEVER,
-        answered_at: (now.as_millis() as u32).wrapping_sub(1000),
-        last_text: (now.as_millis() as u32).wrapping_sub(1000),
-        last_heard: now,
-        last_sent: now,
-        stalled_since: Instant::NEVER,
-        probes: 0,
-        wheel: WheelEntry::default(),
-        wakes_at: Instant::NEVER,
-        switches: Switches::from_options(h.options),
-        extra: Extra::from_options(h.options, least),
-        urgent: None,
-        pending: Readiness::empty(),
-        stats: Stats::default(),
-        segments_out: 0,
-        segments_in: 0,
-        retransmits: 0,
-    });
-    tcb.set_mss();
+    (tcb.rcv_buf, tcb.rcv_buf_max) = h.receive_buffer(config, least);
+    tcb.rcv_mss = default_mss(h.tuple.is_ipv4());
+    tcb.quick_acks = egress::initial_quick_acks(config);
+
+    tcb.ts_recent = h.ts_recent();
+    tcb.ts_recent_at = millis;
+    tcb.ts_offset = h.ts_offset;
+    tcb.answered_at = millis.wrapping_sub(1000);
+    tcb.last_text = millis.wrapping_sub(1000);
+    tcb.last_heard = now;
+    tcb.last_sent = now;
+
+    tcb.facts = h.facts() | own_buffers(h.options, least);
+    tcb.switches = Switches::from_options(h.options);
+    if let Some(extra) = Extra::from_options(h.options, least) {
+        tcb.extra = Some(extra);
+    }
+    tcb.rtt = h.rtt(now);
+    let algorithm = h.options.congestion_control.unwrap_or(config.congestion_control);
+    if algorithm != CongestionControl::Cubic {
+        tcb.congestion = Congestion::new(algorithm, 0);
+    }
+    tcb.peer_mss = h.peer.mss;
+    let mss = tcb.effective_mss();
+    tcb.snd_mss = mss;
     // RFC 6928; RFC 5681 section 3.1: one segment if the SYN or its answer was lost.
     let segments = if h.syn_lost { 1 } else { config.initial_window };
-    let mss = u32::from(tcb.snd_mss);
-    tcb.congestion.set_cwnd(config.first_window(mss, segments));
+    tcb.congestion
+        .set_cwnd(config.first_window(u32::from(mss), segments));
     tcb
 }

@@ -3,7 +3,6 @@
 use super::burst::{Reply, reset_for};
 use super::conn::AckOwed;
 use super::dispatch::{Around, mss_along, state_moved};
-use super::handshake::Finished;
 use super::isn::initial_sequence_number;
 use super::listen::{self, HalfOpen};
 use super::open::{self, PeerOffer};
@@ -27,7 +26,7 @@ impl Tcp {
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let found = self.bindings.listener_for(tuple);
@@ -76,7 +75,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
@@ -96,29 +95,35 @@ impl Tcp {
             (_, false) => listener.half_open += 1,
         }
         let told = told_towards(cx, tuple, &peer, &listener.options);
-        let mut iss = initial_sequence_number(now, self.demux.sequence_place(tuple));
+        let hash = self.demux.hash(tuple);
+        let mut iss = initial_sequence_number(now, hash.sequence_place());
         if let Some(old) = beyond
             && !iss.after(old)
         {
             iss = old + 64_000; // MAY-2: larger than any the old connection used
         }
-        let (place, _) = self.tables.half_open.insert(HalfOpen {
+        let (text, ts_offset) = (
+            open::keep_text(text, told.window),
+            self.offsets.timestamp_offset(tuple),
+        );
+        let (place, _) = self.tables.half_open.insert_with(|_, _| HalfOpen {
             tuple: *tuple,
+            hash: hash.table(),
             listener: id,
             iss,
-            ts_offset: self.offsets.timestamp_offset(tuple),
+            ts_offset,
             peer,
             told,
             tries: 0,
             ack_owed: AckOwed::No,
-            text: open::keep_text(&text, told.window),
+            text,
             queued: true,
             owed: Some(Cause::OpenReply),
             sent_at: now,
             retry_at: Instant::NEVER,
             wheel: Default::default(),
         });
-        self.enter(tuple, Entry::new(Kind::HalfOpen, place));
+        self.enter(tuple, hash.table(), Entry::new(Kind::HalfOpen, place));
         state_moved(
             cx.env,
             None,
@@ -173,7 +178,7 @@ impl Tcp {
         tuple: &FourTuple,
         id: SocketId,
         seg: &Segment,
-        text: Text<'_>,
+        text: &mut Text<'_>,
     ) {
         let (now, config) = (cx.env.now, cx.env.config);
         let Some(listener) = self.listener(id) else { return };
@@ -214,19 +219,31 @@ impl Tcp {
             ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
         };
         let told = told_towards(cx, tuple, &peer, &options);
-        let done = Finished {
+        // As if it had been kept.
+        let hash = self.demux.hash(tuple).table();
+        let half = HalfOpen {
             tuple: *tuple,
+            hash,
+            listener: id,
             iss: seg.ack - 1,
+            ts_offset: offset,
             peer,
             told,
+            tries: 0,
+            ack_owed: AckOwed::No,
             text: None,
-            round_trip: None,
-            syn_lost: false,
-            half_open: None,
-            ts_offset: offset,
+            queued: true,
+            owed: None,
+            sent_at: Instant::NEVER,
+            retry_at: Instant::NEVER,
             wheel: Default::default(),
         };
-        self.admit(cx, id, done, seg, text);
+        if let Some(listener) = self.listener(id) {
+            listener.half_open += 1;
+        }
+        let (place, _) = self.tables.half_open.insert(half);
+        self.enter(tuple, hash, Entry::new(Kind::HalfOpen, place));
+        self.complete(cx, place, seg, text);
     }
 }
 

@@ -2,11 +2,10 @@
 
 use core::fmt;
 use core::hash::Hasher;
-use core::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher24;
 
-use crate::demux::as_v6;
+use crate::demux::{FourTuple, as_v6};
 
 /// How many counters there are. Destinations that share one see gaps in their ports, no more.
 const COUNTERS: usize = 256;
@@ -19,27 +18,16 @@ const COUNTERS: usize = 256;
 pub(crate) struct PortChooser {
     function: SipHasher24,
     counters: [u32; COUNTERS],
-    /// The last IPv4 destination, with our address towards it, and its hash: many connections may go to one.
-    recent: Option<(Towards, u64)>,
+    /// The last IPv4 destination with its hash: many connections may go to one.
+    recent: Option<Recent>,
 }
 
-/// Our IPv4 address, the peer's and its port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Towards {
+/// Our IPv4 address and the peer's, its port, and the hash of these.
+#[derive(Clone, Copy)]
+struct Recent {
     addresses: u64,
     port: u16,
-}
-
-impl Towards {
-    fn new(local: IpAddr, remote: SocketAddr) -> Option<Towards> {
-        let (IpAddr::V4(local), IpAddr::V4(to)) = (local, remote.ip()) else {
-            return None;
-        };
-        Some(Towards {
-            addresses: u64::from(local.to_bits()) << 32 | u64::from(to.to_bits()),
-            port: remote.port(),
-        })
-    }
+    hash: u64,
 }
 
 impl PortChooser {
@@ -55,18 +43,19 @@ impl PortChooser {
         }
     }
 
-    /// A port from `first` to `last` that `is_free` accepts; `None` if it accepts none. Each is tried at most once.
+    /// A port from `first` to `last` that `is_free` accepts; `None` if it accepts none. Each is tried at most once. `towards` is
+    /// where it is for, whatever its own local port.
+    #[inline]
     pub(crate) fn choose(
         &mut self,
-        local: IpAddr,
-        remote: SocketAddr,
+        towards: &FourTuple,
         first: u16,
         last: u16,
         mut is_free: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
         let count = u32::from(last).checked_sub(u32::from(first))? + 1;
         // The two functions of the RFC, F and G, are different parts of one output.
-        let hash = self.hash(local, remote);
+        let hash = self.hash(towards);
         let counter = &mut self.counters[(hash >> 56) as usize % COUNTERS];
         let mut place = (hash as u32).wrapping_add(*counter) % count;
         for _ in 0..count {
@@ -80,19 +69,30 @@ impl PortChooser {
         None
     }
 
-    fn hash(&mut self, local: IpAddr, remote: SocketAddr) -> u64 {
-        let towards = Towards::new(local, remote);
-        if let Some((known, hash)) = self.recent
-            && Some(known) == towards
-        {
-            return hash;
+    #[inline]
+    fn hash(&mut self, towards: &FourTuple) -> u64 {
+        match &self.recent {
+            Some(recent)
+                if towards.pair_v4() == Some(recent.addresses) && towards.remote_port() == recent.port =>
+            {
+                recent.hash
+            }
+            _ => self.hash_anew(towards),
         }
+    }
+    #[inline(never)]
+    fn hash_anew(&mut self, towards: &FourTuple) -> u64 {
+        let port = towards.remote_port();
         let mut hasher = self.function;
-        hasher.write(&as_v6(local));
-        hasher.write(&as_v6(remote.ip()));
-        hasher.write(&remote.port().to_be_bytes());
+        hasher.write(&as_v6(towards.local()));
+        hasher.write(&as_v6(towards.remote()));
+        hasher.write(&port.to_be_bytes());
         let hash = hasher.finish();
-        self.recent = towards.map(|towards| (towards, hash));
+        self.recent = towards.pair_v4().map(|addresses| Recent {
+            addresses,
+            port,
+            hash,
+        });
         hash
     }
 }
@@ -114,12 +114,17 @@ mod tests {
     const FIRST: u16 = 49_152;
     const LAST: u16 = u16::MAX;
 
-    fn local() -> IpAddr {
-        "10.0.0.1".parse().unwrap()
+    fn towards(remote: &str, port: u16) -> FourTuple {
+        let local = if remote.contains(':') {
+            "fd00::1"
+        } else {
+            "10.0.0.1"
+        };
+        FourTuple::new(local.parse().unwrap(), 0, remote.parse().unwrap(), port)
     }
 
-    fn remote(port: u16) -> SocketAddr {
-        SocketAddr::new("10.0.0.2".parse().unwrap(), port)
+    fn remote(port: u16) -> FourTuple {
+        towards("10.0.0.2", port)
     }
 
     /// RFC 6056 section 3.3.4: a port comes back only after all others of the range.
@@ -128,11 +133,7 @@ mod tests {
     #[test]
     fn one_destination_goes_through_the_range() {
         let mut chooser = PortChooser::new([1; 16]);
-        let mut next = || {
-            chooser
-                .choose(local(), remote(80), FIRST, LAST, |_| true)
-                .unwrap()
-        };
+        let mut next = || chooser.choose(&remote(80), FIRST, LAST, |_| true).unwrap();
         let first = next();
         let mut seen = BTreeSet::from([first]);
         for _ in FIRST..LAST {
@@ -147,9 +148,8 @@ mod tests {
     #[test]
     fn places_are_spread_and_keyed() {
         let start = |key, ip: &str, port| {
-            let remote = SocketAddr::new(ip.parse().unwrap(), port);
             PortChooser::new([key; 16])
-                .choose(local(), remote, FIRST, LAST, |_| true)
+                .choose(&towards(ip, port), FIRST, LAST, |_| true)
                 .unwrap()
         };
         let starts = BTreeSet::from_iter((0..1000).map(|port| start(1, "10.0.0.2", port)));
@@ -165,11 +165,7 @@ mod tests {
     #[test]
     fn destinations_have_counters_of_their_own() {
         let mut chooser = PortChooser::new([1; 16]);
-        let mut choose = |port| {
-            chooser
-                .choose(local(), remote(port), FIRST, LAST, |_| true)
-                .unwrap()
-        };
+        let mut choose = |port| chooser.choose(&remote(port), FIRST, LAST, |_| true).unwrap();
         let before = choose(80);
         let moved = (1000..1100).map(&mut choose).collect::<Vec<_>>();
         assert_eq!(moved.len(), 100);
@@ -185,7 +181,7 @@ mod tests {
             let free: BTreeSet<u16> = free.iter().map(|n| first.saturating_add(*n)).collect();
             let mut chooser = PortChooser::new(key);
             let mut tried = Vec::new();
-            let chosen = chooser.choose(local(), remote(80), first, last, |port| {
+            let chosen = chooser.choose(&remote(80), first, last, |port| {
                 tried.push(port);
                 free.contains(&port)
             });
@@ -203,7 +199,7 @@ mod tests {
 
         #[test]
         fn an_empty_range_has_no_port(first in 1u16.., key in any::<[u8; 16]>()) {
-            prop_assert_eq!(PortChooser::new(key).choose(local(), remote(1), first, first - 1, |_| true), None);
+            prop_assert_eq!(PortChooser::new(key).choose(&remote(1), first, first - 1, |_| true), None);
         }
     }
 }

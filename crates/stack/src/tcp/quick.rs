@@ -9,11 +9,11 @@
 //! (a tenth of the instructions of an exchange moved values to the stack and back). For the same reason nothing but the
 //! block itself is handed on: what is rare opens it again.
 
+use super::choices::Extra;
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
 use super::egress::{Kind as Sends, Plan};
-use super::recv::window;
 use super::scope::announce;
 use super::sent;
 use super::table::{Slot, Tcp};
@@ -22,11 +22,11 @@ use super::transmit::watch;
 use super::{EcnField, Flags, Timestamps};
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
-use crate::frame::{INLINE_PAYLOAD, TxMeta};
-use crate::iface::{Env, IpLayer};
-use crate::stack::{InterfaceId, SocketId};
+use crate::frame::{Frame, INLINE_PAYLOAD, TxMeta};
+use crate::iface::{IpLayer, PlainLink};
+use crate::stack::{SocketId, Stack};
 use crate::time::Instant;
-use crate::trace::{AckCause, Cause, TraceKind, TraceMask, Tuple};
+use crate::trace::{AckCause, Cause, Trace, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Plain};
 
 /// Room for the longest of them.
@@ -39,39 +39,66 @@ struct Short {
     cause: Cause,
 }
 
-impl Tcp {
-    /// Writes what the connection that is next has to send, if it is such a segment: what it is and its length. Otherwise
-    /// nothing has changed.
-    #[inline]
-    pub(super) fn quick(&mut self, cx: &mut Around<'_, '_>, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
-        #[cfg(test)]
-        if self.general_only {
-            return None;
-        }
-        let entry = *self.ready.front()?;
-        match entry.kind() {
-            Kind::Connection => self.quick_short(cx, entry, out),
-            Kind::HalfOpen => self.quick_syn_ack(cx, entry.slot(), out),
-            Kind::TimeWait => self.quick_last_ack(cx, entry.slot(), out),
-        }
-    }
-
-    /// As [`Tcp::quick`], for a connection.
-    #[inline(never)]
-    fn quick_short(
+/// Of the whole stack, not of TCP alone: so what they need beside the block lies at fixed places from one address, and nobody
+/// gathers it for each segment.
+impl Stack {
+    /// Writes what the entry that is next has to send, if it is such a segment: what it is and its length. Otherwise
+    /// nothing has changed. Nothing else may wait to leave before.
+    #[inline(always)]
+    pub(crate) fn quick(
         &mut self,
-        cx: &mut Around<'_, '_>,
-        entry: Entry,
+        now: Instant,
+        next: Entry,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
+        #[cfg(test)]
+        if self.tcp.general_only {
+            return None;
+        }
+        self.quick_short(now, next, out)
+    }
+
+    /// As [`Stack::quick`], as the head of a frame.
+    #[inline]
+    pub(crate) fn quick_frame(&mut self, now: Instant, next: Entry, out: &mut Frame) -> Option<TxMeta> {
+        let room = out.head.extend(ROOM);
+        let sent = room
+            .first_chunk_mut()
+            .and_then(|room| self.quick(now, next, room));
+        out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));
+        sent.map(|(meta, _)| meta)
+    }
+
+    /// As [`Stack::quick`]; what no connection sends is left to others.
+    #[inline(never)]
+    fn quick_short(&mut self, now: Instant, entry: Entry, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
         let slot = entry.slot();
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
-            return self.quick_syn(cx, slot, out);
+        if !entry.is_connection() {
+            return match entry.kind() {
+                Kind::HalfOpen => self.quick_syn_ack(now, slot, out),
+                _ => self.quick_last_ack(now, slot, out),
+            };
+        }
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let Some(Slot::Open(tcb)) = tcp.tables.sockets.at_mut(slot) else {
+            return self.quick_syn(now, slot, out);
         };
         let tcb = &mut **tcb; // the box is looked into once
-        let checksums = way(tcb, cx.env.config, cx.ip)?;
-        sent::restart_after_idle(tcb, cx.env.now, cx.env.config, cx.env.trace);
-        let short = plan(tcb)?;
+        if !goes_plain(tcb, config, ip) {
+            return None;
+        }
+        let unsent = tcb.unsent();
+        if unsent > 0 {
+            sent::restart_after_idle(tcb, now, config, trace);
+        }
+        let short = plan(tcb, unsent)?;
         let len = plain::LEN + short.len as usize;
         let out = &mut out[..len];
         if short.len > 0 && !copy_text(tcb, &mut out[plain::LEN..]) {
@@ -79,42 +106,38 @@ impl Tcp {
         }
 
         // From here on it is sent.
-        self.ready.pop_front();
-        let interface = tcb.path.interface;
-        let traced = cx
-            .env
-            .trace
-            .wants(TraceMask::SEGMENTS)
-            .then_some((tcb.id, tcb.tuple));
-        sent::move_edge(tcb);
-        write_headers(tcb, cx.env, cx.ip, checksums, short.fin, out);
-        sent::commit_short(tcb, cx.env, short.len, short.fin);
-        match next_deadline(tcb, cx.env.config, cx.env.now) {
-            Some(at) => {
-                if at < tcb.wakes_at {
-                    tcb.wakes_at = at;
-                    self.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
-                }
-                announce(tcb, cx.events);
-            }
-            None => self.watch(cx, slot),
-        }
-        if let Some((id, tuple)) = traced {
-            trace_sent(cx.env, id, &tuple, out, short.cause);
-        }
-        #[cfg(test)]
-        {
-            self.short_ways[1] += 1;
-        }
+        tcp.ready.pop_front();
         let meta = TxMeta {
-            interface,
+            interface: tcb.path.interface,
             gso_size: 0,
             checksum: None,
             cause: short.cause,
         };
+        let traced = trace.wants(TraceMask::SEGMENTS).then_some((tcb.id, tcb.tuple));
+        write_headers(tcb, config, now, ip, out);
+        sent::commit_short(tcb, config, now, trace, short.len, short.fin);
+        match next_deadline(tcb, config, now) {
+            Some(at) => {
+                if at < tcb.wakes_at {
+                    tcb.wakes_at = at;
+                    tcp.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
+                }
+                announce(tcb, events);
+            }
+            None => self.with_tcp(now, |tcp, cx| tcp.watch(cx, slot)),
+        }
+        if let Some((id, tuple)) = traced {
+            trace_sent(&mut self.trace, now, id, &tuple, out, short.cause);
+        }
+        #[cfg(test)]
+        {
+            self.tcp.short_ways[1] += 1;
+        }
         Some((meta, len))
     }
+}
 
+impl Tcp {
     /// Looks at the timers of a connection that waits for more than an answer.
     #[inline(never)]
     fn watch(&mut self, cx: &mut Around<'_, '_>, slot: u32) {
@@ -126,25 +149,26 @@ impl Tcp {
     }
 }
 
-/// Whether the connection's segments leave as this module writes them; if so, whether with checksums.
+/// Whether the connection's segments leave as this module writes them.
 #[inline(always)]
-fn way(tcb: &Tcb, config: &Config, ip: &IpLayer) -> Option<bool> {
+fn goes_plain(tcb: &Tcb, config: &Config, ip: &IpLayer) -> bool {
     // Where DF stays off, headers are others.
-    let whole = tcb.path.mtu > config.path_mtu_min;
-    if !whole || !tcb.tuple.is_ipv4() || tcb.route_generation != ip.generation() {
-        return None;
-    }
-    plain_link(tcb.path.interface, ip)
+    u32::from(tcb.path.mtu) > config.path_mtu_min
+        && tcb.path.plain != PlainLink::No
+        && tcb.route_generation == ip.generation()
 }
 
-/// Writes the headers of the segment whose payload stands at the end of `out`.
+/// Writes the headers of the segment whose payload stands at the end of `out`, or that is a FIN, if one is queued; the peer knows
+/// all that it could be told by then.
 #[inline(never)]
-fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fin: bool, out: &mut [u8]) {
+fn write_headers(tcb: &mut Tcb, config: &Config, now: Instant, ip: &mut IpLayer, out: &mut [u8]) {
     let (Some((source, destination)), Some((headers, text))) =
         (tcb.tuple.as_v4(), out.split_first_chunk_mut())
     else {
         return;
     };
+    let fin = tcb.fin_out == FinOut::Queued;
+    let window = sent::tell_window(tcb);
     let (marks, ecn) = if tcb.facts.contains(Fact::ECN) {
         ecn::outgoing(tcb, &plan_of(tcb, text.len() as u32, fin))
     } else {
@@ -163,7 +187,7 @@ fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fi
         destination_port: tcb.tuple.remote_port(),
         traffic_class: ecn.in_class(tcb.switches.traffic_class),
         hop_limit: match (tcb.switches.hop_limit, tcb.path.hop_limit) {
-            (0, 0) => env.config.hop_limit,
+            (0, 0) => config.hop_limit,
             (0, told) => told,
             (chosen, _) => chosen,
         },
@@ -171,13 +195,13 @@ fn write_headers(tcb: &Tcb, env: &Env<'_>, ip: &mut IpLayer, checksums: bool, fi
         seq: tcb.snd_nxt,
         ack: tcb.rcv_nxt,
         flags: Flags::ACK.union(end).union(marks),
-        window: window::field(tcb),
+        window,
         timestamps: Timestamps {
-            value: tcb.ts_now(env.now),
+            value: tcb.ts_now(now),
             echo: tcb.ts_recent,
         },
     };
-    header.emit(text, checksums, headers);
+    header.emit(text, tcb.path.plain == PlainLink::Summed, headers);
 }
 
 /// The segment as the general steps have it.
@@ -192,34 +216,29 @@ fn plan_of(tcb: &Tcb, len: u32, fin: bool) -> Plan {
     }
 }
 
-/// Whether packets leave this interface without link headers, and its device leaves checksums to us; if so, whether they are
-/// made at all.
-#[inline(always)]
-pub(super) fn plain_link(interface: InterfaceId, ip: &IpLayer) -> Option<bool> {
-    let capabilities = ip.plain_link(interface)?;
-    match (capabilities.no_checksums, capabilities.tx_checksum) {
-        (true, _) => Some(false),
-        (false, false) => Some(true),
-        (false, true) => None,
-    }
-}
-
 /// When the connection is to be woken, if it waits for nothing but an answer to what is in flight: [`super::timers::look`] with
 /// only those of its questions that can have an answer.
 #[inline(always)]
 fn next_deadline(tcb: &Tcb, config: &Config, now: Instant) -> Option<Instant> {
-    let waits = !tcb.rexmt_at.is_never() && !tcb.stalled_since.is_never();
-    // Or for nothing at all, and keeps its place in the wheel until that comes.
-    let idle = tcb.rexmt_at.is_never()
-        && tcb.stalled_since.is_never()
-        && !tcb.wakes_at.is_never()
-        && tcb.send.is_none()
-        && tcb.fin_out == FinOut::No;
+    if tcb.extra.as_ref().is_some_and(|extra| has_deadlines(extra)) {
+        return None;
+    }
+    if tcb.rexmt_at.is_never() {
+        // Or for nothing at all, and keeps its place in the wheel until that comes.
+        let idle = tcb.stalled_since.is_never()
+            && !tcb.wakes_at.is_never()
+            && tcb.send.is_none()
+            && tcb.fin_out == FinOut::No;
+        return idle.then_some(Instant::NEVER);
+    }
     let at = tcb.rexmt_at.min(tcb.stalled_since + config.r2);
-    let usual = tcb.extra.as_ref().is_none_or(|extra| {
-        extra.end_at.is_never() && extra.options.user_timeout.is_none() && extra.options.keepalive.is_none()
-    });
-    (usual && (waits && tcb.snd_wnd > 0 && at > now || idle)).then_some(at)
+    (!tcb.stalled_since.is_never() && tcb.snd_wnd > 0 && at > now).then_some(at)
+}
+
+#[cold]
+#[inline(never)]
+fn has_deadlines(extra: &Extra) -> bool {
+    !extra.end_at.is_never() || extra.options.user_timeout.is_some() || extra.options.keepalive.is_some()
 }
 
 /// The facts of which the short way wants timestamps alone.
@@ -227,23 +246,23 @@ const FACTS: Fact = Fact::TIMESTAMPS.union(Fact::PROBING).union(Fact::DOUBTED);
 
 /// All that the connection has to send, if it is one short segment that nothing holds back.
 #[inline(always)]
-fn plan(tcb: &Tcb) -> Option<Short> {
-    let usual = tcb.phase == Phase::Live
-        && tcb.recovery == Recovery::Open
-        && matches!(tcb.fin_out, FinOut::No | FinOut::Queued)
-        && tcb.probe_owed == ProbeOwed::No
-        && tcb.dup_acks == 0
-        && tcb.dup_acks_owed == 0
+fn plan(tcb: &Tcb, len: u32) -> Option<Short> {
+    // Compared together, not one after the other: all of them hold nearly always.
+    let nothing_owed = (tcb.phase == Phase::Live)
+        & (tcb.recovery == Recovery::Open)
+        & (tcb.probe_owed == ProbeOwed::No)
+        & (tcb.dup_acks == 0)
+        & (tcb.dup_acks_owed == 0)
+        & tcb.reset_owed.is_none();
+    let nothing_kept =
+        tcb.scoreboard.is_none() & tcb.reassembly.is_none() & tcb.dsack.is_none() & tcb.urgent.is_none();
+    let usual = nothing_owed
+        && nothing_kept
         && tcb.facts.intersection(FACTS) == Fact::TIMESTAMPS
-        && tcb.reset_owed.is_none()
-        && tcb.scoreboard.is_none()
-        && tcb.reassembly.is_none()
-        && tcb.dsack.is_none()
-        && tcb.urgent.is_none();
+        && matches!(tcb.fin_out, FinOut::No | FinOut::Queued);
     if !usual {
         return None;
     }
-    let len = tcb.unsent();
     let fin = tcb.fin_out == FinOut::Queued;
     let cause = if fin {
         // A FIN alone waits for nothing but the peer's window.
@@ -292,14 +311,20 @@ fn copy_text(tcb: &Tcb, text: &mut [u8]) -> bool {
 /// Traces the segment that was written.
 #[cold]
 #[inline(never)]
-fn trace_sent(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple, written: &[u8], cause: Cause) {
+fn trace_sent(
+    trace: &mut Trace,
+    now: Instant,
+    id: SocketId,
+    tuple: &FourTuple,
+    written: &[u8],
+    cause: Cause,
+) {
     let Some((headers, text)) = written.split_first_chunk() else {
         return;
     };
-    env.trace
-        .record(TraceMask::SEGMENTS, env.now, Some(id), || TraceKind::SegmentOut {
-            tuple: Tuple::from(*tuple),
-            segment: plain::segment(headers, text.len() as u32),
-            cause,
-        });
+    trace.record(TraceMask::SEGMENTS, now, Some(id), || TraceKind::SegmentOut {
+        tuple: Tuple::from(*tuple),
+        segment: plain::segment(headers, text.len() as u32),
+        cause,
+    });
 }

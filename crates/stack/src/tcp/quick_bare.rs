@@ -4,120 +4,139 @@
 //! As in [`super::quick`]: over IPv4, on a link without link headers. What is sent is decided and noted as in
 //! [`super::transmit`]; the headers are written in one go ([`Bare`]) instead of by way of a run of segments.
 
-use core::net::Ipv4Addr;
-
-use super::Segment;
 use super::conn::AckOwed;
-use super::dispatch::{Around, mss_along};
-use super::listen;
-use super::quick::{ROOM, plain_link};
-use super::table::{Slot, Tcp};
+use super::quick::ROOM;
+use super::table::Slot;
+use super::{Flags, Segment, Timestamps, listen, open};
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::TxMeta;
-use crate::iface::{IpLayer, Path};
-use crate::stack::{InterfaceId, Readiness, SocketId};
-use crate::trace::{Cause, TraceKind, TraceMask, Tuple};
-use crate::wire::plain::Bare;
+use crate::iface::{IpLayer, PlainPath};
+use crate::stack::{InterfaceId, Readiness, SocketId, Stack};
+use crate::time::Instant;
+use crate::trace::{Cause, Trace, TraceKind, TraceMask, Tuple};
+use crate::wire::plain::{self, Bare, Plain};
 
-/// Where a segment goes and how, known before anything is changed.
-struct Way {
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-    interface: InterfaceId,
+/// What IP has to know of a segment.
+#[derive(Clone, Copy)]
+struct Fields {
     hop_limit: u8,
     traffic_class: u8,
     checksums: bool,
 }
 
-impl Way {
-    /// The way along this path, if it is one that this module knows. `hop_limit` and `traffic_class` are what the socket's
-    /// options ask for.
+impl Fields {
+    /// For a packet along this path, if it may be written in one go; `asked` is what the socket's options ask for.
     #[inline(always)]
-    fn along(
-        path: Path,
-        tuple: &FourTuple,
-        (hop_limit, traffic_class): (Option<u8>, u8),
-        ip: &IpLayer,
-        config: &Config,
-    ) -> Option<Way> {
-        let (source, destination) = tuple.as_v4()?;
+    fn along(path: PlainPath, asked: (Option<u8>, u8), config: &Config) -> Option<Fields> {
         // Where DF stays off, headers are others.
-        if path.mtu <= config.path_mtu_min {
+        if u32::from(path.mtu) <= config.path_mtu_min {
             return None;
         }
-        Some(Way {
-            source,
-            destination,
-            interface: path.interface,
-            hop_limit: hop_limit.unwrap_or_else(|| path.hop_limit_or(config)),
-            traffic_class,
-            checksums: plain_link(path.interface, ip)?,
+        let hop_limit = match (asked.0, path.hop_limit) {
+            (None, 0) => config.hop_limit,
+            (None, told) => told,
+            (Some(chosen), _) => chosen,
+        };
+        Some(Fields {
+            hop_limit,
+            traffic_class: asked.1,
+            checksums: path.checksums,
         })
     }
 }
 
-impl Tcp {
-    /// The SYN of the active open that is next, or its SYN,ACK, if it owes one.
+impl Stack {
+    /// The SYN of the active open that is next, if it owes one.
     #[inline(never)]
     pub(super) fn quick_syn(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         slot: u32,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let Some(Slot::SynSent(opening)) = tcp.tables.sockets.at_mut(slot) else {
             return None;
         };
+        let opening = &mut **opening; // the box is looked into once
         let cause = opening.owed?;
+        // The SYN,ACK of a simultaneous open is rare.
+        if opening.peer.is_some() {
+            return None;
+        }
         let asked = (opening.options.hops(), opening.options.traffic_class);
-        let way = Way::along(opening.path, &opening.tuple, asked, cx.ip, config)?;
+        let path = PlainPath::of(opening.path)?;
+        let fields = Fields::along(path, asked, config)?;
 
         // From here on it is sent.
-        self.ready.pop_front();
+        tcp.ready.pop_front();
         opening.queued = false;
-        opening.ack_owed = AckOwed::No; // the SYN,ACK says all that an ACK does
+        opening.ack_owed = AckOwed::No;
         opening.sent(now);
-        let segment = opening.segment(config, now);
         let entry = Entry::new(Kind::Connection, slot);
-        self.wheel
+        tcp.wheel
             .schedule(&mut opening.wheel, entry.raw(), opening.retry_at);
-        let (id, tuple) = (opening.id, opening.tuple);
-        if opening.pending.contains(Readiness::SOFT_ERROR) {
-            self.announce(cx.events, id);
+        let segment = opening.syn(config, now);
+        let len = write_bare(ip, fields, &opening.tuple, &segment, out)?;
+        if trace.wants(TraceMask::SEGMENTS) {
+            trace_sent(trace, now, Some(opening.id), &opening.tuple, &segment, cause);
         }
-        self.write_bare(cx, way, Some(id), &tuple, &segment, cause, out)
+        if opening.pending.contains(Readiness::SOFT_ERROR) {
+            let id = opening.id;
+            tcp.announce(events, id);
+        }
+        #[cfg(test)]
+        {
+            tcp.short_ways[1] += 1;
+        }
+        Some((meta(path.interface, cause), len))
     }
 
     /// The SYN,ACK of the half-open entry that is next, if it owes one.
     #[inline(never)]
     pub(super) fn quick_syn_ack(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         place: u32,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
-        let (now, config) = (cx.env.now, cx.env.config);
-        let half = self.tables.half_open.at_mut(place)?;
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            ..
+        } = self;
+        let half = tcp.tables.half_open.at_mut(place)?;
         let cause = half.owed?;
-        let (tuple, listener) = (half.tuple, half.listener);
-        let Some(Slot::Listener(listener)) = self.tables.sockets.get(listener.slot, listener.generation)
+        let Some(Slot::Listener(listener)) = tcp
+            .tables
+            .sockets
+            .get(half.listener.slot, half.listener.generation)
         else {
             return None;
         };
-        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
+        let path = ip.plain_path(&half.tuple)?;
         let asked = (listener.options.hops(), listener.options.traffic_class);
-        let way = Way::along(route.into(), &tuple, asked, cx.ip, config)?;
-        let mss = mss_along(cx.ip, &route, &listener.options);
+        let fields = Fields::along(path, asked, config)?;
+        let mtu = ip.interface_mtu(path.interface, true);
+        let mss = open::our_mss(mtu, true, listener.options.max_segment);
 
         // From here on it is sent.
-        self.ready.pop_front();
+        tcp.ready.pop_front();
         half.queued = false;
-        half.ack_owed = AckOwed::No;
+        half.ack_owed = AckOwed::No; // the SYN,ACK says all that an ACK does
         half.sent(now, config);
         let entry = Entry::new(Kind::HalfOpen, place);
-        self.wheel.schedule(&mut half.wheel, entry.raw(), half.retry_at);
+        tcp.wheel.schedule(&mut half.wheel, entry.raw(), half.retry_at);
         let answer = listen::Answer {
             iss: half.iss,
             mss,
@@ -125,73 +144,120 @@ impl Tcp {
             told: half.told,
         };
         let segment = listen::syn_ack(answer, &half.peer);
-        self.write_bare(cx, way, None, &tuple, &segment, cause, out)
+        let len = write_bare(ip, fields, &half.tuple, &segment, out)?;
+        if trace.wants(TraceMask::SEGMENTS) {
+            trace_sent(trace, now, None, &half.tuple, &segment, cause);
+        }
+        #[cfg(test)]
+        {
+            tcp.short_ways[1] += 1;
+        }
+        Some((meta(path.interface, cause), len))
     }
 
     /// The acknowledgment of the TIME-WAIT entry that is next, if it owes one.
     #[inline(never)]
     pub(super) fn quick_last_ack(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         place: u32,
         out: &mut [u8; ROOM],
     ) -> Option<(TxMeta, usize)> {
-        let entry = self.tables.time_wait.at_mut(place)?;
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            ..
+        } = self;
+        let entry = tcp.tables.time_wait.at_mut(place)?;
         let cause = entry.owed.cause()?;
-        let tuple = entry.tuple;
-        let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
-        let way = Way::along(route.into(), &tuple, (None, 0), cx.ip, cx.env.config)?;
+        let (echo, offset) = entry.timestamps?;
+        let (source, destination) = entry.tuple.as_v4()?;
+        let path = ip.plain_path(&entry.tuple)?;
+        let fields = Fields::along(path, (None, 0), config)?;
 
         // From here on it is sent.
-        self.ready.pop_front();
+        tcp.ready.pop_front();
         entry.queued = false;
         entry.owed = AckOwed::No;
-        let segment = entry.ack(cx.env.now);
-        self.write_bare(cx, way, None, &tuple, &segment, cause, out)
-    }
-
-    #[inline(never)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "three callers beside it, each with all of them at hand"
-    )]
-    fn write_bare(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        way: Way,
-        socket: Option<SocketId>,
-        tuple: &FourTuple,
-        segment: &Segment,
-        cause: Cause,
-        out: &mut [u8; ROOM],
-    ) -> Option<(TxMeta, usize)> {
-        let kind = || TraceKind::SegmentOut {
-            tuple: Tuple::from(*tuple),
-            segment: *segment,
-            cause,
+        if trace.wants(TraceMask::SEGMENTS) {
+            trace_sent(trace, now, None, &entry.tuple, &entry.ack(now), cause);
+        }
+        let headers = Plain {
+            source,
+            destination,
+            source_port: entry.tuple.local_port(),
+            destination_port: entry.tuple.remote_port(),
+            traffic_class: fields.traffic_class,
+            hop_limit: fields.hop_limit,
+            identification: ip.atomic_id(),
+            seq: entry.snd_nxt,
+            ack: entry.rcv_nxt,
+            flags: Flags::ACK,
+            window: entry.window,
+            timestamps: Timestamps {
+                value: (now.as_millis() as u32).wrapping_add(offset),
+                echo,
+            },
         };
-        cx.env.trace.record(TraceMask::SEGMENTS, cx.env.now, socket, kind);
-        let bare = Bare {
-            source: way.source,
-            destination: way.destination,
-            source_port: tuple.local_port(),
-            destination_port: tuple.remote_port(),
-            traffic_class: segment.ecn.in_class(way.traffic_class),
-            hop_limit: way.hop_limit,
-            identification: cx.ip.atomic_id(),
-            segment,
-        };
-        let len = bare.emit(way.checksums, out.first_chunk_mut()?);
+        headers.emit(&[], fields.checksums, out.first_chunk_mut()?);
         #[cfg(test)]
         {
-            self.short_ways[1] += 1;
+            tcp.short_ways[1] += 1;
         }
-        let meta = TxMeta {
-            interface: way.interface,
-            gso_size: 0,
-            checksum: None,
-            cause,
-        };
-        Some((meta, len))
+        Some((meta(path.interface, cause), plain::LEN))
     }
+}
+
+/// Writes the headers of such a segment, and returns how many octets they have.
+#[inline(never)]
+fn write_bare(
+    ip: &mut IpLayer,
+    fields: Fields,
+    tuple: &FourTuple,
+    segment: &Segment,
+    out: &mut [u8; ROOM],
+) -> Option<usize> {
+    let (source, destination) = tuple.as_v4()?;
+    let bare = Bare {
+        source,
+        destination,
+        source_port: tuple.local_port(),
+        destination_port: tuple.remote_port(),
+        traffic_class: segment.ecn.in_class(fields.traffic_class),
+        hop_limit: fields.hop_limit,
+        identification: ip.atomic_id(),
+        segment,
+    };
+    Some(bare.emit(fields.checksums, out.first_chunk_mut()?))
+}
+
+/// What the driver is told of such a segment.
+#[inline]
+fn meta(interface: InterfaceId, cause: Cause) -> TxMeta {
+    TxMeta {
+        interface,
+        gso_size: 0,
+        checksum: None,
+        cause,
+    }
+}
+
+/// Traces the segment that was written.
+#[cold]
+#[inline(never)]
+fn trace_sent(
+    trace: &mut Trace,
+    now: Instant,
+    socket: Option<SocketId>,
+    tuple: &FourTuple,
+    segment: &Segment,
+    cause: Cause,
+) {
+    trace.record(TraceMask::SEGMENTS, now, socket, || TraceKind::SegmentOut {
+        tuple: Tuple::from(*tuple),
+        segment: *segment,
+        cause,
+    });
 }

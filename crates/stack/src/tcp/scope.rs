@@ -1,10 +1,9 @@
 //! What the steps of one connection get handed beside its block.
 
-use alloc::collections::VecDeque;
-
 use crate::config::Config;
 use crate::demux::{Entry, Kind};
 use crate::iface::Bucket;
+use crate::line::Line;
 use crate::pool::Pool;
 use crate::stack::{Events, Readiness};
 use crate::time::Instant;
@@ -24,7 +23,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) wheel: &'a mut Wheel,
     pub(crate) challenges: &'a mut Bucket,
-    pub(crate) ready: &'a mut VecDeque<Entry>,
+    pub(crate) ready: &'a mut Line<Entry>,
     pub(crate) events: &'a mut Events,
     pub(crate) burst: &'a mut Burst,
 }
@@ -51,34 +50,15 @@ impl Scope<'_> {
         self.trace
             .dropped(self.now, Some(tcb.id), Some(tuple_of(tcb)), reason);
     }
-    /// The state for [`Scope::moved`] to compare with; anything, if nobody asks for it.
+    /// As [`state_before`].
     #[inline]
     pub(crate) fn state_before(&self, tcb: &Tcb) -> State {
-        if self.trace.wants(TraceMask::STATES) {
-            tcb.state()
-        } else {
-            State::Closed
-        }
+        state_before(tcb, self.trace)
     }
-    /// Traces a change of state, if there was one.
+    /// As [`moved`].
     #[inline]
     pub(crate) fn moved(&mut self, tcb: &Tcb, from: State, why: Transition) {
-        if self.trace.wants(TraceMask::STATES) {
-            self.trace_move(tcb, from, why);
-        }
-    }
-    #[cold]
-    fn trace_move(&mut self, tcb: &Tcb, from: State, why: Transition) {
-        let to = tcb.state();
-        if from != to {
-            self.trace
-                .record(TraceMask::STATES, self.now, Some(tcb.id), || TraceKind::State {
-                    tuple: tuple_of(tcb),
-                    from,
-                    to,
-                    why,
-                });
-        }
+        moved(tcb, self.now, self.trace, from, why);
     }
     /// Traces a change of the congestion window, if there was one.
     pub(crate) fn congestion(&mut self, tcb: &Tcb, change: Option<CongestionChange>) {
@@ -88,9 +68,41 @@ impl Scope<'_> {
     }
 }
 
+/// The state for [`moved`] to compare with; anything, if nobody asks for it.
+#[inline]
+pub(crate) fn state_before(tcb: &Tcb, trace: &Trace) -> State {
+    if trace.wants(TraceMask::STATES) {
+        tcb.state()
+    } else {
+        State::Closed
+    }
+}
+
+/// Traces a change of state, if there was one.
+#[inline]
+pub(crate) fn moved(tcb: &Tcb, now: Instant, trace: &mut Trace, from: State, why: Transition) {
+    if trace.wants(TraceMask::STATES) {
+        trace_move(tcb, now, trace, from, why);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_move(tcb: &Tcb, now: Instant, trace: &mut Trace, from: State, why: Transition) {
+    let to = tcb.state();
+    if from != to {
+        trace.record(TraceMask::STATES, now, Some(tcb.id), || TraceKind::State {
+            tuple: tuple_of(tcb),
+            from,
+            to,
+            why,
+        });
+    }
+}
+
 /// Puts the connection on the transmit queue, once.
 #[inline]
-pub(crate) fn kick(tcb: &mut Tcb, ready: &mut VecDeque<Entry>) {
+pub(crate) fn kick(tcb: &mut Tcb, ready: &mut Line<Entry>) {
     if !tcb.facts.contains(Fact::QUEUED) {
         tcb.facts.insert(Fact::QUEUED);
         ready.push_back(Entry::new(Kind::Connection, tcb.id.slot));

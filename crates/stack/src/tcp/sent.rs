@@ -6,7 +6,6 @@ use super::egress::{Kind, Plan, sack_space};
 use super::recv::window;
 use super::scope::{Scope, trace_congestion};
 use crate::config::{Config, Profile};
-use crate::iface::Env;
 use crate::time::Instant;
 use crate::trace::{Cause, CongestionChange, RetransmitCause, Timer, Trace, TraceKind, TraceMask};
 
@@ -28,14 +27,24 @@ pub(crate) fn commit(tcb: &mut Tcb, cx: &mut Scope<'_>, plan: &Plan) {
     acknowledged_now(tcb, plan);
 }
 
-/// Any segment tells what we have received and take, so no acknowledgment is owed any more.
+/// Any segment tells what we have received and take, so no acknowledgment is owed any more: the window field that tells it.
 #[inline(always)]
-fn told_all(tcb: &mut Tcb) {
+fn told_all(tcb: &mut Tcb) -> u16 {
     tcb.last_ack_sent = tcb.rcv_nxt;
-    let told = tcb.rcv_nxt + (u32::from(window::field(tcb)) << tcb.rcv_wscale);
+    let field = window::field(tcb);
+    let told = tcb.rcv_nxt + (u32::from(field) << tcb.rcv_wscale);
     tcb.rcv_adv = tcb.rcv_adv.later(told);
     tcb.ack_owed = AckOwed::No;
     tcb.ack_at = Instant::NEVER;
+    field
+}
+
+/// Moves the window's right edge as far as it may go, since a segment is about to tell it: the window field of that, which
+/// leaves no acknowledgment owed.
+#[inline(always)]
+pub(crate) fn tell_window(tcb: &mut Tcb) -> u16 {
+    move_edge(tcb);
+    told_all(tcb)
 }
 
 /// What any segment does: nothing of the kind is owed any more, nor a report of duplicates that found room.
@@ -137,11 +146,17 @@ fn trace_armed(tcb: &Tcb, now: Instant, trace: &mut Trace) {
 }
 
 /// As [`commit`], for what [`super::quick`] sends: new octets, all there are and less than a segment, or a FIN, or neither;
-/// where nothing is lost, probed for, or to be told of what came out of order.
+/// where nothing is lost, probed for, or to be told of what came out of order; and where the window is told already
+/// ([`tell_window`]).
 #[inline(never)]
-pub(crate) fn commit_short(tcb: &mut Tcb, env: &mut Env<'_>, len: u32, fin: bool) {
-    let (now, config) = (env.now, env.config);
-    told_all(tcb);
+pub(crate) fn commit_short(
+    tcb: &mut Tcb,
+    config: &Config,
+    now: Instant,
+    trace: &mut Trace,
+    len: u32,
+    fin: bool,
+) {
     tcb.held = None;
     tcb.segments_out = tcb.segments_out.wrapping_add(1);
     let mut facts = tcb.facts.difference(Fact::QUEUED.union(Fact::UPDATE_OWED));
@@ -178,7 +193,7 @@ pub(crate) fn commit_short(tcb: &mut Tcb, env: &mut Env<'_>, len: u32, fin: bool
         tcb.stalled_since = now;
     }
     if idle || tcb.rexmt_at.is_never() {
-        arm_for(tcb, now, config, env.trace);
+        arm_for(tcb, now, config, trace);
     }
 }
 

@@ -34,23 +34,27 @@ impl Spares {
     pub(crate) fn opening(&mut self, opening: SynSent) -> Box<SynSent> {
         boxed(&mut self.openings, opening)
     }
-    /// The connection in a box.
+    /// A box for a connection: [`Tcb::BLANK`], or [wiped](Tcb::wipe).
     #[inline(always)]
-    pub(crate) fn block(&mut self, block: Tcb) -> Box<Tcb> {
+    pub(crate) fn block(&mut self) -> Box<Tcb> {
         match self.blocks.pop() {
             Some(mut place) => {
-                // What was there holds nothing any more (`keep`): to drop it would be to look for that, seven times.
-                core::mem::forget(core::mem::replace(&mut *place, block));
+                place.wipe();
                 place
             }
-            None => Box::new(block),
+            None => Box::new(Tcb::BLANK),
         }
     }
-    /// Keeps the box of a socket that is gone, and nothing that this held.
+    /// Keeps the box of a socket that connects now.
     #[inline]
+    pub(crate) fn keep_fresh(&mut self, fresh: Box<Fresh>) {
+        keep(&mut self.fresh, fresh);
+    }
+    /// Keeps the box of a socket that is gone, and nothing that this held.
+    #[inline(never)]
     pub(crate) fn keep(&mut self, gone: Slot) {
         match gone {
-            Slot::Fresh(fresh) => keep(&mut self.fresh, fresh),
+            Slot::Fresh(fresh) => self.keep_fresh(fresh),
             Slot::Listener(_) => {}
             Slot::SynSent(mut opening) => {
                 opening.text = None;
@@ -79,5 +83,28 @@ fn boxed<T>(spares: &mut Vec<Box<T>>, value: T) -> Box<T> {
 fn keep<T>(spares: &mut Vec<Box<T>>, gone: Box<T>) {
     if spares.len() < KEEP {
         spares.push(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    /// No block that is kept holds memory, since none is dropped when it is used again.
+    #[test]
+    fn a_kept_block_holds_nothing() {
+        let mut used = Box::new(Tcb::BLANK);
+        used.congestion.on_enter_recovery(Instant::ZERO, 10_000, 1000);
+        used.reassembly = Some(Box::default());
+        assert!(used.congestion.holds_memory());
+        let mut spares = Spares::default();
+        spares.keep(Slot::Open(used));
+        let kept = &spares.blocks[0];
+        assert!(!kept.congestion.holds_memory() && kept.reassembly.is_none());
+        assert_eq!(
+            std::format!("{:?}", spares.block()),
+            std::format!("{:?}", Tcb::BLANK)
+        );
     }
 }

@@ -16,6 +16,7 @@ use super::isn::TimestampOffsets;
 use super::listen::{HalfOpen, Listener};
 use super::open::SynSent;
 use super::ports::PortChooser;
+use super::recent::Recent;
 use super::scope::Scope;
 use super::spares::Spares;
 use super::timewait::{Leaving, TimeWait};
@@ -24,6 +25,7 @@ use crate::bindings::Bindings;
 use crate::demux::{Demux, Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Bucket, Env};
+use crate::line::Line;
 use crate::pool::Pool;
 use crate::rng::Secrets;
 use crate::stack::{Events, Readiness, SocketId};
@@ -74,6 +76,20 @@ impl Tables {
             Kind::TimeWait => self.time_wait.at(entry.slot()).map(|t| &t.tuple),
         }
     }
+    /// The hash of an entry's addresses, which it must have.
+    fn hash(&self, entry: Entry) -> TableHash {
+        let hash = match entry.kind() {
+            Kind::Connection => match self.sockets.at(entry.slot()) {
+                Some(Slot::Open(tcb)) => Some(tcb.hash),
+                Some(Slot::SynSent(open)) => Some(open.hash),
+                Some(Slot::Fresh(_) | Slot::Listener(_)) | None => None,
+            },
+            Kind::HalfOpen => self.half_open.at(entry.slot()).map(|h| h.hash),
+            Kind::TimeWait => self.time_wait.at(entry.slot()).map(|t| t.hash),
+        };
+        debug_assert!(hash.is_some(), "{entry:?} is in the table and has no addresses");
+        hash.unwrap_or(TableHash::NONE)
+    }
 }
 
 /// Resets and acknowledgments that belong to no block, waiting to leave. When full, further ones are dropped: a peer
@@ -85,13 +101,12 @@ pub(crate) const REPLIES_MAX: usize = 256;
 pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
-    /// The entry that the last segment found.
-    pub(super) last: Option<(FourTuple, Entry)>,
+    pub(super) recent: Recent,
     pub(crate) bindings: Bindings,
     pub(super) leaving: Leaving,
     pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
-    pub(crate) ready: VecDeque<Entry>,
+    pub(crate) ready: Line<Entry>,
     pub(crate) replies: VecDeque<Reply>,
     /// The run of segments on its way out, and whether any of it is left.
     pub(crate) burst: Burst,
@@ -118,9 +133,9 @@ impl Tcp {
             demux: Demux::new(Secrets::derive(seed, "tcp isn")),
             bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
             leaving: Leaving::default(),
-            last: None,
+            recent: Recent::new(),
             wheel: Wheel::new(),
-            ready: VecDeque::new(),
+            ready: Line::new(),
             replies: VecDeque::new(),
             burst: Burst::default(),
             sending: false,
@@ -163,10 +178,16 @@ impl Tcp {
         Some((tcb, scope))
     }
 
+    /// Whether whoever is ready is next: no run of segments is under way, and nobody is to be answered first.
+    #[inline]
+    pub(crate) fn takes_turns(&self) -> bool {
+        !self.sending && self.replies.is_empty()
+    }
+
     /// Whether nothing waits to be sent or looked at.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.sending && self.ready.is_empty() && self.replies.is_empty()
+        self.takes_turns() && self.ready.is_empty()
     }
 
     /// Finds the entry for these addresses.
@@ -175,51 +196,33 @@ impl Tcp {
         self.demux.find(tuple, |entry| tables.tuple(entry) == Some(tuple))
     }
 
-    /// As [`Tcp::find`], for an arriving segment: the last one's entry is tried first (Van Jacobson's one-behind cache).
-    #[inline]
+    /// As [`Tcp::find`], for an arriving segment: those that others have found of late are tried first.
+    #[inline(never)]
     pub(crate) fn find_for_segment(&mut self, tuple: &FourTuple) -> Option<Entry> {
-        if let Some((last, entry)) = &self.last
-            && last == tuple
-        {
-            return Some(*entry);
+        if let Some(entry) = self.recent.find(tuple) {
+            return Some(entry);
         }
         let entry = self.find(tuple)?;
-        self.last = Some((*tuple, entry));
+        self.recent.put(tuple, entry);
         Some(entry)
     }
 
-    /// Makes an entry found by its addresses. The next segment is probably for it.
-    pub(crate) fn enter(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.last = Some((*tuple, entry));
+    /// Makes an entry found by its addresses, which have this hash. The next segment is probably for it.
+    pub(crate) fn enter(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
+        self.recent.put(tuple, entry);
         let tables = &self.tables;
-        self.demux
-            .insert(tuple, entry, |other| tables.tuple(other).copied());
+        self.demux.insert(hash, entry, |other| tables.hash(other));
     }
 
-    /// Makes an entry found no more.
-    pub(crate) fn leave(&mut self, tuple: &FourTuple, entry: Entry) {
-        self.forget_last(entry);
-        self.demux.remove(tuple, entry);
+    /// Makes an entry found no more by its addresses, which have this hash.
+    pub(crate) fn leave(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
+        self.recent.forget(tuple, entry);
+        self.demux.remove(hash, entry);
     }
 
-    /// The one-behind cache does not name this entry any more.
-    pub(super) fn forget_last(&mut self, entry: Entry) {
-        if self.last.as_ref().is_some_and(|(_, last)| *last == entry) {
-            self.last = None;
-        }
-    }
-
-    /// Another entry takes these addresses over.
-    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, from: Entry, to: Entry) {
-        self.hand_over_hashed(tuple, self.demux.table_hash(tuple), from, to);
-    }
-
-    /// As [`Tcp::hand_over`], for a tuple with this hash.
-    pub(super) fn hand_over_hashed(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
-        match &mut self.last {
-            Some((_, last)) if *last == from => *last = to,
-            _ => self.last = Some((*tuple, to)),
-        }
+    /// Another entry takes the addresses of one over, which have this hash.
+    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
+        self.recent.hand_over(tuple, from, to);
         self.demux.replace(hash, from, to);
     }
 
@@ -340,7 +343,7 @@ impl Tcp {
             return;
         };
         let from = scope.state_before(tcb);
-        let (tuple, id) = (tcb.tuple, tcb.id);
+        let (tuple, hash, id) = (tcb.tuple, tcb.hash, tcb.id);
         tcb.phase = Phase::Ended;
         if error.is_some() {
             tcb.error = error;
@@ -351,7 +354,7 @@ impl Tcp {
         scope.moved(tcb, from, why);
         let reuse = tcb.switches.reuse;
         scope.wheel.cancel(&mut tcb.wheel);
-        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        self.leave(&tuple, hash, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local(), tuple.local_port(), reuse);
         if orphan {
@@ -375,6 +378,7 @@ impl Tcp {
         };
         let Slot::SynSent(open) = place else { return };
         let (id, tuple, from, closing) = (open.id, open.tuple, open.state(), open.closing);
+        let hash = open.hash;
         self.wheel.cancel(&mut open.wheel);
         let fresh = Fresh {
             options: core::mem::take(&mut open.options),
@@ -385,7 +389,7 @@ impl Tcp {
         let reuse = fresh.options.reuse_address;
         let fresh = Slot::Fresh(self.spares.fresh(fresh));
         self.spares.keep(core::mem::replace(place, fresh));
-        self.leave(&tuple, Entry::new(Kind::Connection, slot));
+        self.leave(&tuple, hash, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local(), tuple.local_port(), reuse);
         env.trace
@@ -406,7 +410,7 @@ impl Tcp {
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.take_half_open(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.leave(&half.tuple, Entry::new(Kind::HalfOpen, place));
+        self.leave(&half.tuple, half.hash, Entry::new(Kind::HalfOpen, place));
         Some(half)
     }
 
@@ -435,8 +439,7 @@ impl Tcp {
                 Kind::HalfOpen => self.kick(entry),
             }
         }
-        while let Some(at) = self.leaving.next()
-            && at <= env.now
+        while self.leaving.next() <= env.now
             && let Some(place) = self.leaving.first()
         {
             self.end_time_wait(env, place, Transition::TimeWaitOver);
@@ -445,7 +448,16 @@ impl Tcp {
 }
 
 /// Gives back what an ended connection no longer needs; what can still be read stays.
+#[inline]
 pub(super) fn release_buffers(tcb: &mut Tcb, pool: &mut Pool) {
+    let any = tcb.send.is_some() | tcb.scoreboard.is_some() | tcb.reassembly.is_some() | tcb.dsack.is_some();
+    if any {
+        release_all_buffers(tcb, pool);
+    }
+}
+
+#[inline(never)]
+fn release_all_buffers(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut buffer) = tcb.send.take() {
         let all = buffer.len();
         buffer.ack(pool, all);

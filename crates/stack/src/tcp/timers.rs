@@ -226,6 +226,7 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Scope<'_>, clock: &mut Clock) -> Look {
 }
 
 /// Which timer a connection waits for, for `Stack::next_timeout`.
+#[inline(always)]
 pub(crate) fn next_is(tcb: &Tcb, at: Instant) -> Timer {
     if at == tcb.end_at() {
         return if tcb.fin_out == FinOut::Acked {

@@ -41,54 +41,77 @@ pub(crate) struct TimeWait {
 ///
 /// An entry that has gone early stays until it is at the front; one whose 2 MSL began anew moves to its new place when
 /// it is there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Leaving {
-    queue: VecDeque<Turn>,
+    /// Apart from the others, since everybody asks for it.
+    first: Turn,
+    rest: VecDeque<Turn>,
 }
 
 /// A turn in the queue.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
+    /// Never, for nobody's.
     at: Instant,
     place: u32,
     generation: u32,
 }
 
+impl Turn {
+    const NOBODY: Turn = Turn {
+        at: Instant::NEVER,
+        place: 0,
+        generation: 0,
+    };
+}
+
+impl Default for Leaving {
+    fn default() -> Self {
+        Leaving {
+            first: Turn::NOBODY,
+            rest: VecDeque::new(),
+        }
+    }
+}
+
 impl Leaving {
     /// Adds an entry, which leaves after all others.
     pub(crate) fn push(&mut self, at: Instant, (place, generation): (u32, u32)) {
-        debug_assert!(self.queue.back().is_none_or(|last| last.at <= at));
-        self.queue.push_back(Turn {
+        let turn = Turn {
             at,
             place,
             generation,
-        });
+        };
+        if self.first.at.is_never() {
+            self.first = turn;
+            return;
+        }
+        debug_assert!(self.rest.back().unwrap_or(&self.first).at <= at);
+        self.rest.push_back(turn);
     }
-    /// When the first may leave; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
+    /// When the first may leave, or never; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
     #[inline]
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.queue.front().map(|turn| turn.at)
+    pub(crate) fn next(&self) -> Instant {
+        self.first.at
     }
     /// The place of the entry that leaves first, whenever that is.
     pub(crate) fn first(&self) -> Option<u32> {
-        self.queue.front().map(|turn| turn.place)
+        (!self.first.at.is_never()).then_some(self.first.place)
     }
     /// Makes the front of the queue an entry that is there and leaves when its turn says.
     #[inline]
     pub(crate) fn tidy(&mut self, entries: &Arena<TimeWait>) {
-        while let Some(&turn) = self.queue.front() {
-            match entries.get(turn.place, turn.generation) {
-                Some(entry) if entry.until == turn.at => return,
-                Some(entry) => {
-                    self.queue.pop_front();
-                    let at = entry.until;
-                    let behind = self.queue.partition_point(|other| other.at <= at);
-                    self.queue.insert(behind, Turn { at, ..turn });
+        while !self.first.at.is_never() {
+            let turn = self.first;
+            if let Some(entry) = entries.get(turn.place, turn.generation) {
+                let at = entry.until;
+                if at == turn.at {
+                    return;
                 }
-                None => {
-                    self.queue.pop_front();
-                }
+                let behind = self.rest.partition_point(|other| other.at <= at);
+                self.rest.insert(behind, Turn { at, ..turn });
             }
+            self.first = self.rest.pop_front().unwrap_or(Turn::NOBODY);
         }
     }
 }
@@ -101,24 +124,27 @@ impl Tcp {
             let Some(place) = self.leaving.first() else { break };
             self.end_time_wait(env, place, Transition::TimeWaitOver);
         }
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at(slot) else {
+        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
-        let hash = self.demux.table_hash(&tcb.tuple);
-        let Some((tcb, scope)) = self.open(env, events, slot) else {
-            return;
-        };
+        let tcb = &mut **tcb;
+        release_buffers(tcb, &mut self.pool);
+        self.wheel.cancel(&mut tcb.wheel);
+        tcb.phase = Phase::TimeWait;
+        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
         let ack_owed = tcb.ack_owed != AckOwed::No;
-        let until = scope.now + scope.config.msl * 2;
-        let entry = TimeWait {
+        let until = env.now + env.config.msl * 2;
+        let (id, tuple, hash) = (tcb.id, tcb.tuple, tcb.hash);
+        let orphan = tcb.facts.contains(Fact::ORPHAN);
+        let (place, generation) = self.tables.time_wait.insert_with(|_, _| TimeWait {
             owed: if ack_owed {
                 AckOwed::Now(AckCause::Fin)
             } else {
                 AckOwed::No
             },
             queued: ack_owed,
-            tuple: tcb.tuple,
+            tuple,
             snd_nxt: tcb.snd_nxt,
             rcv_nxt: tcb.rcv_nxt,
             rcv_wnd: tcb.rcv_wnd(),
@@ -128,23 +154,13 @@ impl Tcp {
                 .facts
                 .contains(Fact::TIMESTAMPS)
                 .then_some((tcb.ts_recent, tcb.ts_offset)),
-            block: (!tcb.facts.contains(Fact::ORPHAN)).then_some(tcb.id),
+            block: (!orphan).then_some(id),
             until,
             hash,
-        };
-        let orphan = tcb.facts.contains(Fact::ORPHAN);
-        let (id, tuple) = (tcb.id, tcb.tuple);
-        tcb.phase = Phase::TimeWait;
-        tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
-        release_buffers(tcb, scope.pool);
-        scope.wheel.cancel(&mut tcb.wheel);
-        let (place, generation) = self.tables.time_wait.insert(entry);
+        });
         self.leaving.push(until, (place, generation));
-        let (connection, waiting) = (
-            Entry::new(Kind::Connection, slot),
-            Entry::new(Kind::TimeWait, place),
-        );
-        self.hand_over_hashed(&tuple, hash, connection, waiting);
+        let waiting = Entry::new(Kind::TimeWait, place);
+        self.hand_over(&tuple, hash, Entry::new(Kind::Connection, slot), waiting);
         if ack_owed {
             self.ready.push_back(waiting);
         }
@@ -170,8 +186,7 @@ impl Tcp {
         };
         self.leaving.tidy(&self.tables.time_wait);
         let waiting = Entry::new(Kind::TimeWait, place);
-        self.forget_last(waiting);
-        self.demux.remove_hashed(entry.hash, waiting);
+        self.leave(&entry.tuple, entry.hash, waiting);
         self.bindings
             .connection_gone(entry.tuple.local(), entry.tuple.local_port(), entry.reuse);
         if let Some(id) = entry.block

@@ -5,7 +5,6 @@ use super::conn::{AckOwed, Fact, Phase, Tcb};
 use super::dispatch::{Around, mss_along, reset_of};
 use super::egress::{self, Decision};
 use super::listen;
-use super::quick;
 use super::scope::Scope;
 use super::sent;
 use super::table::{Slot, Tcp};
@@ -14,7 +13,7 @@ use super::{Flags, State};
 use crate::demux::{Entry, Kind};
 use crate::frame::{Frame, TxMeta};
 use crate::iface::{IpLayer, Route};
-use crate::stack::{Readiness, SocketId};
+use crate::stack::{Readiness, SocketId, Why};
 use crate::time::Instant;
 use crate::trace::{Held, ResetCause, Timer, TraceKind, TraceMask, Transition};
 
@@ -22,38 +21,25 @@ impl Tcp {
     /// The next frame to send. Entries take turns, a burst each.
     #[inline]
     pub(crate) fn poll_transmit(&mut self, cx: &mut Around<'_, '_>, out: &mut Frame) -> Option<TxMeta> {
-        if self.sending {
-            if let Some(meta) = self.burst.next_alike(cx.env, cx.ip, out) {
-                self.sending = !self.burst.is_done();
-                return Some(meta);
-            }
-        } else if self.replies.is_empty() {
-            let room = out.head.extend(quick::ROOM);
-            let sent = room.first_chunk_mut().and_then(|room| self.quick(cx, room));
-            out.head.truncate(sent.as_ref().map_or(0, |sent| sent.1));
-            if let Some((meta, _)) = sent {
-                return Some(meta);
-            }
+        if self.sending
+            && let Some(meta) = self.burst.next_alike(cx.env, cx.ip, out)
+        {
+            self.sending = !self.burst.is_done();
+            return Some(meta);
         }
         self.next_frame(cx, out)
     }
 
-    /// As [`Tcp::poll_transmit`], written into one piece of octets, if it is the next of a run of segments or short.
+    /// The next frame of the run of segments under way, written into one piece of octets, if it can be.
     #[inline]
-    pub(crate) fn poll_transmit_into(
+    pub(crate) fn next_of_burst(
         &mut self,
         cx: &mut Around<'_, '_>,
         out: &mut [u8],
     ) -> Option<(TxMeta, usize)> {
-        if self.sending {
-            let sent = self.burst.next_into(cx.env, cx.ip, out);
-            self.sending = !self.burst.is_done();
-            return sent;
-        }
-        if !self.replies.is_empty() {
-            return None;
-        }
-        self.quick(cx, out.first_chunk_mut()?)
+        let sent = self.burst.next_into(cx.env, cx.ip, out);
+        self.sending = !self.burst.is_done();
+        sent
     }
 
     #[inline(never)]
@@ -310,17 +296,22 @@ impl Tcp {
         Some(())
     }
 
-    /// The earliest deadline and whose it is.
-    pub(crate) fn next_timeout(&self) -> Option<(Instant, Option<SocketId>, Timer)> {
-        let waiting = self.leaving.next();
-        let Some((at, owner)) = self
-            .wheel
-            .next_with_owner()
-            .filter(|(at, _)| waiting.is_none_or(|leaves| *at <= leaves))
-        else {
-            return waiting.map(|at| (at, None, Timer::TimeWait));
-        };
-        let entry = Entry::from_raw(owner);
+    /// The earliest deadline, or never.
+    #[inline]
+    pub(crate) fn next_timeout(&self) -> Instant {
+        self.wheel.next().min(self.leaving.next())
+    }
+
+    /// What the deadline that is next is for.
+    #[inline(always)]
+    pub(crate) fn waits_for(&self, at: Instant) -> Why {
+        if at < self.wheel.next() {
+            return Why {
+                socket: None,
+                timer: Timer::TimeWait,
+            };
+        }
+        let entry = Entry::from_raw(self.wheel.next_owner());
         let (socket, timer) = match entry.kind() {
             Kind::TimeWait => (None, Timer::TimeWait),
             Kind::HalfOpen => (None, Timer::SynAck),
@@ -330,7 +321,7 @@ impl Tcp {
                 Some(Slot::Fresh(_) | Slot::Listener(_)) | None => (None, Timer::Retransmit),
             },
         };
-        Some((at, socket, timer))
+        Why { socket, timer }
     }
 }
 

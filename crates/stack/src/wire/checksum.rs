@@ -36,6 +36,13 @@ impl Sum {
         Sum { value, odd: false }
     }
 
+    /// The sum of words of 64 bits in the machine's order, by [`add_long_word`].
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn of_long_words(sum: u64) -> Sum {
+        Sum::of_words(wrap(sum))
+    }
+
     /// Adds bytes behind those that came before.
     #[inline(always)]
     #[must_use]
@@ -47,20 +54,6 @@ impl Sum {
             value: self.value + part,
             odd: self.odd ^ (bytes.len() % 2 == 1),
         }
-    }
-
-    /// As [`Sum::add`], for a whole number of words, known beforehand. Only at an even position.
-    #[inline(always)]
-    #[must_use]
-    pub(crate) fn add_words<const N: usize>(self, bytes: &[u8; N]) -> Sum {
-        const { assert!(N.is_multiple_of(4)) };
-        debug_assert!(!self.odd);
-        let words = bytes.as_chunks::<4>().0;
-        let mut value = self.value;
-        for word in words {
-            value += u64::from(u32::from_ne_bytes(*word));
-        }
-        Sum { value, ..self }
     }
 
     /// Adds all slices of a payload.
@@ -135,7 +128,7 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn verify(self) -> bool {
-        fold(self.value) == 0xffff
+        is_intact(self.value)
     }
 }
 
@@ -205,6 +198,21 @@ pub fn adjust32(checksum: u16, old: u32, new: u32) -> u16 {
     adjust16(once, old as u16, new as u16)
 }
 
+/// Adds to a sum of words of 64 bits in the machine's order; the carry goes round (RFC 1071 section 2 (2)).
+#[inline(always)]
+#[must_use]
+pub(crate) const fn add_long_word(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    sum + carry as u64
+}
+
+/// Whether data that contains its checksum is intact, which [`add_long_word`] has added up.
+#[inline(always)]
+#[must_use]
+pub(crate) fn is_intact(sum: u64) -> bool {
+    fold(sum) == 0xffff
+}
+
 /// Folds a sum to 16 bits with end-around carry.
 #[inline]
 fn fold(n: u64) -> u16 {
@@ -239,7 +247,7 @@ fn raw(bytes: &[u8]) -> u64 {
 }
 
 #[inline]
-fn wrap(n: u64) -> u64 {
+const fn wrap(n: u64) -> u64 {
     (n & 0xffff_ffff) + (n >> 32)
 }
 

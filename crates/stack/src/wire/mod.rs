@@ -47,14 +47,28 @@ pub(crate) fn room<const N: usize>(out: &mut [u8]) -> &mut [u8; N] {
         .expect("the core gives each header the room that it says it needs")
 }
 
+/// The octets from `at` on, copied as one: octet by octet, numbers that overlap would be put together again.
+#[inline(always)]
+pub(crate) fn octets_at<const N: usize, const LEN: usize>(b: &[u8; N], at: usize) -> [u8; LEN] {
+    let mut octets = [0; LEN];
+    octets.copy_from_slice(&b[at..at + LEN]);
+    octets
+}
+
 /// The big-endian number at `at`.
 #[inline]
 pub(crate) fn u16_at<const N: usize>(b: &[u8; N], at: usize) -> u16 {
-    u16::from_be_bytes([b[at], b[at + 1]])
+    u16::from_be_bytes(octets_at(b, at))
 }
 
 /// The big-endian number at `at`.
 #[inline]
 pub(crate) fn u32_at<const N: usize>(b: &[u8; N], at: usize) -> u32 {
-    u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+    u32::from_be_bytes(octets_at(b, at))
+}
+
+/// The big-endian number at `at`.
+#[inline]
+pub(crate) fn u64_at<const N: usize>(b: &[u8; N], at: usize) -> u64 {
+    u64::from_be_bytes(octets_at(b, at))
 }

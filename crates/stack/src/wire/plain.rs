@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use core::net::Ipv4Addr;
 
-use super::checksum::Sum;
+use super::checksum::{Sum, add_long_word, is_intact};
 use super::tcp::ALIGNED_TIMESTAMPS;
-use super::{ipv4, protocol, tcp, u16_at, u32_at};
+use super::{ipv4, octets_at, protocol, tcp, u16_at, u32_at, u64_at};
 use crate::tcp::{EcnField, Flags, Options, Segment, SeqNumber, Timestamps};
 
 /// Octets of both headers.
@@ -195,12 +195,19 @@ pub(crate) const LEAST: usize = ipv4::HEADER_LEN + tcp::HEADER_LEN;
 /// Whether this is the front of a TCP packet without IP options that is no fragment.
 #[inline(always)]
 pub(crate) fn is_whole_tcp(b: &[u8; LEAST]) -> bool {
-    b[0] == VERSION_AND_LENGTH && u16_at(b, 6) & 0x3fff == 0 && b[9] == protocol::TCP
+    // Neither an offset nor more fragments, whatever the hop limit; the protocol.
+    b[0] == VERSION_AND_LENGTH && u32_at(b, 6) & 0x3fff_00ff == protocol::TCP as u32
 }
 
-/// Whether the TCP header of such a packet has timestamps as its only option, and is not that of a SYN.
+/// The headers of such a packet and its payload, if the TCP header has timestamps as its only option and is not that of a
+/// SYN.
 #[inline(always)]
-pub(crate) fn is_plain(b: &[u8; LEN]) -> bool {
+pub(crate) fn split(front: &[u8]) -> Option<(&[u8; LEN], &[u8])> {
+    front.split_first_chunk().filter(|(b, _)| is_plain(b))
+}
+
+#[inline(always)]
+fn is_plain(b: &[u8; LEN]) -> bool {
     b[32] >> 4 == OFFSET >> 4 && b[33] & Flags::SYN.bits() == 0 && u32_at(b, 40) == ALIGNED_TIMESTAMPS
 }
 
@@ -210,26 +217,30 @@ pub(crate) fn total_len(b: &[u8; LEAST]) -> usize {
     usize::from(u16_at(b, 2))
 }
 
-/// Source and destination.
+/// Both addresses in one word, the source in its upper half.
 #[inline(always)]
-pub(crate) fn addresses(b: &[u8; LEAST]) -> (Ipv4Addr, Ipv4Addr) {
-    (
-        Ipv4Addr::from_bits(u32_at(b, 12)),
-        Ipv4Addr::from_bits(u32_at(b, 16)),
-    )
+pub(crate) fn pair<const N: usize>(b: &[u8; N]) -> u64 {
+    u64_at(b, 12)
 }
 
-/// The source's port and the destination's.
+/// Whether the source of such a pair is the unspecified address.
 #[inline(always)]
-pub(crate) fn ports(b: &[u8; LEAST]) -> (u16, u16) {
-    (u16_at(b, 20), u16_at(b, 22))
+pub(crate) fn is_from_nowhere(pair: u64) -> bool {
+    pair >> 32 == 0
+}
+
+/// Both ports in one word, the source's in its upper half.
+#[inline(always)]
+pub(crate) fn ports<const N: usize>(b: &[u8; N]) -> u32 {
+    u32_at(b, 20)
 }
 
 /// Whether the checksum of the IP header is right.
 #[inline(always)]
 pub(crate) fn ip_is_intact(b: &[u8; LEAST]) -> bool {
-    let header = b.first_chunk::<{ ipv4::HEADER_LEN }>();
-    header.is_some_and(|header| Sum::ZERO.add_words(header).verify())
+    let long = |at| u64::from_ne_bytes(octets_at(b, at));
+    let last = u32::from_ne_bytes(octets_at(b, 16));
+    is_intact(add_long_word(add_long_word(long(0), long(8)), last.into()))
 }
 
 /// Whether the checksum of the segment is right. `headers` are the first `N` octets of a packet of `total`, up to the payload,
@@ -241,23 +252,20 @@ pub(crate) fn tcp_is_intact<const N: usize>(
     front: &[u8],
     behind: &[Bytes],
 ) -> bool {
-    // The addresses, which stand in front of the TCP header, are the rest of the pseudo-header; what stands before them
-    // is taken off again.
+    // The addresses, which stand in front of the TCP header, are the rest of the pseudo-header.
     const BEFORE: usize = 12;
-    let pseudo = Sum::ZERO
-        .add_u32(u32::from(protocol::TCP))
-        .add_u32((total - ipv4::HEADER_LEN) as u32);
+    const { assert!((N - BEFORE).is_multiple_of(8)) };
+    let len = (total - ipv4::HEADER_LEN) as u32;
+    let pseudo = u64::from(u32::from(protocol::TCP).to_be()) + u64::from(len.to_be());
     let mut sum = pseudo;
-    for word in headers.as_chunks::<4>().0.iter().skip(BEFORE / 4) {
-        sum = sum.add_words(word);
+    for word in headers[BEFORE..].as_chunks::<8>().0 {
+        sum = add_long_word(sum, u64::from_ne_bytes(*word));
     }
-    if !front.is_empty() {
-        sum = sum.add(front);
+    if front.is_empty() && behind.is_empty() {
+        return is_intact(sum);
     }
-    if !behind.is_empty() {
-        sum = behind.iter().fold(sum, |sum, part| sum.add(part));
-    }
-    sum.verify()
+    let sum = Sum::of_long_words(sum).add(front);
+    behind.iter().fold(sum, |sum, part| sum.add(part)).verify()
 }
 
 /// As [`tcp_is_intact`], of a segment with whatever options: `front` is the packet up to `behind`.
@@ -273,10 +281,15 @@ pub(crate) fn any_tcp_is_intact(total: usize, front: &[u8], behind: &[Bytes]) ->
 /// Octets of both headers of a SYN with all options that this stack sends.
 pub(crate) const SYN_LEN: usize = LEAST + 20;
 
-/// Whether the options of such a packet stand as [`tcp::emit`] writes them, with nothing behind: MSS, SACK-permitted (or not),
-/// timestamps, window scale.
+/// The headers of a SYN without payload whose options stand as [`tcp::emit`] writes them, with nothing behind: MSS,
+/// SACK-permitted (or not), timestamps, window scale.
 #[inline(always)]
-pub(crate) fn is_syn(b: &[u8; SYN_LEN]) -> bool {
+pub(crate) fn syn_headers(front: &[u8]) -> Option<&[u8; SYN_LEN]> {
+    <&[u8; SYN_LEN]>::try_from(front).ok().filter(|b| is_syn(b))
+}
+
+#[inline(always)]
+fn is_syn(b: &[u8; SYN_LEN]) -> bool {
     const MSS: u16 = u16::from_be_bytes([tcp::MSS, 4]);
     let stamps = u32_at(b, 44);
     let flags = Flags::from_bits_retain(b[33]);
@@ -312,14 +325,15 @@ pub(crate) fn syn(b: &[u8; SYN_LEN]) -> Segment {
     }
 }
 
-/// Reads the segment in a packet of `total` octets that begins with `front`, with whatever options; returns the octets of both
-/// headers, or `None` if anything is wrong with it.
-pub(crate) fn any_segment(front: &[u8], total: usize, seg: &mut Segment) -> Option<usize> {
+/// The segment in a packet of `total` octets that begins with `front`, with whatever options, and the octets of both headers;
+/// `None` if anything is wrong with it.
+#[cold]
+#[inline(never)]
+pub(crate) fn any_segment(front: &[u8], total: usize) -> Option<(Segment, usize)> {
     let mut header = tcp::Header::default();
     tcp::parse_into(&front[ipv4::HEADER_LEN..], total - ipv4::HEADER_LEN, &mut header).ok()?;
     header.segment.ecn = EcnField::from_class(front[1]);
-    *seg = header.segment;
-    Some(ipv4::HEADER_LEN + header.header_len)
+    Some((header.segment, ipv4::HEADER_LEN + header.header_len))
 }
 
 /// What such headers say of the segment: a third of what a [`Segment`] takes to write, most of which would be options that it
@@ -497,7 +511,7 @@ mod tests {
             prop_assert_eq!(&whole[..len], &expected[..]);
             prop_assert!(any_tcp_is_intact(len, &whole[..len], &[]));
             let all = mss.is_some() && scale.is_some() && stamped && flags & Flags::SYN.bits() != 0;
-            let read = (len == SYN_LEN && is_syn(&whole)).then(|| syn(&whole));
+            let read = syn_headers(&whole[..len]).map(syn);
             prop_assert_eq!(read.is_some(), all);
             if let Some(read) = read {
                 prop_assert!(tcp_is_intact(&whole, len, &[], &[]));
@@ -526,7 +540,7 @@ mod tests {
         fn is_read_as_the_general_readers_read_it(plain in any_plain(), payload_len in 0usize..300) {
             let mut out = [0; LEN];
             plain.emit(&std::vec![7; payload_len], true, &mut out);
-            let least = out.first_chunk().unwrap();
+            let least: &[u8; LEAST] = out.first_chunk().unwrap();
             prop_assert!(is_whole_tcp(least) && is_plain(&out) && ip_is_intact(least));
             let payload = std::vec![7; payload_len];
             let (front, behind) = payload.split_at(payload_len / 3);
@@ -534,8 +548,11 @@ mod tests {
             prop_assert!(tcp_is_intact(&out, LEN + payload_len, front, &behind));
             prop_assert!(any_tcp_is_intact(LEN + payload_len, &[&out, front].concat(), &behind));
             prop_assert_eq!(total_len(least), LEN + payload_len);
-            prop_assert_eq!(addresses(least), (plain.source, plain.destination));
-            prop_assert_eq!(ports(least), (plain.source_port, plain.destination_port));
+            let (source, destination) = (plain.source.to_bits(), plain.destination.to_bits());
+            prop_assert_eq!(pair(least), u64::from(source) << 32 | u64::from(destination));
+            prop_assert_eq!(is_from_nowhere(pair(least)), plain.source.is_unspecified());
+            let both = u32::from(plain.source_port) << 16 | u32::from(plain.destination_port);
+            prop_assert_eq!(ports(least), both);
             let mut read = tcp::parse(&out[20..], TCP_LEN + payload_len).unwrap();
             read.segment.ecn = EcnField::from_class(plain.traffic_class);
             prop_assert_eq!(segment(&out, payload_len as u32), read.segment);
@@ -552,9 +569,7 @@ mod tests {
             // A total length that leaves no room for the headers is for the caller to refuse.
             let least = out.first_chunk().unwrap();
             if is_whole_tcp(least) && is_plain(&out) && total_len(least) >= LEN {
-                let mut any = Segment::default();
-                prop_assert_eq!(any_segment(&out, LEN, &mut any), Some(LEN));
-                prop_assert_eq!(any, segment(&out, 0));
+                prop_assert_eq!(any_segment(&out, LEN), Some((segment(&out, 0), LEN)));
                 let (header, mut read) = (header.unwrap(), read.unwrap());
                 read.segment.ecn = EcnField::from_class(header.traffic_class);
                 prop_assert!(header.header_len == 20 && header.protocol == protocol::TCP && !header.is_fragment());

@@ -55,8 +55,12 @@ struct Curve {
 }
 
 impl Cubic {
-    pub(super) fn new(window: Window) -> Self {
+    pub(super) const fn new(window: Window) -> Self {
         Cubic { window, curve: None }
+    }
+    #[inline]
+    pub(super) fn has_curve(&self) -> bool {
+        self.curve.is_some()
     }
     pub(super) fn on_ack(&mut self, now: Instant, acked: u32, srtt: Duration, mss: u32) {
         let now = now.as_millis() as u32;

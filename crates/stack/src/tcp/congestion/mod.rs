@@ -65,7 +65,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    fn new(cwnd: u32) -> Self {
+    const fn new(cwnd: u32) -> Self {
         Window {
             cwnd,
             ssthresh: u32::MAX,
@@ -134,10 +134,21 @@ impl Window {
 
 impl Congestion {
     /// The configured algorithm, with its initial window in octets ([`initial_window`]).
-    pub(crate) fn new(algorithm: CongestionControl, cwnd: u32) -> Self {
+    pub(crate) const fn new(algorithm: CongestionControl, cwnd: u32) -> Self {
         match algorithm {
             CongestionControl::NewReno => Congestion::NewReno(NewReno::new(Window::new(cwnd))),
             CongestionControl::Cubic => Congestion::Cubic(Cubic::new(Window::new(cwnd))),
+        }
+    }
+    /// What a connection that is not yet one has.
+    pub(crate) const BLANK: Congestion = Congestion::new(CongestionControl::Cubic, 0);
+
+    /// Whether it holds memory of its own.
+    #[inline]
+    pub(crate) fn holds_memory(&self) -> bool {
+        match self {
+            Congestion::NewReno(_) => false,
+            Congestion::Cubic(algorithm) => algorithm.has_curve(),
         }
     }
     fn window(&self) -> &Window {

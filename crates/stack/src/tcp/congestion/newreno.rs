@@ -9,7 +9,7 @@ pub(crate) struct NewReno {
 }
 
 impl NewReno {
-    pub(super) fn new(window: Window) -> Self {
+    pub(super) const fn new(window: Window) -> Self {
         NewReno { window }
     }
     pub(super) fn on_ack(&mut self, acked: u32, mss: u32) {

@@ -5,12 +5,17 @@ use crate::tcp::conn::Tcb;
 use crate::time::{Duration, Instant};
 
 /// What was read since when.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Tune {
     /// Start of the measurement, in microseconds of our clock.
     since: u32,
     /// Octets read since.
     read: u32,
+}
+
+impl Tune {
+    /// Before the first read.
+    pub(crate) const NOTHING_READ: Tune = Tune { since: 0, read: 0 };
 }
 
 /// The application has read `n` octets. Once a round trip, the buffer grows to twice what was read in it, which lets the

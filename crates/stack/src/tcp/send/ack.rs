@@ -3,12 +3,11 @@
 use alloc::boxed::Box;
 
 use crate::config::Config;
-use crate::iface::Env;
 use crate::pool::Pool;
 use crate::stack::Readiness;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use crate::tcp::rtt::expected_samples;
-use crate::tcp::scope::{Scope, trace_congestion};
+use crate::tcp::scope::{self, Scope, trace_congestion};
 use crate::tcp::{Flags, Segment, SeqNumber, Timestamps};
 use crate::tcp::{ecn, urgent};
 use crate::time::{Duration, Instant};
@@ -46,21 +45,29 @@ pub(crate) fn process(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
 #[inline(always)]
 pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
     tcb.recovery == Recovery::Open
-        && tcb.fin_out == FinOut::No
         && tcb.scoreboard.is_none()
         && tcb.urgent.is_none()
         && !tcb.facts.contains(Fact::PROBING)
 }
 
-/// As [`process`], where nothing is lost, closing, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
+/// As [`process`], where nothing is lost, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
 /// mark.
 #[inline(never)]
-pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &Arrived) {
+pub(crate) fn progress(
+    tcb: &mut Tcb,
+    now: Instant,
+    config: &Config,
+    trace: &mut Trace,
+    pool: &mut Pool,
+    seg: &Arrived,
+) {
     let flight = tcb.outstanding();
-    measure(tcb, env.now, env.config, env.trace, seg.ack, Some(seg.timestamps));
+    measure(tcb, now, config, trace, seg.ack, Some(seg.timestamps));
     let acked = seg.ack.since(tcb.snd_una);
+    let fin = acknowledges_fin(tcb, seg.ack);
+    let octets = acked - u32::from(fin);
     if let Some(buffer) = &mut tcb.send {
-        buffer.ack(pool, acked);
+        buffer.ack(pool, octets);
         if buffer.is_empty()
             && let Some(empty) = tcb.send.take()
         {
@@ -68,13 +75,17 @@ pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &
         }
     }
     tcb.snd_una = seg.ack;
-    tcb.stats.bytes_acked += u64::from(acked);
+    tcb.stats.bytes_acked += u64::from(octets);
+    if fin {
+        let brings_fin = brings_fin(tcb, seg.flags, seg.payload_len, seg.seq);
+        fin_acknowledged(tcb, now, config, trace, brings_fin);
+    }
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
     }
     // Nothing is probed for, so none that was closed opens.
-    learn_window(tcb, env.now, env.trace, seg.seq, seg.ack, seg.window);
+    learn_window(tcb, now, trace, seg.seq, seg.ack, seg.window);
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
@@ -84,16 +95,16 @@ pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &
     let mss = u32::from(tcb.snd_mss);
     let change = tcb
         .congestion
-        .on_ack(env.now, acked, tcb.srtt(), flight, mss, limited);
+        .on_ack(now, acked, tcb.srtt(), flight, mss, limited);
     if tcb.outstanding() == 0 {
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
     } else {
-        tcb.stalled_since = env.now;
-        tcb.rexmt_at = env.now + tcb.rto(env.config);
+        tcb.stalled_since = now;
+        tcb.rexmt_at = now + tcb.rto(config);
     }
     if let Some(why) = change {
-        trace_congestion(tcb, env.now, env.trace, why);
+        trace_congestion(tcb, now, trace, why);
     }
     tcb.check();
 }
@@ -138,7 +149,7 @@ fn take_blocks(tcb: &mut Tcb, seg: &Segment) -> News {
 fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
     let acked = seg.ack.since(tcb.snd_una);
-    let fin = tcb.fin_out == FinOut::Sent && seg.ack == tcb.snd_nxt;
+    let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
     if let Some(buffer) = &mut tcb.send {
         buffer.ack(cx.pool, octets);
@@ -158,16 +169,8 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     }
     urgent::acknowledged(tcb);
     if fin {
-        let from = cx.state_before(tcb);
-        tcb.fin_out = FinOut::Acked;
-        // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
-        let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin(tcb, seg);
-        tcb.set_end(if waits {
-            cx.now + cx.config.fin_wait_2
-        } else {
-            Instant::NEVER
-        });
-        cx.moved(tcb, from, Transition::FinAcked);
+        let brings_fin = brings_fin(tcb, seg.flags, seg.payload_len, seg.seq);
+        fin_acknowledged(tcb, cx.now, cx.config, cx.trace, brings_fin);
     }
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
         tcb.facts.remove(Fact::WANTS_ROOM);
@@ -176,11 +179,31 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     acked
 }
 
+/// Whether SEG.ACK acknowledges our FIN, for the first time.
+#[inline(always)]
+fn acknowledges_fin(tcb: &Tcb, ack: SeqNumber) -> bool {
+    tcb.fin_out == FinOut::Sent && ack == tcb.snd_nxt
+}
+
+/// Our FIN is acknowledged, by a segment that `brings_fin` or does not.
+fn fin_acknowledged(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Trace, brings_fin: bool) {
+    let from = scope::state_before(tcb, trace);
+    tcb.fin_out = FinOut::Acked;
+    // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
+    let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin;
+    tcb.set_end(if waits {
+        now + config.fin_wait_2
+    } else {
+        Instant::NEVER
+    });
+    scope::moved(tcb, now, trace, from, Transition::FinAcked);
+}
+
 /// Whether the segment is the peer's FIN, next in sequence and without text, which will be taken after its acknowledgment.
-fn brings_fin(tcb: &Tcb, seg: &Segment) -> bool {
-    seg.flags.contains(Flags::FIN)
-        && seg.payload_len == 0
-        && seg.seq == tcb.rcv_nxt
+fn brings_fin(tcb: &Tcb, flags: Flags, payload_len: u32, seq: SeqNumber) -> bool {
+    flags.contains(Flags::FIN)
+        && payload_len == 0
+        && seq == tcb.rcv_nxt
         && tcb.rcv_wnd() > 0
         && !tcb.facts.contains(Fact::FIN_AHEAD)
 }
@@ -200,7 +223,7 @@ fn measure(
     let sample = match tcb.timed() {
         Some((end, at)) if ack.at_or_after(end) => {
             tcb.facts.remove(Fact::TIMED);
-            Duration::from_micros(u64::from((now.as_micros() as u32).wrapping_sub(at)))
+            u64::from((now.as_micros() as u32).wrapping_sub(at))
         }
         Some(_) => return,
         None => match timestamps {
@@ -210,14 +233,14 @@ fn measure(
                     return; // an echo of what we never sent
                 }
                 expected = expected_samples(tcb.outstanding(), u32::from(tcb.snd_mss));
-                Duration::from_millis(u64::from(ticks))
+                u64::from(ticks) * 1000
             }
             _ => return,
         },
     };
-    tcb.rtt.on_sample(now, sample, expected);
+    tcb.rtt.on_sample_micros(now, sample, expected);
     if trace.wants(TraceMask::FLOW) {
-        trace_sample(tcb, now, config, trace, sample);
+        trace_sample(tcb, now, config, trace, Duration::from_micros(sample));
     }
 }
 
