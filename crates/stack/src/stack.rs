@@ -246,7 +246,7 @@ impl Stack {
     pub fn handle_octets(&mut self, now: Instant, on: InterfaceId, octets: &[u8], meta: RxMeta) {
         if !self.trace.wants(TraceMask::FRAMES) {
             let whole = Text::borrowed(octets);
-            if self.with_tcp(now, |tcp, around| tcp.direct(around, on, whole, meta)) {
+            if self.direct(now, on, whole, meta) {
                 return;
             }
         }
@@ -267,7 +267,7 @@ impl Stack {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
             self.trace_frame(now, on, frame, None);
         }
-        if self.with_tcp(now, |tcp, around| tcp.direct(around, on, frame.text(0), meta)) {
+        if self.direct(now, on, frame.text(0), meta) {
             return;
         }
         self.take_other(now, on, frame, meta);

@@ -112,7 +112,7 @@ pub(crate) struct IpLayer {
     pub(super) recent_v4: Option<KnownPair>,
     /// Before this an address is not defended again.
     pub(super) defends_at: Instant,
-    /// The last answer of [`IpLayer::plain_path`].
+    /// The last answer of [`IpLayer::path`] that is a plain one.
     recent_path: Option<RecentPath>,
     /// The last answers of [`IpLayer::route`], without a source given and with one.
     recent_routes: [RefCell<Option<RecentRoute>>; 2],
@@ -174,7 +174,8 @@ impl PlainPath {
 struct RecentPath {
     addresses: u64,
     generation: u32,
-    path: PlainPath,
+    path: Path,
+    plain: PlainPath,
 }
 
 impl IpLayer {
@@ -408,23 +409,38 @@ impl IpLayer {
     /// stop answering: an answer stands as long as nothing has changed.
     #[inline]
     pub(crate) fn plain_path(&mut self, tuple: &FourTuple) -> Option<PlainPath> {
-        let addresses = tuple.pair_v4()?;
-        match &self.recent_path {
-            Some(known) if known.addresses == addresses && known.generation == self.generation => {
-                Some(known.path)
-            }
-            _ => self.find_plain_path(addresses, tuple),
+        if let Some(known) = self.known_path(tuple) {
+            return Some(known.plain);
         }
+        PlainPath::of(self.find_path(tuple)?)
+    }
+    /// The way of these addresses' packets; `None` where there is none.
+    #[inline]
+    pub(crate) fn path(&mut self, tuple: &FourTuple) -> Option<Path> {
+        if let Some(known) = self.known_path(tuple) {
+            return Some(known.path);
+        }
+        self.find_path(tuple)
+    }
+    #[inline]
+    fn known_path(&self, tuple: &FourTuple) -> Option<&RecentPath> {
+        let addresses = tuple.pair_v4()?;
+        let known = self.recent_path.as_ref()?;
+        (known.addresses == addresses && known.generation == self.generation).then_some(known)
     }
     #[inline(never)]
-    fn find_plain_path(&mut self, addresses: u64, tuple: &FourTuple) -> Option<PlainPath> {
-        let route = self.route(tuple.remote(), Some(tuple.local()), None)?;
-        let path = PlainPath::of(route.into())?;
-        self.recent_path = Some(RecentPath {
-            addresses,
-            generation: self.generation,
-            path,
-        });
+    fn find_path(&mut self, tuple: &FourTuple) -> Option<Path> {
+        let path = self.route(tuple.remote(), Some(tuple.local()), None)?.into();
+        if let Some(addresses) = tuple.pair_v4()
+            && let Some(plain) = PlainPath::of(path)
+        {
+            self.recent_path = Some(RecentPath {
+                addresses,
+                generation: self.generation,
+                path,
+                plain,
+            });
+        }
         Some(path)
     }
 

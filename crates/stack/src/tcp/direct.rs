@@ -6,26 +6,27 @@
 //! ([`super::predict`]). Whatever is not quite like this, or wrong in any way, is left untouched for the general path,
 //! which also counts what it drops.
 
-use super::dispatch::Around;
-use super::table::Tcp;
 use super::{Flags, Segment};
 use crate::InterfaceId;
 use crate::demux::{Entry, FourTuple};
 use crate::frame::{RxMeta, Text};
+use crate::stack::Stack;
+use crate::time::Instant;
 use crate::wire::plain::{self, Arrived};
 
-impl Tcp {
+// Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
+impl Stack {
     /// Takes the frame, `whole`, if it is such a packet, and says whether it was.
     #[inline(always)]
     pub(crate) fn direct(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         on: InterfaceId,
         mut whole: Text<'_>,
         meta: RxMeta,
     ) -> bool {
         #[cfg(test)]
-        if self.general_only {
+        if self.tcp.general_only {
             return false;
         }
         let (front, _) = whole.parts();
@@ -37,7 +38,7 @@ impl Tcp {
             return false;
         }
         let pair = plain::pair(b);
-        let Some(trusted) = cx.ip.trusts_pair(on, pair) else {
+        let Some(trusted) = self.ip.trusts_pair(on, pair) else {
             return false;
         };
         // MUST-63: the pair may have been that of a query from nowhere.
@@ -45,25 +46,27 @@ impl Tcp {
             return false;
         }
         let verified = trusted || meta.checksum_verified;
-        let known = self.known(b);
         if total < whole.len() {
             whole.truncate(total); // padding of the link
         }
         let (front, behind) = whole.parts();
         let Some((b, text)) = plain::split(front) else {
-            return self.direct_other(cx, known, &mut whole, verified);
+            return self.direct_other(now, &mut whole, verified);
         };
         if !verified && !plain::tcp_is_intact(b, total, text, behind) {
             return false;
         }
         let seg = Arrived::read(b, (total - plain::LEN) as u32);
-        if let Some(entry) = known
+        let (pair, ports) = as_received(b);
+        let known = self.tcp.recent.find_v4(pair, ports);
+        let entry = known.or_else(|| self.tcp.find_for_segment(&FourTuple::v4(pair, ports)));
+        if let Some(entry) = entry
             && entry.is_connection()
-            && self.takes_short_way(cx, on, entry.slot(), &seg, &mut whole)
+            && self.takes_short_way(now, on, entry.slot(), &seg, &mut whole)
         {
             return true;
         }
-        self.not_predicted(cx, known, &seg, &mut whole);
+        self.not_predicted(now, entry, &seg, &mut whole);
         true
     }
 
@@ -71,45 +74,33 @@ impl Tcp {
     #[inline(always)]
     fn takes_short_way(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         on: InterfaceId,
         slot: u32,
         seg: &Arrived,
         whole: &mut Text<'_>,
     ) -> bool {
-        !seg.flags.contains(Flags::FIN) && self.predicted(cx, on, slot, seg, whole)
-            || self.predicted_end(cx, on, slot, seg)
+        !seg.flags.contains(Flags::FIN) && self.predicted(now, on, slot, seg, whole)
+            || self.predicted_end(now, on, slot, seg)
     }
 
     /// Takes the segment behind plain headers that is not what was predicted.
     #[inline(never)]
-    fn not_predicted(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
-        seg: &Arrived,
-        whole: &mut Text<'_>,
-    ) {
+    fn not_predicted(&mut self, now: Instant, entry: Option<Entry>, seg: &Arrived, whole: &mut Text<'_>) {
         let Some(b) = whole.parts().0.first_chunk() else {
             return;
         };
         let tuple = tuple_of(b);
         whole.advance(plain::LEN);
-        self.found(cx, known, &tuple, &seg.segment(), whole);
+        self.arrives(now, entry, &tuple, &seg.segment(), whole);
     }
 
-    /// As [`Tcp::direct`], for a segment with other options, or without any.
+    /// As [`Stack::direct`], for a segment with other options, or without any.
     #[inline(never)]
-    fn direct_other(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
-        whole: &mut Text<'_>,
-        verified: bool,
-    ) -> bool {
+    fn direct_other(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
         let (front, behind) = whole.parts();
         let Some(b) = plain::syn_headers(front) else {
-            return self.direct_any(cx, known, whole, verified);
+            return self.direct_any(now, whole, verified);
         };
         let Some(least) = b.first_chunk() else {
             return false;
@@ -119,19 +110,14 @@ impl Tcp {
         }
         let (tuple, segment) = (tuple_of(least), plain::syn(b));
         whole.advance(plain::SYN_LEN);
-        self.found(cx, known, &tuple, &segment, whole);
+        let entry = self.tcp.find_for_segment(&tuple);
+        self.arrives(now, entry, &tuple, &segment, whole);
         true
     }
 
-    /// As [`Tcp::direct`], for a segment with whatever options.
+    /// As [`Stack::direct`], for a segment with whatever options.
     #[inline(never)]
-    fn direct_any(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
-        whole: &mut Text<'_>,
-        verified: bool,
-    ) -> bool {
+    fn direct_any(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
         let (front, behind) = whole.parts();
         let Some(b) = front.first_chunk() else {
             return false;
@@ -144,36 +130,28 @@ impl Tcp {
             return false;
         };
         whole.advance(headers);
-        self.found(cx, known, &tuple, &seg, whole);
+        let entry = self.tcp.find_for_segment(&tuple);
+        self.arrives(now, entry, &tuple, &seg, whole);
         true
     }
 
-    /// Hands the segment to its entry.
+    /// Hands the segment to its entry, if it has one.
     #[inline]
-    fn found(
+    fn arrives(
         &mut self,
-        cx: &mut Around<'_, '_>,
-        known: Option<Entry>,
+        now: Instant,
+        entry: Option<Entry>,
         tuple: &FourTuple,
         seg: &Segment,
         text: &mut Text<'_>,
     ) {
-        let entry = known.or_else(|| self.find_for_segment(tuple));
-        self.arrives_at(cx, entry, tuple, seg, text);
-    }
-
-    /// The last segment's entry, if this one stands between the same addresses and ports (Van Jacobson's one-behind cache).
-    #[inline(always)]
-    fn known(&self, b: &[u8; plain::LEAST]) -> Option<Entry> {
-        let (tuple, entry) = self.last.as_ref()?;
-        let (pair, ports) = as_received(b);
-        tuple.is_v4(pair, ports).then_some(*entry)
+        self.with_tcp(now, |tcp, cx| tcp.arrives_at(cx, entry, tuple, seg, text));
     }
 }
 
 /// Addresses and ports of a packet, as its receiver has them: ours in the upper halves.
 #[inline(always)]
-fn as_received(b: &[u8; plain::LEAST]) -> (u64, u32) {
+fn as_received<const N: usize>(b: &[u8; N]) -> (u64, u32) {
     (plain::pair(b).rotate_left(32), plain::ports(b).rotate_left(16))
 }
 

@@ -27,12 +27,86 @@ impl Tcp {
         seg: &Segment,
         text: &mut Text<'_>,
     ) {
+        let Some(place) = self.tables.sockets.at_mut(slot) else {
+            return;
+        };
+        let Slot::SynSent(opening) = place else { return };
+        let opening = &mut **opening;
+        let from = opening.state();
+        let step = opening.segment_arrives(cx.env.config, seg);
+        let (Opening::Established, Some(peer)) = (&step, &opening.peer) else {
+            return self.opening_goes_on(cx, slot, step, from, text);
+        };
+        // Our active open is answered: the block takes the place of the opening.
+        let (irs, scaled) = (peer.irs, !seg.has(Flags::SYN));
+        let simultaneous = from == State::SynReceived;
+        let now = cx.env.now;
+        let mut tcb = open::establish(
+            &Handshake {
+                id: opening.id,
+                tuple: &opening.tuple,
+                hash: opening.hash,
+                path: &opening.path,
+                route_generation: cx.ip.generation(),
+                options: &opening.options,
+                iss: opening.iss,
+                peer,
+                told: opening.told,
+                last: seg,
+                window_scaled: scaled,
+                ts_offset: opening.ts_offset,
+                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
+                syn_lost: opening.tries > 0 && !simultaneous,
+            },
+            cx.env.config,
+            now,
+            &mut self.spares,
+        );
+        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner. The deadline is the
+        // wheel's own word, since it may just have gone off.
+        tcb.wheel = core::mem::take(&mut opening.wheel);
+        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
+        if !opening.queued {
+            self.ready.push_back(Entry::new(Kind::Connection, slot));
+        }
+        tcb.facts.insert(Fact::QUEUED);
+        tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
+        tcb.soft_error = opening.soft_error;
+        // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
+        let (ack_owed, why) = match simultaneous {
+            true => (AckOwed::No, Transition::SynAcked),
+            false => (AckOwed::Open, Transition::SynAck),
+        };
+        tcb.ack_owed = ack_owed;
+        state_moved(cx.env, Some(tcb.id), &tcb.tuple, from, State::Established, why);
+        if opening.closing {
+            close_at_once(&mut tcb, cx.env);
+        }
+        let kept = opening.text.take();
+        scope::announce(&mut tcb, cx.events);
+        self.spares.keep(core::mem::replace(place, Slot::Open(tcb)));
+        if let Some(kept) = kept {
+            self.kept_text(cx, slot, irs, seg, kept);
+        }
+        if scaled || seg.payload_len > 0 || seg.has(Flags::FIN) {
+            self.rest_of(cx, slot, seg, text);
+        }
+    }
+
+    /// What a segment did to an active open that is not established yet.
+    #[inline(never)]
+    fn opening_goes_on(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        slot: u32,
+        step: Opening,
+        from: State,
+        text: &mut Text<'_>,
+    ) {
         let Some(Slot::SynSent(opening)) = self.tables.sockets.at_mut(slot) else {
             return;
         };
-        let from = opening.state();
-        match opening.segment_arrives(cx.env.config, seg) {
-            Opening::Established => self.opened(cx, slot, seg, text, from),
+        match step {
             Opening::Waits => self.kick(Entry::new(Kind::Connection, slot)),
             Opening::Answer(segment, cause) => {
                 let tuple = opening.tuple;
@@ -56,76 +130,7 @@ impl Tcp {
                 self.kick(Entry::new(Kind::Connection, slot));
             }
             Opening::Failed(error) => self.fail_open(cx.env, cx.events, slot, error, Transition::Reset),
-        }
-    }
-
-    /// Our active open is answered: the block takes the place of the opening.
-    fn opened(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        slot: u32,
-        seg: &Segment,
-        text: &mut Text<'_>,
-        from: State,
-    ) {
-        let Some(place) = self.tables.sockets.at_mut(slot) else {
-            return;
-        };
-        let Slot::SynSent(opening) = place else { return };
-        let Some(peer) = &opening.peer else { return };
-        let (irs, scaled) = (peer.irs, !seg.has(Flags::SYN));
-        let simultaneous = from == State::SynReceived;
-        let now = cx.env.now;
-        let mut tcb = open::establish(
-            &Handshake {
-                id: opening.id,
-                tuple: &opening.tuple,
-                hash: opening.hash,
-                path: opening.path,
-                route_generation: cx.ip.generation(),
-                options: &opening.options,
-                iss: opening.iss,
-                peer,
-                told: opening.told,
-                last: seg,
-                window_scaled: scaled,
-                ts_offset: opening.ts_offset,
-                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
-                syn_lost: opening.tries > 0 && !simultaneous,
-            },
-            cx.env.config,
-            now,
-            &mut self.spares,
-        );
-        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner. The deadline is the
-        // wheel's own word, since it may just have gone off.
-        tcb.wheel = core::mem::take(&mut opening.wheel);
-        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
-        // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
-        tcb.ack_owed = if simultaneous { AckOwed::No } else { AckOwed::Open };
-        if !opening.queued {
-            self.ready.push_back(Entry::new(Kind::Connection, slot));
-        }
-        tcb.facts.insert(Fact::QUEUED);
-        tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
-        tcb.soft_error = opening.soft_error;
-        let why = if simultaneous {
-            Transition::SynAcked
-        } else {
-            Transition::SynAck
-        };
-        state_moved(cx.env, Some(tcb.id), &tcb.tuple, from, State::Established, why);
-        if opening.closing {
-            close_at_once(&mut tcb, cx.env);
-        }
-        let kept = opening.text.take();
-        scope::announce(&mut tcb, cx.events);
-        self.spares.keep(core::mem::replace(place, Slot::Open(tcb)));
-        if let Some(kept) = kept {
-            self.kept_text(cx, slot, irs, seg, kept);
-        }
-        if scaled || seg.payload_len > 0 || seg.has(Flags::FIN) {
-            self.rest_of(cx, slot, seg, text);
+            Opening::Established => debug_assert!(false, "an opening without a peer is established"),
         }
     }
 
@@ -264,7 +269,7 @@ impl Tcp {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
             return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
         }
-        let Some(route) = cx.ip.route(tuple.remote(), Some(tuple.local()), None) else {
+        let Some(path) = cx.ip.path(&tuple) else {
             self.drop_half_open(place);
             return self.dropped(cx.env, &tuple, DropReason::NoRoute);
         };
@@ -274,7 +279,7 @@ impl Tcp {
                 id,
                 tuple: &tuple,
                 hash,
-                path: route.into(),
+                path: &path,
                 route_generation: cx.ip.generation(),
                 options: &listener.options,
                 iss: half.iss,
@@ -306,7 +311,7 @@ impl Tcp {
         self.tables.half_open.discard_at(place);
         self.tables.sockets.insert(Slot::Open(tcb));
         self.ready.push_back(connection);
-        self.hand_over(hash, Entry::new(Kind::HalfOpen, place), connection);
+        self.hand_over(&tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let (from, to) = (State::SynReceived, State::Established);

@@ -27,6 +27,7 @@ mod quick;
 mod quick_bare;
 #[cfg(test)]
 mod quick_tests;
+mod recent;
 pub(crate) mod recv;
 mod reset;
 mod rows;

@@ -420,7 +420,7 @@ pub(crate) struct Handshake<'a> {
     pub(crate) id: SocketId,
     pub(crate) tuple: &'a FourTuple,
     pub(crate) hash: TableHash,
-    pub(crate) path: Path,
+    pub(crate) path: &'a Path,
     pub(crate) route_generation: u32,
     pub(crate) options: &'a TcpOptions,
     pub(crate) iss: SeqNumber,
@@ -486,7 +486,7 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     tcb.id = h.id;
     tcb.tuple = *h.tuple;
     tcb.hash = h.hash;
-    tcb.path = h.path;
+    tcb.path = *h.path;
     tcb.route_generation = h.route_generation;
 
     let snd_nxt = h.iss + 1;

@@ -7,30 +7,39 @@
 //! general path, which also counts what it drops.
 
 use super::conn::{Fact, FinIn, Phase, Tcb};
-use super::dispatch::Around;
 use super::ingress::{self, Fate};
 use super::scope::{Scope, announce, kick};
-use super::table::{Slot, Tcp};
+use super::table::Slot;
 use super::{Flags, recv, send};
 use crate::InterfaceId;
 use crate::frame::Text;
-use crate::iface::Env;
-use crate::trace::{TraceKind, TraceMask, Tuple};
+use crate::stack::Stack;
+use crate::time::Instant;
+use crate::trace::{Trace, TraceKind, TraceMask, Tuple};
 use crate::wire::plain::{self, Arrived};
 
-impl Tcp {
+// Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
+impl Stack {
     /// Takes the segment for the connection in this slot, which came as `whole` behind plain headers, if it is what was
     /// predicted, and says whether it was.
     #[inline(never)]
     pub(super) fn predicted(
         &mut self,
-        cx: &mut Around<'_, '_>,
+        now: Instant,
         on: InterfaceId,
         slot: u32,
         seg: &Arrived,
         whole: &mut Text<'_>,
     ) -> bool {
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let Some(Slot::Open(tcb)) = tcp.tables.sockets.at_mut(slot) else {
             return false;
         };
         let tcb = &mut **tcb; // the box is looked into once
@@ -38,88 +47,92 @@ impl Tcp {
             return false;
         }
         let una = tcb.snd_una;
-        heard(tcb, cx.env, seg);
+        heard(tcb, now, trace, seg);
         if !send::ack::is_ordinary(tcb) {
             let mut scope = Scope {
-                now: cx.env.now,
-                config: cx.env.config,
-                trace: cx.env.trace,
-                pool: &mut self.pool,
-                wheel: &mut self.wheel,
-                challenges: &mut self.challenges,
-                ready: &mut self.ready,
-                events: cx.events,
-                burst: &mut self.burst,
+                now,
+                config,
+                trace,
+                pool: &mut tcp.pool,
+                wheel: &mut tcp.wheel,
+                challenges: &mut tcp.challenges,
+                ready: &mut tcp.ready,
+                events,
+                burst: &mut tcp.burst,
             };
             acknowledges(tcb, &mut scope, seg);
         } else if seg.ack != una {
-            send::ack::progress(tcb, cx.env, &mut self.pool, seg);
+            send::ack::progress(tcb, now, config, trace, &mut tcp.pool, seg);
         } else {
             // Nothing new is acknowledged, and what brings text is no duplicate: only the window may be another.
             tcb.probes = 0;
-            send::ack::learn_window(tcb, cx.env.now, cx.env.trace, seg.seq, seg.ack, seg.window);
+            send::ack::learn_window(tcb, now, trace, seg.seq, seg.ack, seg.window);
         }
         if seg.payload_len > 0 {
             whole.advance(plain::LEN);
-            recv::text::follows(tcb, cx.env, &mut self.pool, seg, whole.reborrow());
+            recv::text::follows(tcb, now, config, &mut tcp.pool, seg, whole.reborrow());
         }
         // A link without addresses has no neighbours whose answers would count.
         if tcb.snd_una != una && tcb.path.interface != on {
-            cx.ip.confirm_reachable(cx.env.now, tcb.path);
+            ip.confirm_reachable(now, tcb.path);
         }
-        kick(tcb, &mut self.ready);
-        announce(tcb, cx.events);
+        kick(tcb, &mut tcp.ready);
+        announce(tcb, events);
         #[cfg(test)]
         {
-            self.short_ways[0] += 1;
+            tcp.short_ways[0] += 1;
         }
         true
     }
-    /// As [`Tcp::predicted`], for what ends a connection: the peer's FIN, next in sequence and without text, and acknowledgments
-    /// after it.
+
+    /// As [`Stack::predicted`], for what ends a connection: the peer's FIN, next in sequence and without text, and
+    /// acknowledgments after it.
     #[inline(never)]
-    pub(super) fn predicted_end(
-        &mut self,
-        cx: &mut Around<'_, '_>,
-        on: InterfaceId,
-        slot: u32,
-        seg: &Arrived,
-    ) -> bool {
-        let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
+    pub(super) fn predicted_end(&mut self, now: Instant, on: InterfaceId, slot: u32, seg: &Arrived) -> bool {
+        let Stack {
+            config,
+            trace,
+            ip,
+            tcp,
+            events,
+            ..
+        } = self;
+        let Some(Slot::Open(tcb)) = tcp.tables.sockets.at_mut(slot) else {
             return false;
         };
         let tcb = &mut **tcb;
         if !expects_end(tcb, seg) {
             return false;
         }
+        #[cfg(test)]
+        {
+            tcp.short_ways[0] += 1;
+        }
         let una = tcb.snd_una;
-        heard(tcb, cx.env, seg);
+        heard(tcb, now, trace, seg);
         if seg.ack != una {
-            send::ack::progress(tcb, cx.env, &mut self.pool, seg);
+            send::ack::progress(tcb, now, config, trace, &mut tcp.pool, seg);
             if tcb.path.interface != on {
-                cx.ip.confirm_reachable(cx.env.now, tcb.path);
+                ip.confirm_reachable(now, tcb.path);
             }
         } else {
             tcb.probes = 0;
-            send::ack::learn_window(tcb, cx.env.now, cx.env.trace, seg.seq, seg.ack, seg.window);
+            send::ack::learn_window(tcb, now, trace, seg.seq, seg.ack, seg.window);
         }
         let fate = match ingress::over(tcb) {
             Some(fate) => fate,
-            None if seg.flags.contains(Flags::FIN) => ingress::fin_arrives(tcb, cx.env.now, cx.env.trace),
+            None if seg.flags.contains(Flags::FIN) => ingress::fin_arrives(tcb, now, trace),
             None => Fate::Lives,
         };
-        match fate {
-            Fate::Lives => {
-                kick(tcb, &mut self.ready);
-                announce(tcb, cx.events);
-            }
-            Fate::TimeWait => self.enter_time_wait(cx.env, cx.events, slot),
-            Fate::Ends(error, why) => self.end(cx.env, cx.events, slot, error, why),
-            Fate::Resets(..) => self.settle(cx, slot, fate),
-        }
-        #[cfg(test)]
-        {
-            self.short_ways[0] += 1;
+        if fate == Fate::Lives {
+            kick(tcb, &mut tcp.ready);
+            announce(tcb, events);
+        } else {
+            self.with_tcp(now, |tcp, cx| match fate {
+                Fate::TimeWait => tcp.enter_time_wait(cx.env, cx.events, slot),
+                Fate::Ends(error, why) => tcp.end(cx.env, cx.events, slot, error, why),
+                Fate::Lives | Fate::Resets(..) => tcp.settle(cx, slot, fate),
+            });
         }
         true
     }
@@ -128,16 +141,16 @@ impl Tcp {
 /// What any segment of a connection with timestamps does, as [`ingress::take_timestamp`] and [`ingress::heard`] have it; the
 /// probes are left to the caller.
 #[inline(always)]
-fn heard(tcb: &mut Tcb, env: &mut Env<'_>, seg: &Arrived) {
-    if env.trace.wants(TraceMask::SEGMENTS) {
-        trace_arrived(tcb, env, seg);
+fn heard(tcb: &mut Tcb, now: Instant, trace: &mut Trace, seg: &Arrived) {
+    if trace.wants(TraceMask::SEGMENTS) {
+        trace_arrived(tcb, now, trace, seg);
     }
     tcb.segments_in = tcb.segments_in.wrapping_add(1);
     if seg.seq.at_or_before(tcb.last_ack_sent) {
         tcb.ts_recent = seg.timestamps.value;
-        tcb.ts_recent_at = env.now.as_millis() as u32;
+        tcb.ts_recent_at = now.as_millis() as u32;
     }
-    tcb.last_heard = env.now;
+    tcb.last_heard = now;
 }
 
 /// The acknowledgment by the general steps.
@@ -151,12 +164,10 @@ fn acknowledges(tcb: &mut Tcb, scope: &mut Scope<'_>, seg: &Arrived) {
 
 #[cold]
 #[inline(never)]
-fn trace_arrived(tcb: &Tcb, env: &mut Env<'_>, seg: &Arrived) {
-    env.trace.record(TraceMask::SEGMENTS, env.now, Some(tcb.id), || {
-        TraceKind::SegmentIn {
-            tuple: Tuple::from(tcb.tuple),
-            segment: seg.segment(),
-        }
+fn trace_arrived(tcb: &Tcb, now: Instant, trace: &mut Trace, seg: &Arrived) {
+    trace.record(TraceMask::SEGMENTS, now, Some(tcb.id), || TraceKind::SegmentIn {
+        tuple: Tuple::from(tcb.tuple),
+        segment: seg.segment(),
     });
 }
 

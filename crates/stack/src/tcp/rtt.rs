@@ -108,8 +108,13 @@ impl RttEstimator {
     /// `expected` is 1 for one sample a round trip, or [`expected_samples`] where every ACK gives one: then each counts
     /// for so much less (RFC 7323 appendix G).
     pub(crate) fn on_sample(&mut self, now: Instant, rtt: Duration, expected: u32) {
-        // Microseconds, rounded up; over an hour is no round trip.
-        let rtt = (rtt.as_nanos().saturating_add(999) / 1_000).min(u64::from(u32::MAX));
+        let micros = rtt.as_nanos().saturating_add(999) / 1_000; // rounded up
+        self.on_sample_micros(now, micros, expected);
+    }
+    /// As [`RttEstimator::on_sample`], for microseconds.
+    #[inline(always)]
+    pub(crate) fn on_sample_micros(&mut self, now: Instant, rtt: u64, expected: u32) {
+        let rtt = rtt.min(u64::from(u32::MAX)); // over an hour is no round trip
         let sample = (rtt << 16) as i64;
         let mut srtt = join(self.srtt, self.srtt_fraction);
         let mut rttvar = join(self.rttvar, self.rttvar_fraction);

@@ -16,6 +16,7 @@ use super::isn::TimestampOffsets;
 use super::listen::{HalfOpen, Listener};
 use super::open::SynSent;
 use super::ports::PortChooser;
+use super::recent::Recent;
 use super::scope::Scope;
 use super::spares::Spares;
 use super::timewait::{Leaving, TimeWait};
@@ -100,8 +101,7 @@ pub(crate) const REPLIES_MAX: usize = 256;
 pub(crate) struct Tcp {
     pub(crate) tables: Tables,
     pub(crate) demux: Demux,
-    /// The entry that the last segment found.
-    pub(super) last: Option<(FourTuple, Entry)>,
+    pub(super) recent: Recent,
     pub(crate) bindings: Bindings,
     pub(super) leaving: Leaving,
     pub(crate) wheel: Wheel,
@@ -133,7 +133,7 @@ impl Tcp {
             demux: Demux::new(Secrets::derive(seed, "tcp isn")),
             bindings: Bindings::new(Secrets::derive(seed, "tcp bindings")),
             leaving: Leaving::default(),
-            last: None,
+            recent: Recent::new(),
             wheel: Wheel::new(),
             ready: Line::new(),
             replies: VecDeque::new(),
@@ -196,41 +196,33 @@ impl Tcp {
         self.demux.find(tuple, |entry| tables.tuple(entry) == Some(tuple))
     }
 
-    /// As [`Tcp::find`], for an arriving segment: the last one's entry is tried first (Van Jacobson's one-behind cache).
-    #[inline]
+    /// As [`Tcp::find`], for an arriving segment: those that others have found of late are tried first.
+    #[inline(never)]
     pub(crate) fn find_for_segment(&mut self, tuple: &FourTuple) -> Option<Entry> {
-        if let Some((last, entry)) = &self.last
-            && last == tuple
-        {
-            return Some(*entry);
+        if let Some(entry) = self.recent.find(tuple) {
+            return Some(entry);
         }
         let entry = self.find(tuple)?;
-        self.last = Some((*tuple, entry));
+        self.recent.put(tuple, entry);
         Some(entry)
     }
 
     /// Makes an entry found by its addresses, which have this hash. The next segment is probably for it.
     pub(crate) fn enter(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
-        self.last = Some((*tuple, entry));
+        self.recent.put(tuple, entry);
         let tables = &self.tables;
         self.demux.insert(hash, entry, |other| tables.hash(other));
     }
 
-    /// Makes an entry found no more, whose addresses have this hash.
-    pub(crate) fn leave(&mut self, hash: TableHash, entry: Entry) {
-        if self.last.as_ref().is_some_and(|(_, last)| *last == entry) {
-            self.last = None;
-        }
+    /// Makes an entry found no more by its addresses, which have this hash.
+    pub(crate) fn leave(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
+        self.recent.forget(tuple, entry);
         self.demux.remove(hash, entry);
     }
 
     /// Another entry takes the addresses of one over, which have this hash.
-    pub(crate) fn hand_over(&mut self, hash: TableHash, from: Entry, to: Entry) {
-        if let Some((_, last)) = &mut self.last
-            && *last == from
-        {
-            *last = to;
-        }
+    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
+        self.recent.hand_over(tuple, from, to);
         self.demux.replace(hash, from, to);
     }
 
@@ -362,7 +354,7 @@ impl Tcp {
         scope.moved(tcb, from, why);
         let reuse = tcb.switches.reuse;
         scope.wheel.cancel(&mut tcb.wheel);
-        self.leave(hash, Entry::new(Kind::Connection, slot));
+        self.leave(&tuple, hash, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local(), tuple.local_port(), reuse);
         if orphan {
@@ -397,7 +389,7 @@ impl Tcp {
         let reuse = fresh.options.reuse_address;
         let fresh = Slot::Fresh(self.spares.fresh(fresh));
         self.spares.keep(core::mem::replace(place, fresh));
-        self.leave(hash, Entry::new(Kind::Connection, slot));
+        self.leave(&tuple, hash, Entry::new(Kind::Connection, slot));
         self.bindings
             .connection_gone(tuple.local(), tuple.local_port(), reuse);
         env.trace
@@ -418,7 +410,7 @@ impl Tcp {
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.take_half_open(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.leave(half.hash, Entry::new(Kind::HalfOpen, place));
+        self.leave(&half.tuple, half.hash, Entry::new(Kind::HalfOpen, place));
         Some(half)
     }
 

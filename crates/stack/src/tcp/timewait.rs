@@ -135,7 +135,8 @@ impl Tcp {
         // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
         let ack_owed = tcb.ack_owed != AckOwed::No;
         let until = env.now + env.config.msl * 2;
-        let (id, hash, orphan) = (tcb.id, tcb.hash, tcb.facts.contains(Fact::ORPHAN));
+        let (id, tuple, hash) = (tcb.id, tcb.tuple, tcb.hash);
+        let orphan = tcb.facts.contains(Fact::ORPHAN);
         let (place, generation) = self.tables.time_wait.insert_with(|_, _| TimeWait {
             owed: if ack_owed {
                 AckOwed::Now(AckCause::Fin)
@@ -143,7 +144,7 @@ impl Tcp {
                 AckOwed::No
             },
             queued: ack_owed,
-            tuple: tcb.tuple,
+            tuple,
             snd_nxt: tcb.snd_nxt,
             rcv_nxt: tcb.rcv_nxt,
             rcv_wnd: tcb.rcv_wnd(),
@@ -159,7 +160,7 @@ impl Tcp {
         });
         self.leaving.push(until, (place, generation));
         let waiting = Entry::new(Kind::TimeWait, place);
-        self.hand_over(hash, Entry::new(Kind::Connection, slot), waiting);
+        self.hand_over(&tuple, hash, Entry::new(Kind::Connection, slot), waiting);
         if ack_owed {
             self.ready.push_back(waiting);
         }
@@ -185,7 +186,7 @@ impl Tcp {
         };
         self.leaving.tidy(&self.tables.time_wait);
         let waiting = Entry::new(Kind::TimeWait, place);
-        self.leave(entry.hash, waiting);
+        self.leave(&entry.tuple, entry.hash, waiting);
         self.bindings
             .connection_gone(entry.tuple.local(), entry.tuple.local_port(), entry.reuse);
         if let Some(id) = entry.block

@@ -219,7 +219,7 @@ pub(crate) fn total_len(b: &[u8; LEAST]) -> usize {
 
 /// Both addresses in one word, the source in its upper half.
 #[inline(always)]
-pub(crate) fn pair(b: &[u8; LEAST]) -> u64 {
+pub(crate) fn pair<const N: usize>(b: &[u8; N]) -> u64 {
     u64_at(b, 12)
 }
 
@@ -231,7 +231,7 @@ pub(crate) fn is_from_nowhere(pair: u64) -> bool {
 
 /// Both ports in one word, the source's in its upper half.
 #[inline(always)]
-pub(crate) fn ports(b: &[u8; LEAST]) -> u32 {
+pub(crate) fn ports<const N: usize>(b: &[u8; N]) -> u32 {
     u32_at(b, 20)
 }
 
@@ -540,7 +540,7 @@ mod tests {
         fn is_read_as_the_general_readers_read_it(plain in any_plain(), payload_len in 0usize..300) {
             let mut out = [0; LEN];
             plain.emit(&std::vec![7; payload_len], true, &mut out);
-            let least = out.first_chunk().unwrap();
+            let least: &[u8; LEAST] = out.first_chunk().unwrap();
             prop_assert!(is_whole_tcp(least) && is_plain(&out) && ip_is_intact(least));
             let payload = std::vec![7; payload_len];
             let (front, behind) = payload.split_at(payload_len / 3);

@@ -6,7 +6,6 @@ use crate::config::{Config, Profile};
 
 use super::reassembly::{Inserted, Reassembly, ReassemblyFull};
 use crate::frame::{Payload, Text};
-use crate::iface::Env;
 use crate::pool::Pool;
 use crate::stack::Readiness;
 use crate::tcp::conn::{AckOwed, Fact, Tcb};
@@ -67,16 +66,23 @@ pub(crate) fn accept(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment, mut paylo
 
 /// As [`accept`], for text that is next in sequence, lies in the window and fills no gap.
 #[inline(always)]
-pub(crate) fn follows(tcb: &mut Tcb, env: &Env<'_>, pool: &mut Pool, seg: &Arrived, text: Text<'_>) {
+pub(crate) fn follows(
+    tcb: &mut Tcb,
+    now: Instant,
+    config: &Config,
+    pool: &mut Pool,
+    seg: &Arrived,
+    text: Text<'_>,
+) {
     note_size(tcb, seg.payload_len);
-    tcb.last_text = env.now.as_millis() as u32;
+    tcb.last_text = now.as_millis() as u32;
     tcb.dup_acks_owed = 0; // the next ACK is none
     ecn::text_arrives(tcb, seg.flags, seg.ecn);
     if tcb.readable() == 0 {
         tcb.pending |= Readiness::READABLE;
     }
     deliver_text(tcb, pool, text);
-    owe_ack(tcb, env.now, env.config, false);
+    owe_ack(tcb, now, config, false);
 }
 
 /// The text is next in sequence. It may fill a gap, and then what waited behind the gap follows.

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 
 use crate::config::Config;
-use crate::iface::Env;
 use crate::pool::Pool;
 use crate::stack::Readiness;
 use crate::tcp::conn::{Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
@@ -54,9 +53,16 @@ pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
 /// As [`process`], where nothing is lost, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
 /// mark.
 #[inline(never)]
-pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &Arrived) {
+pub(crate) fn progress(
+    tcb: &mut Tcb,
+    now: Instant,
+    config: &Config,
+    trace: &mut Trace,
+    pool: &mut Pool,
+    seg: &Arrived,
+) {
     let flight = tcb.outstanding();
-    measure(tcb, env.now, env.config, env.trace, seg.ack, Some(seg.timestamps));
+    measure(tcb, now, config, trace, seg.ack, Some(seg.timestamps));
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
@@ -72,14 +78,14 @@ pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &
     tcb.stats.bytes_acked += u64::from(octets);
     if fin {
         let brings_fin = brings_fin(tcb, seg.flags, seg.payload_len, seg.seq);
-        fin_acknowledged(tcb, env.now, env.config, env.trace, brings_fin);
+        fin_acknowledged(tcb, now, config, trace, brings_fin);
     }
     if tcb.facts.contains(Fact::WANTS_ROOM) && tcb.room() as u32 >= tcb.snd_buf_max / 3 {
         tcb.facts.remove(Fact::WANTS_ROOM);
         tcb.pending |= Readiness::WRITABLE;
     }
     // Nothing is probed for, so none that was closed opens.
-    learn_window(tcb, env.now, env.trace, seg.seq, seg.ack, seg.window);
+    learn_window(tcb, now, trace, seg.seq, seg.ack, seg.window);
     tcb.dup_acks = 0;
     tcb.probes = 0;
     tcb.facts.remove(Fact::R1_TOLD);
@@ -89,16 +95,16 @@ pub(crate) fn progress(tcb: &mut Tcb, env: &mut Env<'_>, pool: &mut Pool, seg: &
     let mss = u32::from(tcb.snd_mss);
     let change = tcb
         .congestion
-        .on_ack(env.now, acked, tcb.srtt(), flight, mss, limited);
+        .on_ack(now, acked, tcb.srtt(), flight, mss, limited);
     if tcb.outstanding() == 0 {
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
     } else {
-        tcb.stalled_since = env.now;
-        tcb.rexmt_at = env.now + tcb.rto(env.config);
+        tcb.stalled_since = now;
+        tcb.rexmt_at = now + tcb.rto(config);
     }
     if let Some(why) = change {
-        trace_congestion(tcb, env.now, env.trace, why);
+        trace_congestion(tcb, now, trace, why);
     }
     tcb.check();
 }
@@ -217,7 +223,7 @@ fn measure(
     let sample = match tcb.timed() {
         Some((end, at)) if ack.at_or_after(end) => {
             tcb.facts.remove(Fact::TIMED);
-            Duration::from_micros(u64::from((now.as_micros() as u32).wrapping_sub(at)))
+            u64::from((now.as_micros() as u32).wrapping_sub(at))
         }
         Some(_) => return,
         None => match timestamps {
@@ -227,14 +233,14 @@ fn measure(
                     return; // an echo of what we never sent
                 }
                 expected = expected_samples(tcb.outstanding(), u32::from(tcb.snd_mss));
-                Duration::from_millis(u64::from(ticks))
+                u64::from(ticks) * 1000
             }
             _ => return,
         },
     };
-    tcb.rtt.on_sample(now, sample, expected);
+    tcb.rtt.on_sample_micros(now, sample, expected);
     if trace.wants(TraceMask::FLOW) {
-        trace_sample(tcb, now, config, trace, sample);
+        trace_sample(tcb, now, config, trace, Duration::from_micros(sample));
     }
 }
 
