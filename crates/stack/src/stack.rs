@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bitflags::bitflags;
 use bytes::Bytes;
 use core::fmt;
+use core::hint::cold_path;
 use core::net::SocketAddr;
 
 use crate::config::Config;
@@ -454,10 +455,11 @@ impl Stack {
                     if let Some(room) = out.first_chunk_mut()
                         && let Some(sent) = self.quick(now, entry, room)
                     {
-                        if sent.0.interface != InterfaceId::LOOPBACK {
-                            return Some(sent);
+                        if sent.0.interface == InterfaceId::LOOPBACK {
+                            cold_path();
+                            return self.next_after_loopback(now, sent.1, out);
                         }
-                        return self.next_after_loopback(now, sent.1, out);
+                        return Some(sent);
                     }
                 }
             }
@@ -542,6 +544,7 @@ impl Stack {
     pub fn next_timeout(&self) -> Option<(Instant, Why)> {
         let at = self.tcp.next_timeout();
         if !self.ip.is_timeless() {
+            cold_path();
             return self.next_timeout_of_all();
         }
         (!at.is_never()).then(|| (at, self.tcp.waits_for(at)))

@@ -204,118 +204,128 @@ bitflags::bitflags! {
 }
 
 /// One synchronised connection.
+///
+/// The fields lie in the order in which they stand here. What nearly every segment asks for comes first, in two cache lines, where
+/// an instruction names a field with one octet instead of four; in each group larger ones come before smaller ones, so that
+/// nothing is lost between them.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Tcb {
-    pub(crate) id: SocketId,
-    pub(crate) tuple: FourTuple,
-    /// The hash of the addresses.
-    pub(crate) hash: TableHash,
-    pub(crate) path: Path,
-    pub(crate) route_generation: u32,
-    pub(crate) phase: Phase,
+    // What nearly every segment asks for, ours and the peer's.
+    pub(crate) send: Option<Box<SendBuffer>>,
+    /// Retransmission or persist timer.
+    pub(crate) rexmt_at: Instant,
+    /// Since when the oldest data in flight has waited without progress; never, if none does.
+    pub(crate) stalled_since: Instant,
+    /// When the wheel will wake this connection; its own deadlines may have moved later since.
+    pub(crate) wakes_at: Instant,
+    pub(crate) ack_at: Instant,
     pub(crate) facts: Fact,
-    pub(crate) fin_out: FinOut,
-    pub(crate) fin_in: FinIn,
-    /// Why the connection ended, until the application takes it.
-    pub(crate) error: Option<ConnectionError>,
-    /// A soft error (ICMP, R1), until the application takes it (MUST-47).
-    pub(crate) soft_error: Option<ConnectionError>,
-
     /// SND.UNA: oldest unacknowledged sequence number (RFC 9293 section 3.3.1).
     pub(crate) snd_una: SeqNumber,
     /// SND.NXT: next sequence number to send for the first time.
     pub(crate) snd_nxt: SeqNumber,
     /// SND.WND: send window, scaled.
     pub(crate) snd_wnd: u32,
-    /// MAX.SND.WND: the largest window that the peer ever offered (RFC 9293 section 3.8.6.2.1, RFC 5961 section 5).
-    pub(crate) max_snd_wnd: u32,
     /// SND.WL1: segment sequence number of the last window update.
     pub(crate) snd_wl1: SeqNumber,
     /// SND.WL2: segment acknowledgment number of the last window update.
     pub(crate) snd_wl2: SeqNumber,
-    /// Eff.snd.MSS: largest payload a segment may carry, options taken off (MUST-16).
-    pub(crate) snd_mss: u16,
-    /// What the peer's MSS option allows, options not taken off.
-    pub(crate) peer_mss: u16,
-    pub(crate) snd_wscale: u8,
-    pub(crate) dup_acks: u8,
-    pub(crate) probe_owed: ProbeOwed,
-    pub(crate) recovery: Recovery,
-    pub(crate) reset_owed: Option<ResetCause>,
-    pub(crate) held: Option<Held>,
-    /// Limit of the send buffer in octets.
-    pub(crate) snd_buf_max: u32,
-    pub(crate) send: Option<Box<SendBuffer>>,
-    pub(crate) scoreboard: Option<Box<Scoreboard>>,
-    pub(crate) congestion: Congestion,
-    pub(crate) rtt: RttEstimator,
-    /// The octet after the segment being timed, and when it was sent; `None` while nothing is timed (Karn's rule).
-    pub(crate) timing: (SeqNumber, u32),
-    /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
-    /// 0 if there is none.
-    pub(crate) first_again: u32,
-
-    /// The octet after the last segment that was not full (Minshall's snd_sml).
-    pub(crate) small_end: SeqNumber,
-
     /// RCV.NXT: next sequence number expected.
     pub(crate) rcv_nxt: SeqNumber,
     /// RCV.NXT + RCV.WND as last told to the peer: the right edge, which never moves left (SHLD-14).
     pub(crate) rcv_adv: SeqNumber,
     /// RCV.NXT as last told to the peer (Last.ACK.sent of RFC 7323).
     pub(crate) last_ack_sent: SeqNumber,
-    pub(crate) rcv_wscale: u8,
-    pub(crate) quick_acks: u8,
-    /// Largest segment seen from the peer, for "every second full-sized segment".
-    pub(crate) rcv_mss: u16,
-    pub(crate) ack_owed: AckOwed,
-    /// Duplicate ACKs that are owed: one for each segment that came out of order (RFC 5681 section 4.2).
-    pub(crate) dup_acks_owed: u8,
-    /// Receive buffer in octets, and whether it may still grow.
-    pub(crate) rcv_buf: u32,
-    pub(crate) rcv_buf_max: u32,
-    pub(crate) receive: Option<Box<ReceiveQueue>>,
-    pub(crate) reassembly: Option<Box<Reassembly>>,
-    /// The peer's FIN that waits behind a gap: its sequence number.
-    pub(crate) fin_ahead: SeqNumber,
-    /// A block to report as received twice (RFC 2883).
-    pub(crate) dsack: Option<Box<super::SackBlock>>,
-    pub(crate) tune: Tune,
-
     /// TS.Recent: the peer's timestamp to echo (RFC 7323 section 4.3).
     pub(crate) ts_recent: u32,
     /// When it was taken, in milliseconds of our clock: it ages after 24 days.
     pub(crate) ts_recent_at: u32,
     /// What we add to our clock for timestamps (RFC 7323 section 5.4).
     pub(crate) ts_offset: u32,
+    pub(crate) route_generation: u32,
+    /// Eff.snd.MSS: largest payload a segment may carry, options taken off (MUST-16).
+    pub(crate) snd_mss: u16,
+    /// Largest segment seen from the peer, for "every second full-sized segment".
+    pub(crate) rcv_mss: u16,
+    pub(crate) pending: Readiness,
+    pub(crate) ack_owed: AckOwed,
+    pub(crate) phase: Phase,
+    pub(crate) fin_out: FinOut,
+    pub(crate) fin_in: FinIn,
+    pub(crate) probe_owed: ProbeOwed,
+    pub(crate) reset_owed: Option<ResetCause>,
+    pub(crate) held: Option<Held>,
+    pub(crate) dup_acks: u8,
+    /// Duplicate ACKs that are owed: one for each segment that came out of order (RFC 5681 section 4.2).
+    pub(crate) dup_acks_owed: u8,
+    pub(crate) snd_wscale: u8,
+    pub(crate) rcv_wscale: u8,
+    pub(crate) probes: u8,
+    pub(crate) quick_acks: u8,
+    pub(crate) scoreboard: Option<Box<Scoreboard>>,
+    pub(crate) reassembly: Option<Box<Reassembly>>,
 
-    /// Retransmission or persist timer.
-    pub(crate) rexmt_at: Instant,
-    pub(crate) ack_at: Instant,
-    /// When a bad segment without text was last answered, in milliseconds.
-    pub(crate) answered_at: u32,
+    // Boxes that most connections do not have, or not for long.
+    /// A block to report as received twice (RFC 2883).
+    pub(crate) dsack: Option<Box<super::SackBlock>>,
+    pub(crate) urgent: Option<Box<Urgent>>,
+    /// Options beyond their defaults.
+    pub(crate) extra: Option<Box<Extra>>,
+    pub(crate) receive: Option<Box<ReceiveQueue>>,
+
+    // Between whom it is, and on which way.
+    pub(crate) tuple: FourTuple,
+    pub(crate) id: SocketId,
+    pub(crate) path: Path,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
+
+    // The rest of sending.
+    pub(crate) rtt: RttEstimator,
+    pub(crate) recovery: Recovery,
+    pub(crate) congestion: Congestion,
+    /// When data was last sent: a window unused for long starts again small (RFC 5681 section 4.1).
+    pub(crate) last_sent: Instant,
+    /// The octet after the segment being timed, and when it was sent; `None` while nothing is timed (Karn's rule).
+    pub(crate) timing: (SeqNumber, u32),
+    /// MAX.SND.WND: the largest window that the peer ever offered (RFC 9293 section 3.8.6.2.1, RFC 5961 section 5).
+    pub(crate) max_snd_wnd: u32,
+    /// The octet after the last segment that was not full (Minshall's snd_sml).
+    pub(crate) small_end: SeqNumber,
+    /// Our timestamp on the first retransmission of this recovery, for telling a late ACK from a lost segment (RFC 3522);
+    /// 0 if there is none.
+    pub(crate) first_again: u32,
+    /// Limit of the send buffer in octets.
+    pub(crate) snd_buf_max: u32,
+
+    // The rest of receiving.
+    /// Receive buffer in octets, and whether it may still grow.
+    pub(crate) rcv_buf: u32,
+    pub(crate) rcv_buf_max: u32,
+    /// The peer's FIN that waits behind a gap: its sequence number.
+    pub(crate) fin_ahead: SeqNumber,
+    pub(crate) tune: Tune,
     /// When text last came, in milliseconds: an answer soon after makes the connection interactive.
     pub(crate) last_text: u32,
     /// When a segment of this connection last came: keepalive counts from here.
     pub(crate) last_heard: Instant,
-    /// When data was last sent: a window unused for long starts again small (RFC 5681 section 4.1).
-    pub(crate) last_sent: Instant,
-    /// Since when the oldest data in flight has waited without progress; never, if none does.
-    pub(crate) stalled_since: Instant,
-    pub(crate) wheel: WheelEntry,
-    /// When the wheel will wake this connection; its own deadlines may have moved later since.
-    pub(crate) wakes_at: Instant,
-    pub(crate) probes: u8,
 
-    pub(crate) switches: Switches,
-    /// Options beyond their defaults.
-    pub(crate) extra: Option<Box<Extra>>,
-    pub(crate) urgent: Option<Box<Urgent>>,
-    pub(crate) pending: Readiness,
+    // The rest of all.
     pub(crate) stats: Stats,
     pub(crate) segments_out: u32,
     pub(crate) segments_in: u32,
     pub(crate) retransmits: u32,
+    /// When a bad segment without text was last answered, in milliseconds.
+    pub(crate) answered_at: u32,
+    pub(crate) wheel: WheelEntry,
+    /// What the peer's MSS option allows, options not taken off.
+    pub(crate) peer_mss: u16,
+    pub(crate) switches: Switches,
+    /// Why the connection ended, until the application takes it.
+    pub(crate) error: Option<ConnectionError>,
+    /// A soft error (ICMP, R1), until the application takes it (MUST-47).
+    pub(crate) soft_error: Option<ConnectionError>,
 }
 
 /// Counts for TCP_INFO.
@@ -541,3 +551,15 @@ impl Tcb {
 /// Least payload of a segment: an IPv4 host takes 576 octets, a link at least 68; options must leave room for data.
 /// A peer that offers less is not followed below this (RFC 9293 section 3.7.1; tiny segments are an attack).
 pub(crate) const MIN_MSS: u16 = 36;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn a_block_has_no_gaps_and_begins_with_what_is_used_most() {
+        assert_eq!(offset_of!(Tcb, dsack), 128);
+        assert_eq!(size_of::<Tcb>(), 416);
+    }
+}

@@ -9,6 +9,8 @@
 //! (a tenth of the instructions of an exchange moved values to the stack and back). For the same reason nothing but the
 //! block itself is handed on: what is rare opens it again.
 
+use core::hint::cold_path;
+
 use super::choices::Extra;
 use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
@@ -92,6 +94,7 @@ impl Stack {
         };
         let tcb = &mut **tcb; // the box is looked into once
         if !goes_plain(tcb, config, ip) {
+            cold_path();
             return None;
         }
         let unsent = tcb.unsent();
@@ -261,6 +264,7 @@ fn plan(tcb: &Tcb, len: u32) -> Option<Short> {
         && tcb.facts.intersection(FACTS) == Fact::TIMESTAMPS
         && matches!(tcb.fin_out, FinOut::No | FinOut::Queued);
     if !usual {
+        cold_path();
         return None;
     }
     let fin = tcb.fin_out == FinOut::Queued;

@@ -1,6 +1,7 @@
 //! The recorder of events.
 
 use alloc::collections::VecDeque;
+use core::hint::cold_path;
 
 use super::{DropCounters, DropReason, TraceEvent, TraceKind, TraceMask, Tuple};
 use crate::SocketId;
@@ -26,7 +27,11 @@ impl Trace {
     /// Whether events of this kind are recorded.
     #[inline]
     pub fn wants(&self, kind: TraceMask) -> bool {
-        self.mask.intersects(kind)
+        let wanted = self.mask.intersects(kind);
+        if wanted {
+            cold_path(); // who traces has time
+        }
+        wanted
     }
     /// Records an event if its kind is wanted; `make` runs only then.
     #[inline(always)]
