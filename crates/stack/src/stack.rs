@@ -363,21 +363,44 @@ impl Stack {
     #[inline]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
         out.clear();
-        if self.is_quiet() {
-            return None;
+        let mut short = true;
+        // Into the driver's loop, as of `poll_transmit_into`.
+        if self.tcp.takes_turns() && self.ip.is_quiet() && !self.trace.wants(TraceMask::FRAMES) {
+            match self.tcp.ready.front() {
+                None if self.udp.is_quiet() => return None,
+                None => {}
+                Some(entry) => {
+                    if let Some(meta) = self.quick_frame(now, entry, out) {
+                        if meta.interface == InterfaceId::LOOPBACK {
+                            cold_path();
+                            return self.next_frame_after_loopback(now, out);
+                        }
+                        return Some(meta);
+                    }
+                    short = false;
+                }
+            }
         }
-        self.next_frame(now, out)
+        self.next_frame(now, out, short)
     }
+    /// Hands this host what it has sent to itself; then the next frame.
     #[inline(never)]
-    fn next_frame(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
-        loop {
+    fn next_frame_after_loopback(&mut self, now: Instant, out: &mut TxFrame) -> Option<TxMeta> {
+        self.handle_frame_in(now, InterfaceId::LOOPBACK, out, RxMeta::INTACT);
+        self.next_frame(now, out, true)
+    }
+    /// The next frame, of whatever kind; `short`: the short way was not tried yet.
+    #[inline(never)]
+    fn next_frame(&mut self, now: Instant, out: &mut TxFrame, mut short: bool) -> Option<TxMeta> {
+        while !self.is_quiet() {
             // A run of segments under way goes first: it is what most frames are. Else IP does, if it has anything.
             let (sending, ip_quiet) = (self.tcp.sending, self.ip.is_quiet());
             let sent = if sending || ip_quiet {
                 let quick = match self.tcp.ready.front() {
-                    Some(entry) if self.tcp.takes_turns() => self.quick_frame(now, entry, out),
+                    Some(entry) if short && self.tcp.takes_turns() => self.quick_frame(now, entry, out),
                     _ => None,
                 };
+                short = true;
                 match quick {
                     None => self.with_tcp(now, |tcp, around| tcp.poll_transmit(around, out)),
                     sent => sent,
@@ -391,9 +414,6 @@ impl Stack {
             };
             if meta.interface == InterfaceId::LOOPBACK {
                 self.handle_frame_in(now, InterfaceId::LOOPBACK, out, RxMeta::INTACT);
-                if self.is_quiet() {
-                    return None;
-                }
                 continue;
             }
             if self.trace.wants(TraceMask::FRAMES) {
@@ -401,6 +421,7 @@ impl Stack {
             }
             return Some(meta);
         }
+        None
     }
     /// The next frame of IP, TCP or UDP, in this order; only of UDP, if the others have nothing.
     #[inline(never)]
