@@ -192,6 +192,13 @@ with_all_briefly() { # address, port
 ### Our client. What it asks of a server, which serves $dir/root.
 
 client=("$sockeye")
+# Waits until a file is as it should be, or for five seconds: atftpd acknowledges the last block before it writes it.
+whole() { # wanted, file
+    for _ in $(seq 100); do
+        cmp -s "$1" "$2" && return
+        sleep 0.05
+    done
+}
 with_server() { # name, address, port, whether it takes uploads, its smallest block size
     local name=$1 url="tftp://$2:$3" size options
     get() {
@@ -206,6 +213,7 @@ with_server() { # name, address, port, whether it takes uploads, its smallest bl
         shift 2
         touch "$dir/root/up-ours" && chmod 666 "$dir/root/up-ours"
         timeout 60 "${client[@]}" tftp put -q "$dir/root/$size" "$url/up-ours" "$@" || bad "$what: rc $?"
+        whole "$dir/root/$size" "$dir/root/up-ours"
         same "$what" "$dir/root/$size" "$dir/root/up-ours"
     }
     for size in $small 5000; do
@@ -234,6 +242,7 @@ with_server() { # name, address, port, whether it takes uploads, its smallest bl
     if [ "$4" = uploads ]; then
         touch "$dir/root/up-ours" && chmod 666 "$dir/root/up-ours"
         timeout 60 "${client[@]}" tftp put -q --netascii "$dir/root/text" "$url/up-ours" || bad "$name: put netascii: rc $?"
+        whole "$dir/root/text" "$dir/root/up-ours"
         same "$name: put netascii" "$dir/root/text" "$dir/root/up-ours"
     fi
     exits "$name: not found" 8 "${client[@]}" tftp get -q "$url/nothing" out
