@@ -161,8 +161,7 @@ impl Download {
     pub(super) async fn wait_for(&mut self, hold: Hold) -> Option<Outcome> {
         match hold {
             Hold::File(burst) => {
-                let base = self.sender.base();
-                let error = self.source.ready(base, burst.first, burst.count).await.err()?;
+                let error = self.source.wait_for(burst.first, burst.count).await.err()?;
                 let text = error.to_string();
                 let told = packet::error(ErrorCode::UNDEFINED, &text);
                 match self.port.send_one(&told).await {

@@ -167,6 +167,13 @@ impl Source {
         if self.is_ready(base, first, count) {
             return Ok(());
         }
+        self.wait_for(first, count).await
+    }
+    /// As [`Source::ready`], for blocks that [`Source::is_ready`] has just not found.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn wait_for(&mut self, first: u64, count: u32) -> io::Result<()> {
         if let Some(plan) = self.plan(first, count, first > 1) {
             let mut buf = self.room(&plan);
             let got = self.input.read(&mut buf, plan.piece).await?;
