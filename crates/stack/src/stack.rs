@@ -119,7 +119,7 @@ impl Events {
 /// `now` must never be earlier than in a call before. The same inputs, times and seed give the same outputs.
 pub struct Stack {
     pub(crate) config: Config,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) trace: Trace,
     pub(crate) ip: IpLayer,
     pub(crate) tcp: Tcp,

@@ -392,17 +392,22 @@ const SYN_TEXT_MAX: usize = 1460;
 
 /// Text on a SYN "may be queued until the connection is fully established" (RFC 9293 sections 3.10.7.2 and 3.10.7.3): a
 /// segment's worth, within the window that the SYN,ACK will tell.
+#[inline]
 pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<[u8]>> {
-    let most = SYN_TEXT_MAX.min(usize::from(window));
-    if text.is_empty() || most == 0 {
-        return None;
+    match text.is_empty() || window == 0 {
+        true => None,
+        false => Some(keep_some(text, SYN_TEXT_MAX.min(usize::from(window)))),
     }
+}
+#[cold]
+#[inline(never)]
+fn keep_some(text: &Text<'_>, most: usize) -> Box<[u8]> {
     let mut kept = Vec::with_capacity(text.len().min(most));
     for piece in text.pieces() {
         let room = most - kept.len();
         kept.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    Some(kept.into_boxed_slice())
+    kept.into_boxed_slice()
 }
 
 /// The receive buffer at the start, and its limit, as options and settings have it.

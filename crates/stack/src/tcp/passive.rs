@@ -47,6 +47,8 @@ impl Tcp {
         self.syn_arrives(cx, tuple, id, seg, text, beyond);
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -136,6 +138,8 @@ impl Tcp {
     }
 
     /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
+    #[cold]
+    #[inline(never)]
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
@@ -172,6 +176,8 @@ impl Tcp {
     }
 
     /// An ACK for a listener: good only if it carries a cookie of ours.
+    #[cold]
+    #[inline(never)]
     fn maybe_cookie(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -254,11 +260,23 @@ fn told_towards(
     peer: &PeerOffer,
     options: &super::TcpOptions,
 ) -> open::Told {
-    let mss = match cx.env.config.profile {
-        Profile::Linux => mss_towards(cx.ip, tuple, options),
-        Profile::Rfc => None, // it does not depend on it
-    };
-    open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
+    match cx.env.config.profile {
+        Profile::Linux => told_with_mss(cx, tuple, peer, options),
+        Profile::Rfc => open::Told::new(options, cx.env.config, 1), // it does not depend on the MSS
+    }
+}
+
+/// As [`told_towards`], where windows are whole segments.
+#[cold]
+#[inline(never)]
+fn told_with_mss(
+    cx: &Around<'_, '_>,
+    tuple: &FourTuple,
+    peer: &PeerOffer,
+    options: &super::TcpOptions,
+) -> open::Told {
+    let mss = mss_towards(cx.ip, tuple, options).unwrap_or(1);
+    open::Told::new(options, cx.env.config, open::answered_mss(mss, peer))
 }
 
 /// The MSS to offer to this peer.
