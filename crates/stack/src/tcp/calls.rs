@@ -266,7 +266,6 @@ impl Tcp {
             text: None,
             options: core::mem::take(&mut fresh.options),
             peer: None,
-            peer_window: 0,
             owed: Some(Cause::Open),
             queued: true,
             tries: 0,
@@ -283,8 +282,7 @@ impl Tcp {
             Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
             other => self.spares.keep(other),
         }
-        self.bindings
-            .connection_made(tuple.local(), tuple.local_port(), reuse);
+        self.bindings.connection_made(&tuple, reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
         self.enter(&tuple, hash.table(), entry);
         state_moved(
