@@ -342,7 +342,7 @@ fn a_bar_shows_how_far_a_download_is() {
     let (n, client) = server.recv_from(&mut buffer).unwrap();
     assert_eq!(buffer[..7], *b"\0\x01half\0", "{:?}", &buffer[..n]);
     server
-        .send_to(b"\0\x06blksize\01024\0tsize\02048\0", client)
+        .send_to(b"\0\x06blksize\x001024\0tsize\x002048\0", client)
         .unwrap();
     let mut acked = |number: u8| {
         // Repeated ones, if it took long to draw, are passed over.
