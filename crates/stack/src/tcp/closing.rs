@@ -123,10 +123,7 @@ impl Tcp {
             return;
         };
         let (tuple, in_time_wait) = (tcb.tuple, tcb.phase == Phase::TimeWait);
-        if let Some(mut queue) = tcb.receive.take() {
-            let all = queue.len();
-            queue.discard(&mut self.pool, all);
-        }
+        discard_unread(tcb, &mut self.pool);
         if in_time_wait
             && let Some(entry) = self.find(&tuple)
             && entry.kind() == Kind::TimeWait
@@ -231,12 +228,19 @@ impl Tcp {
 /// The application has left the connection: it finishes by itself, and what is unread goes.
 #[inline]
 fn leave_alone(tcb: &mut Tcb, pool: &mut Pool) {
+    if tcb.receive.is_some() {
+        discard_unread(tcb, pool);
+    }
+    tcb.facts.insert(Fact::ORPHAN);
+    tcb.facts.remove(Fact::UNACCEPTED);
+}
+
+#[inline(never)]
+fn discard_unread(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut queue) = tcb.receive.take() {
         let all = queue.len();
         queue.discard(pool, all);
     }
-    tcb.facts.insert(Fact::ORPHAN);
-    tcb.facts.remove(Fact::UNACCEPTED);
 }
 
 /// A FIN follows what is queued, unless our side is closed already; then FIN-WAIT-2 does not last for ever.

@@ -321,8 +321,8 @@ impl Tcp {
         self.tables.half_open.discard_at(place);
         self.tables.sockets.insert(Slot::Open(tcb));
         self.ready.push_back(connection);
-        self.hand_over(tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
-        self.bindings.connection_made(tuple, reuse);
+        self.hand_over(tuple.ends(), hash, Entry::new(Kind::HalfOpen, place), connection);
+        self.bindings.connection_made(tuple.ends(), reuse);
         let (from, to) = (State::SynReceived, State::Established);
         state_moved(cx.env, Some(id), tuple, from, to, Transition::SynAcked);
         if let Some(kept) = kept {

@@ -42,7 +42,7 @@ impl Spares {
                 place.wipe();
                 place
             }
-            None => Box::new(Tcb::BLANK),
+            None => new_block(),
         }
     }
     /// Keeps the box of a socket that connects now.
@@ -66,6 +66,12 @@ impl Spares {
             }
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn new_block() -> Box<Tcb> {
+    Box::new(Tcb::BLANK)
 }
 
 #[inline(always)]

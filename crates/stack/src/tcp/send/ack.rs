@@ -66,13 +66,8 @@ pub(crate) fn progress(
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
-    if let Some(buffer) = &mut tcb.send {
-        buffer.ack(pool, octets);
-        if buffer.is_empty()
-            && let Some(empty) = tcb.send.take()
-        {
-            pool.give_sender(empty);
-        }
+    if tcb.send.is_some() {
+        release_octets(tcb, pool, octets);
     }
     tcb.snd_una = seg.ack;
     tcb.stats.bytes_acked += u64::from(octets);
@@ -147,18 +142,11 @@ fn take_blocks(tcb: &mut Tcb, seg: &Segment) -> News {
 /// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
 /// sequence space that it acknowledged.
 fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
-    measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
+    measure_any(tcb, cx, seg);
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
-    if let Some(buffer) = &mut tcb.send {
-        buffer.ack(cx.pool, octets);
-        if buffer.is_empty()
-            && let Some(empty) = tcb.send.take()
-        {
-            cx.pool.give_sender(empty);
-        }
-    }
+    release_octets(tcb, cx.pool, octets);
     tcb.snd_una = seg.ack;
     tcb.stats.bytes_acked += u64::from(octets);
     if let Some(board) = &mut tcb.scoreboard {
@@ -177,6 +165,19 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
         tcb.pending |= Readiness::WRITABLE;
     }
     acked
+}
+
+/// Drops what is acknowledged from the send buffer, and the buffer with its last octet.
+#[inline(never)]
+fn release_octets(tcb: &mut Tcb, pool: &mut Pool, octets: u32) {
+    if let Some(buffer) = &mut tcb.send {
+        buffer.ack(pool, octets);
+        if buffer.is_empty()
+            && let Some(empty) = tcb.send.take()
+        {
+            pool.give_sender(empty);
+        }
+    }
 }
 
 /// Whether SEG.ACK acknowledges our FIN, for the first time.
@@ -210,7 +211,7 @@ fn brings_fin(tcb: &Tcb, flags: Flags, payload_len: u32, seq: SeqNumber) -> bool
 
 /// Takes a round-trip sample: from the segment being timed, or from the echoed timestamp, which is unambiguous even
 /// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
-#[inline]
+#[inline(always)]
 fn measure(
     tcb: &mut Tcb,
     now: Instant,
@@ -242,6 +243,11 @@ fn measure(
     if trace.wants(TraceMask::FLOW) {
         trace_sample(tcb, now, config, trace, Duration::from_micros(sample));
     }
+}
+
+#[inline(never)]
+fn measure_any(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
 }
 
 #[cold]
