@@ -421,6 +421,13 @@ impl Tcp {
         Some(half)
     }
 
+    /// As [`Tcp::drop_half_open`], if nobody is to be told.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forget_half_open(&mut self, place: u32) {
+        drop(self.drop_half_open(place));
+    }
+
     /// As [`Tcp::drop_half_open`], leaving its addresses and its place in the wheel to be handed over or left.
     pub(crate) fn take_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let half = self.tables.half_open.remove_at(place)?;

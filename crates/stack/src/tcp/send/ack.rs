@@ -1,6 +1,7 @@
 //! What an acknowledgment does to the sending side (RFC 9293 section 3.10.7.4, fifth; RFC 5681; RFC 6582; RFC 6675).
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 
 use crate::config::Config;
 use crate::pool::Pool;
@@ -95,6 +96,7 @@ pub(crate) fn progress(
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
     } else {
+        cold_path(); // laid aside: it is long, and one segment at a time never has it
         tcb.stalled_since = now;
         tcb.rexmt_at = now + tcb.rto(config);
     }
@@ -192,11 +194,13 @@ fn fin_acknowledged(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Tr
     tcb.fin_out = FinOut::Acked;
     // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
     let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin;
-    tcb.set_end(if waits {
-        now + config.fin_wait_2
-    } else {
-        Instant::NEVER
-    });
+    if waits {
+        cold_path();
+        tcb.set_end(now + config.fin_wait_2);
+    } else if tcb.extra.is_some() {
+        cold_path();
+        tcb.set_end(Instant::NEVER);
+    }
     scope::moved(tcb, now, trace, from, Transition::FinAcked);
 }
 
