@@ -79,9 +79,9 @@ enum Fit {
     Exact,
 }
 
-/// Where a family's connections are counted.
+/// Where a family's connections are counted. None of these addresses is an IPv4-mapped one.
 fn family(local: IpAddr) -> usize {
-    usize::from(local.to_canonical().is_ipv6())
+    usize::from(local.is_ipv6())
 }
 
 /// One port that sockets are bound to.
@@ -115,6 +115,16 @@ impl Port {
                 && old.overlaps(new.address, new.flags.ipv6_only)
                 && !(old.flags.reuse_port && new.flags.reuse_port)
                 && !(old.flags.reuse_address && new.flags.reuse_address && !listens)
+        })
+    }
+
+    /// Whether an outgoing connection from this address must not choose the port ([`Bindings::taken_exclusively`]).
+    #[cold]
+    #[inline(never)]
+    fn keeps_out(&self, local: IpAddr) -> bool {
+        let mut bound = self.bound.iter().enumerate();
+        bound.any(|(place, b)| {
+            (place < self.listening as usize || !b.flags.reuse_address) && b.overlaps(local, false)
         })
     }
 
@@ -217,13 +227,15 @@ impl Bindings {
     /// wildcard of its family, else with `[::]` for both families. Of several with SO_REUSEPORT, the tuple's hash
     /// chooses one; it stays the same as long as the group does.
     pub(crate) fn listener_for(&self, tuple: &FourTuple) -> Option<SocketId> {
-        let listeners = self
-            .ports
-            .find(hash(tuple.local_port()), |p| p.number == tuple.local_port())?
-            .listeners();
-        if let [only] = listeners {
-            return only.fit(tuple.local()).map(|_| only.id);
+        let listeners = self.port(tuple.local_port())?.listeners();
+        match listeners {
+            [only] => only.fit(tuple.local()).map(|_| only.id),
+            _ => self.one_of(listeners, tuple),
         }
+    }
+    #[cold]
+    #[inline(never)]
+    fn one_of(&self, listeners: &[Bound], tuple: &FourTuple) -> Option<SocketId> {
         let best = listeners.iter().filter_map(|l| l.fit(tuple.local())).max()?;
         let mut group = listeners.iter().filter(|l| l.fit(tuple.local()) == Some(best));
         let first = group.next()?;
@@ -264,14 +276,12 @@ impl Bindings {
     /// address, as no connection's is.
     #[inline]
     pub(crate) fn taken_exclusively(&self, local: IpAddr, port: u16) -> bool {
-        self.ports
-            .find(hash(port), |p| p.number == port)
-            .is_some_and(|p| {
-                let mut bound = p.bound.iter().enumerate();
-                bound.any(|(place, b)| {
-                    (place < p.listening as usize || !b.flags.reuse_address) && b.overlaps(local, false)
-                })
-            })
+        self.port(port).is_some_and(|p| p.keeps_out(local))
+    }
+
+    #[inline(never)]
+    fn port(&self, number: u16) -> Option<&Port> {
+        self.ports.find(hash(number), |p| p.number == number)
     }
 
     fn existing(&mut self, number: u16) -> Option<&mut Port> {

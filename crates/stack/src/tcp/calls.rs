@@ -91,7 +91,7 @@ impl Tcp {
         flags: BindFlags,
     ) -> Result<SocketAddr, BindError> {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
-        let salt = FourTuple::new(ip, 0, ip, env.rng.next_u32() as u16);
+        let mut salted = FourTuple::new(ip, 0, ip, env.rng.next_u32() as u16);
         let Tcp { ports, bindings, .. } = self;
         // A chosen port is one that nobody shares, whatever the flags.
         let strict = BindFlags {
@@ -99,15 +99,17 @@ impl Tcp {
             reuse_port: false,
             ..flags
         };
-        let port = ports
-            .choose(&salt, first, last, |port| {
-                bindings.bind(id, socket_addr(ip, port), strict).is_ok_and(|()| {
-                    bindings.unbind(id, socket_addr(ip, port));
-                    true
-                })
+        let found = ports.choose(&mut salted, first, last, |tuple| {
+            let local = socket_addr(ip, tuple.local_port());
+            bindings.bind(id, local, strict).is_ok_and(|()| {
+                bindings.unbind(id, local);
+                true
             })
-            .ok_or(BindError::NoFreePort)?;
-        let local = socket_addr(ip, port);
+        });
+        if !found {
+            return Err(BindError::NoFreePort);
+        }
+        let local = socket_addr(ip, salted.local_port());
         bindings
             .bind(id, local, flags)
             .map_err(|_| BindError::InUse(local))?;
@@ -146,7 +148,7 @@ impl Tcp {
         let Some(local) = fresh.local else {
             return Err(ListenError::NotFresh);
         };
-        let options = fresh.options.clone();
+        let options = fresh.options;
         self.bindings
             .listen(id, local)
             .map_err(|_| BindError::InUse(local))?;
@@ -215,7 +217,8 @@ impl Tcp {
             return Err(ConnectError::NoRoute(to.ip())); // as Linux
         }
         // MUST-44: IP chooses the source address before the first SYN.
-        let Some(route) = cx.ip.route(target, from, None) else {
+        let route = cx.ip.route(target, from, None);
+        let Some(route) = &route else {
             return Err(why_unreachable(cx.ip, from, to, remote));
         };
         // MUST-46: nobody connects to many.
@@ -229,33 +232,37 @@ impl Tcp {
         let port = bound.map_or(0, |bound| bound.port());
         let mut tuple = FourTuple::new(local, port, target, remote.port());
         match bound {
-            None => tuple = self.choose_port(cx.env, tuple)?,
+            None if !self.choose_port(cx.env, &mut tuple) => {
+                return Err(ConnectError::Bind(BindError::NoFreePort));
+            }
+            None => {}
             Some(_) if self.find(&tuple).is_some() => {
                 return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
             }
             Some(bound) => self.bindings.unbind(id, bound),
         }
-        self.send_syn(cx, id, tuple, route);
+        self.send_syn(cx, id, &tuple, route);
         Ok(())
     }
 
     /// The socket becomes an active open, whose SYN is next to be sent.
-    fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: FourTuple, route: Route) {
+    #[inline(always)]
+    fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: &FourTuple, route: &Route) {
         let (now, config) = (cx.env.now, cx.env.config);
-        let hash = self.demux.hash(&tuple);
+        let hash = self.demux.hash(tuple);
         let iss = initial_sequence_number(now, hash.sequence_place());
-        let ts_offset = self.offsets.timestamp_offset(&tuple);
+        let ts_offset = self.offsets.timestamp_offset(tuple);
         let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) else {
             return;
         };
         let Slot::Fresh(fresh) = place else { return };
-        let mss = mss_along(cx.ip, &route, &fresh.options);
+        let mss = mss_along(cx.ip, route, &fresh.options);
         let reuse = fresh.options.reuse_address;
         let opening = self.spares.opening(SynSent {
             id,
-            tuple,
+            tuple: *tuple,
             hash: hash.table(),
-            path: route.into(),
+            path: (*route).into(),
             iss,
             mss,
             ts_offset,
@@ -264,7 +271,7 @@ impl Tcp {
             told: open::Told::new(&fresh.options, config, mss),
             ack_owed: super::conn::AckOwed::No,
             text: None,
-            options: core::mem::take(&mut fresh.options),
+            options: fresh.options,
             peer: None,
             peer_window: 0,
             owed: Some(Cause::Open),
@@ -286,11 +293,11 @@ impl Tcp {
         self.bindings
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
-        self.enter(&tuple, hash.table(), entry);
+        self.enter(tuple, hash.table(), entry);
         state_moved(
             cx.env,
             Some(id),
-            &tuple,
+            tuple,
             State::Closed,
             State::SynSent,
             Transition::Open,
@@ -298,8 +305,8 @@ impl Tcp {
         self.ready.push_back(entry);
     }
 
-    /// The tuple with a local port from which the remote address is not connected yet (RFC 6056).
-    fn choose_port(&mut self, env: &Env<'_>, towards: FourTuple) -> Result<FourTuple, ConnectError> {
+    /// Gives the tuple a local port from which the remote address is not connected yet (RFC 6056); false if there is none.
+    fn choose_port(&mut self, env: &Env<'_>, tuple: &mut FourTuple) -> bool {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
         let Tcp {
             ports,
@@ -308,17 +315,10 @@ impl Tcp {
             demux,
             ..
         } = self;
-        let port = ports.choose(&towards, first, last, |port| {
-            let tuple = towards.with_local_port(port);
-            !bindings.taken_exclusively(tuple.local(), port)
-                && demux
-                    .find(&tuple, |entry| tables.tuple(entry) == Some(&tuple))
-                    .is_none()
-        });
-        match port {
-            Some(port) => Ok(towards.with_local_port(port)),
-            None => Err(ConnectError::Bind(BindError::NoFreePort)),
-        }
+        ports.choose(tuple, first, last, |tuple| {
+            !bindings.taken_exclusively(tuple.local(), tuple.local_port())
+                && tables.find(demux, tuple).is_none()
+        })
     }
 
     /// Takes the oldest finished connection off a listener's queue.

@@ -22,7 +22,7 @@ pub struct Keepalive {
 }
 
 /// Options of a TCP socket. Connections inherit their listener's.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TcpOptions {
     /// An IPv6 wildcard takes no IPv4 connections (IPV6_V6ONLY).
     pub ipv6_only: bool,

@@ -72,11 +72,18 @@ impl Spares {
 fn boxed<T>(spares: &mut Vec<Box<T>>, value: T) -> Box<T> {
     match spares.pop() {
         Some(mut place) => {
-            *place = value;
+            // What is kept holds nothing, so there is nothing to drop.
+            core::mem::forget(core::mem::replace(&mut *place, value));
             place
         }
-        None => Box::new(value),
+        None => new_box(value),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn new_box<T>(value: T) -> Box<T> {
+    Box::new(value)
 }
 
 #[inline]
