@@ -118,10 +118,11 @@ impl Port {
         })
     }
 
-    /// Whether an outgoing connection from this address must not choose the port ([`Bindings::taken_exclusively`]).
+    /// [`Bindings::taken_exclusively`] of a port that is held.
     #[cold]
     #[inline(never)]
-    fn keeps_out(&self, local: IpAddr) -> bool {
+    fn keeps_out(&self, tuple: &FourTuple) -> bool {
+        let local = tuple.local();
         let mut bound = self.bound.iter().enumerate();
         bound.any(|(place, b)| {
             (place < self.listening as usize || !b.flags.reuse_address) && b.overlaps(local, false)
@@ -269,14 +270,14 @@ impl Bindings {
         );
     }
 
-    /// Whether an outgoing connection from `local` must not choose this port: a socket whose address overlaps listens
-    /// there, or is bound there without SO_REUSEADDR.
+    /// Whether an outgoing connection must not choose this local port: a socket whose address overlaps listens there, or is bound
+    /// there without SO_REUSEADDR.
     ///
-    /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again. `local` is no IPv4-mapped
-    /// address, as no connection's is.
+    /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again. The tuple has no IPv4-mapped
+    /// address, as no connection's has.
     #[inline]
-    pub(crate) fn taken_exclusively(&self, local: IpAddr, port: u16) -> bool {
-        self.port(port).is_some_and(|p| p.keeps_out(local))
+    pub(crate) fn taken_exclusively(&self, tuple: &FourTuple) -> bool {
+        self.port(tuple.local_port()).is_some_and(|p| p.keeps_out(tuple))
     }
 
     #[inline(never)]
@@ -465,7 +466,6 @@ mod tests {
             (V4, "[fd00::1]:80", NONE, true),
             (v6, "0.0.0.0:80", NONE, true),
             (v6, "[::]:80", V6_ONLY, false),
-            ("::ffff:10.0.0.1".parse().unwrap(), "[::]:80", V6_ONLY, true),
         ] {
             let mut bindings = Bindings::new([0; 16]);
             bindings.connection_made(connection, 80, false);
@@ -535,13 +535,13 @@ mod tests {
     #[test]
     fn outgoing_connections_avoid_sockets_that_share_nothing() {
         let mut bindings = Bindings::new([0; 16]);
-        let local: IpAddr = "10.0.0.1".parse().unwrap();
         bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
         bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
         bindings.bind(id(3), at("[::]:5002"), ADDRESS).unwrap();
         bindings.connection_made(V4, 5003, false);
+        let from = |port| FourTuple::new(V4, port, V4, 80);
         let taken =
-            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(local, port));
+            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(&from(port)));
         assert_eq!(taken(&bindings), [true, false, false, false, false]);
         bindings.listen(id(3), at("[::]:5002")).unwrap();
         assert_eq!(taken(&bindings), [true, false, true, false, false]);
@@ -710,7 +710,7 @@ mod tests {
                     );
                 }
                 prop_assert_eq!(
-                    bindings.taken_exclusively(address, port),
+                    bindings.taken_exclusively(&FourTuple::new(address, port, address, 80)),
                     model.taken(address, port)
                 );
             }

@@ -417,7 +417,7 @@ impl IpLayer {
 
     /// The way of these addresses' packets, if they can be written in one go. On such a link there are no neighbours that could
     /// stop answering: an answer stands as long as nothing has changed.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn plain_path(&mut self, tuple: &FourTuple) -> Option<PlainPath> {
         if let Some(known) = self.known_path(tuple) {
             return Some(known.plain);

@@ -9,7 +9,7 @@ use super::conn::Fact;
 use super::dispatch::{Around, mss_along, socket_addr, state_moved};
 use super::isn::initial_sequence_number;
 use super::listen::Listener;
-use super::open::{self, SynSent};
+use super::open;
 use super::scope::announce;
 use super::table::{Fresh, Slot, Tcp};
 use crate::bindings::BindFlags;
@@ -18,7 +18,7 @@ use crate::error::{AcceptError, BindError, ConnectError, ListenError};
 use crate::iface::{Cast, Env, IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{Cause, Transition};
+use crate::trace::{Cause, TraceMask, Transition};
 
 impl Tcp {
     /// A new socket, unbound.
@@ -258,35 +258,34 @@ impl Tcp {
         let Slot::Fresh(fresh) = place else { return };
         let mss = mss_along(cx.ip, route, &fresh.options);
         let reuse = fresh.options.reuse_address;
-        let opening = self.spares.opening(SynSent {
-            id,
-            tuple: *tuple,
-            hash: hash.table(),
-            path: (*route).into(),
-            iss,
-            mss,
-            ts_offset,
-            ecn: super::ecn::setting(&fresh.options, config) == crate::config::Ecn::Always,
-            plain_syn: false,
-            told: open::Told::new(&fresh.options, config, mss),
-            ack_owed: super::conn::AckOwed::No,
-            text: None,
-            options: fresh.options,
-            peer: None,
-            peer_window: 0,
-            owed: Some(Cause::Open),
-            queued: true,
-            tries: 0,
-            rto: config.rto_initial,
-            sent_at: now,
-            started: now,
-            retry_at: Instant::NEVER,
-            wheel: Default::default(),
-            pending: Readiness::empty(),
-            soft_error: None,
-            closing: false,
-        });
-        match core::mem::replace(place, Slot::SynSent(opening)) {
+        let mut boxed = self.spares.opening();
+        let opening = &mut *boxed; // filled where it lies
+        opening.options = fresh.options;
+        opening.tuple = *tuple;
+        opening.rto = config.rto_initial;
+        opening.sent_at = now;
+        opening.started = now;
+        opening.retry_at = Instant::NEVER;
+        opening.id = id;
+        opening.iss = iss;
+        opening.ts_offset = ts_offset;
+        opening.hash = hash.table();
+        opening.wheel = Default::default();
+        opening.told = open::Told::new(&fresh.options, config, mss);
+        opening.mss = mss;
+        opening.peer_window = 0;
+        opening.pending = Readiness::empty();
+        opening.queued = true;
+        opening.tries = 0;
+        opening.ecn = super::ecn::setting(&fresh.options, config) == crate::config::Ecn::Always;
+        opening.plain_syn = false;
+        opening.closing = false;
+        opening.soft_error = None;
+        opening.ack_owed = super::conn::AckOwed::No;
+        opening.owed = Some(Cause::Open);
+        opening.path = (*route).into();
+        opening.peer = None;
+        match core::mem::replace(place, Slot::SynSent(boxed)) {
             Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
             other => self.spares.keep(other),
         }
@@ -294,14 +293,9 @@ impl Tcp {
             .connection_made(tuple.local(), tuple.local_port(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
         self.enter(tuple, hash.table(), entry);
-        state_moved(
-            cx.env,
-            Some(id),
-            tuple,
-            State::Closed,
-            State::SynSent,
-            Transition::Open,
-        );
+        if cx.env.trace.wants(TraceMask::STATES) {
+            trace_open(cx.env, id, tuple);
+        }
         self.ready.push_back(entry);
     }
 
@@ -316,8 +310,7 @@ impl Tcp {
             ..
         } = self;
         ports.choose(tuple, first, last, |tuple| {
-            !bindings.taken_exclusively(tuple.local(), tuple.local_port())
-                && tables.find(demux, tuple).is_none()
+            !bindings.taken_exclusively(tuple) && tables.find(demux, tuple).is_none()
         })
     }
 
@@ -344,6 +337,19 @@ impl Tcp {
         announce(tcb, cx.events);
         Ok(Some((next, peer)))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_open(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple) {
+    state_moved(
+        env,
+        Some(id),
+        tuple,
+        State::Closed,
+        State::SynSent,
+        Transition::Open,
+    );
 }
 
 /// As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.

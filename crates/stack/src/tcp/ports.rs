@@ -131,7 +131,13 @@ mod tests {
     }
 
     impl PortChooser {
-        fn port(&mut self, mut tuple: FourTuple, first: u16, last: u16, mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
+        fn port(
+            &mut self,
+            mut tuple: FourTuple,
+            first: u16,
+            last: u16,
+            mut is_free: impl FnMut(u16) -> bool,
+        ) -> Option<u16> {
             self.choose(&mut tuple, first, last, |tuple| is_free(tuple.local_port()))
                 .then(|| tuple.local_port())
         }

@@ -230,6 +230,7 @@ impl Tcp {
     }
 
     /// Another entry takes the addresses of one over, which have this hash.
+    #[inline(never)]
     pub(crate) fn hand_over(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
         self.recent.hand_over(tuple, from, to);
         self.demux.replace(hash, from, to);
