@@ -48,12 +48,15 @@ impl<T> Arena<T> {
         self.len as usize
     }
     /// The slot and generation that the next value gets.
-    pub(crate) fn next_key(&self) -> (u32, u32) {
-        if self.first_free != NO_SLOT {
-            let generation = self.slot(self.first_free).map_or(0, |place| place.generation);
-            return (self.first_free, generation);
+    pub(crate) fn next_key(&mut self) -> (u32, u32) {
+        if self.first_free == NO_SLOT {
+            self.add_page();
         }
-        ((self.pages.len() * PAGE) as u32, 0)
+        let slot = self.first_free;
+        (
+            slot,
+            self.pages[slot as usize / PAGE][slot as usize % PAGE].generation,
+        )
     }
     /// Puts `value` in a slot and returns (slot, generation). The owner bounds how many there are.
     pub(crate) fn insert(&mut self, value: T) -> (u32, u32) {
@@ -64,13 +67,15 @@ impl<T> Arena<T> {
         if self.first_free == NO_SLOT {
             self.add_page();
         }
-        self.len += 1;
         let slot = self.first_free;
         let place = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
-        let value = make(slot, place.generation);
-        if let Content::Free { next } = core::mem::replace(&mut place.content, Content::Full(value)) {
-            self.first_free = next;
-        }
+        let Content::Free { next } = place.content else {
+            unreachable!("slot {slot} is free");
+        };
+        // Known to be free, nothing is dropped here; the value is made where it stays.
+        place.content = Content::Full(make(slot, place.generation));
+        self.first_free = next;
+        self.len += 1;
         (slot, place.generation)
     }
     /// Adds a page of free slots, to be filled in their order.

@@ -79,9 +79,14 @@ enum Fit {
     Exact,
 }
 
-/// Where a family's connections are counted. None of these addresses is an IPv4-mapped one.
+/// Where a family's connections are counted.
 fn family(local: IpAddr) -> usize {
-    usize::from(local.is_ipv6())
+    usize::from(local.to_canonical().is_ipv6())
+}
+
+/// Where a connection is counted: its addresses are never IPv4-mapped ones.
+fn family_of(tuple: &FourTuple) -> usize {
+    usize::from(!tuple.is_ipv4())
 }
 
 /// One port that sockets are bound to.
@@ -254,20 +259,19 @@ impl Bindings {
         Some(chosen.id)
     }
 
-    /// A connection with this local address has begun; `reuse` is its socket's SO_REUSEADDR.
-    #[inline]
-    pub(crate) fn connection_made(&mut self, local: IpAddr, port: u16, reuse: bool) {
-        self.connections.add(port, family(local), !reuse);
+    /// A connection between these addresses has begun; `reuse` is its socket's SO_REUSEADDR.
+    #[inline(never)]
+    pub(crate) fn connection_made(&mut self, tuple: &FourTuple, reuse: bool) {
+        self.connections.add(tuple.local_port(), family_of(tuple), !reuse);
     }
 
     /// A connection is over, its TIME-WAIT too; `reuse` as when it was made.
     #[inline]
-    pub(crate) fn connection_gone(&mut self, local: IpAddr, port: u16, reuse: bool) {
-        let counted = self.connections.remove(port, family(local), !reuse);
-        debug_assert!(
-            counted,
-            "no connection from {local}:{port} with reuse = {reuse} was made"
-        );
+    pub(crate) fn connection_gone(&mut self, tuple: &FourTuple, reuse: bool) {
+        let counted = self
+            .connections
+            .remove(tuple.local_port(), family_of(tuple), !reuse);
+        debug_assert!(counted, "{tuple:?} with reuse = {reuse} was never made");
     }
 
     /// Whether an outgoing connection must not choose this local port: a socket whose address overlaps listens there, or is bound
@@ -367,6 +371,11 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// The addresses of a connection from here.
+    fn from(local: IpAddr, port: u16) -> FourTuple {
+        let local = local.to_canonical();
+        FourTuple::new(local, port, local, 9)
+    }
     fn to(local: &str, remote_port: u16) -> FourTuple {
         let local = at(local);
         let remote = if local.is_ipv4() {
@@ -433,25 +442,25 @@ mod tests {
             (true, ADDRESS, true),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(V4, 80, old);
+            bindings.connection_made(&from(V4, 80), old);
             assert_eq!(
                 bindings.bind(id(1), at("0.0.0.0:80"), new).is_ok(),
                 free,
                 "{old} {new:?}"
             );
             bindings.unbind(id(1), at("0.0.0.0:80"));
-            bindings.connection_gone(V4, 80, old);
+            bindings.connection_gone(&from(V4, 80), old);
             assert!(bindings.is_unused(80));
             bindings.bind(id(1), at("0.0.0.0:80"), new).unwrap();
         }
         let mut bindings = Bindings::new([0; 16]);
-        bindings.connection_made(V4, 80, true);
-        bindings.connection_made(V4, 80, false);
+        bindings.connection_made(&from(V4, 80), true);
+        bindings.connection_made(&from(V4, 80), false);
         assert!(
             bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_err(),
             "one of two does not allow it"
         );
-        bindings.connection_gone(V4, 80, false);
+        bindings.connection_gone(&from(V4, 80), false);
         assert!(bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_ok());
     }
 
@@ -468,7 +477,7 @@ mod tests {
             (v6, "[::]:80", V6_ONLY, false),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(connection, 80, false);
+            bindings.connection_made(&from(connection, 80), false);
             let bound = bindings.bind(id(1), at(wanted), flags);
             assert_eq!(bound.is_ok(), free, "{wanted} over a connection of {connection}");
         }
@@ -479,7 +488,7 @@ mod tests {
     fn must42_listens_on_a_port_with_connections() {
         let mut bindings = Bindings::new([0; 16]);
         bindings.bind(id(1), at("10.0.0.1:80"), NONE).unwrap();
-        bindings.connection_made(V4, 80, false);
+        bindings.connection_made(&from(V4, 80), false);
         bindings.listen(id(1), at("10.0.0.1:80")).unwrap();
         assert_eq!(bindings.listener_for(&to("10.0.0.1:80", 9)), Some(id(1)));
     }
@@ -517,7 +526,7 @@ mod tests {
         for slot in 0..4 {
             bindings.bind(id(slot), here, PORT).unwrap();
             bindings.listen(id(slot), here).unwrap();
-            bindings.connection_made(V4, 80, false); // the group's own connections keep no member out
+            bindings.connection_made(&from(V4, 80), false); // the group's own connections keep no member out
         }
         assert_eq!(bindings.bind(id(5), here, ADDRESS), Err(InUse));
         let mut count = [0; 4];
@@ -538,10 +547,9 @@ mod tests {
         bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
         bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
         bindings.bind(id(3), at("[::]:5002"), ADDRESS).unwrap();
-        bindings.connection_made(V4, 5003, false);
-        let from = |port| FourTuple::new(V4, port, V4, 80);
+        bindings.connection_made(&from(V4, 5003), false);
         let taken =
-            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(&from(port)));
+            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(&from(V4, port)));
         assert_eq!(taken(&bindings), [true, false, false, false, false]);
         bindings.listen(id(3), at("[::]:5002")).unwrap();
         assert_eq!(taken(&bindings), [true, false, true, false, false]);
@@ -745,12 +753,12 @@ mod tests {
                     }
                     Step::Made(a, port, reuse) => {
                         model.connections.push((a, port, reuse));
-                        bindings.connection_made(ADDRESSES[a].parse().unwrap(), port, reuse);
+                        bindings.connection_made(&from(ADDRESSES[a].parse().unwrap(), port), reuse);
                     }
                     Step::Gone(a, port, reuse) => {
                         if let Some(place) = model.connections.iter().position(|&c| c == (a, port, reuse)) {
                             model.connections.remove(place);
-                            bindings.connection_gone(ADDRESSES[a].parse().unwrap(), port, reuse);
+                            bindings.connection_gone(&from(ADDRESSES[a].parse().unwrap(), port), reuse);
                         }
                     }
                     Step::Bind(..) => {}

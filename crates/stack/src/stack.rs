@@ -124,7 +124,7 @@ pub struct Stack {
     pub(crate) ip: IpLayer,
     pub(crate) trace: Trace,
     udp: Udp,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) config: Config,
     /// An empty frame, for drivers that keep octets instead.
     spare: Option<Box<Frame>>,

@@ -145,7 +145,7 @@ impl Wheel {
         self.earliest_owner
     }
     /// The deadline of `entry`, if it is scheduled.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn deadline(&self, entry: &WheelEntry) -> Option<Instant> {
         let e = self.entries.get(entry.0 as usize)?;
         (e.slot != IDLE).then(|| Instant::from_nanos(e.deadline))
@@ -168,16 +168,20 @@ impl Wheel {
             self.earliest_owner = owner;
         }
     }
-    /// Gives the deadline of `entry`, if it has one, to another owner.
+    /// Gives the deadline of `entry` to another owner, and says when that is: never, if it has none.
     #[inline]
-    pub(crate) fn hand_over(&mut self, entry: &WheelEntry, owner: u32) {
+    pub(crate) fn hand_over(&mut self, entry: &WheelEntry, owner: u32) -> Instant {
         let Some(e) = self.entries.get_mut(entry.0 as usize) else {
-            return;
+            return Instant::NEVER;
         };
         if e.owner == self.earliest_owner && e.deadline == self.earliest {
             self.earliest_owner = owner;
         }
         e.owner = owner;
+        if e.slot == IDLE {
+            return Instant::NEVER;
+        }
+        Instant::from_nanos(e.deadline)
     }
     /// Takes the deadline of `entry` away and frees its place.
     pub(crate) fn cancel(&mut self, entry: &mut WheelEntry) {

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -107,6 +107,25 @@ impl Terminal {
     }
     /// Waits until the screen shows, from some row on, exactly these rows; the cursor stands in this column of the last.
     fn shows_at(&self, rows: &[&str], column: Option<u16>) {
+        self.comes_to(&format!("{rows:?} at {column:?}"), |all, (row, now)| {
+            let at = all.windows(rows.len()).position(|window| window == rows);
+            at.is_some_and(|at| {
+                column.is_none_or(|column| (usize::from(row), now) == (at + rows.len() - 1, column))
+            })
+        });
+    }
+    /// Waits until a row begins so.
+    fn shows_start(&self, start: &str) {
+        self.comes_to(start, |all, _| all.iter().any(|row| row.starts_with(start)));
+    }
+    /// Waits until no row begins so.
+    fn shows_no_start(&self, start: &str) {
+        self.comes_to(&format!("end of {start}"), |all, _| {
+            !all.iter().any(|row| row.starts_with(start))
+        });
+    }
+    /// Waits until rows and cursor are as wanted.
+    fn comes_to(&self, wanted: &str, is_so: impl Fn(&[String], (u16, u16)) -> bool) {
         let (screen, drawn) = &*self.screen;
         let is_shown = |parser: &mut vt100::Parser| {
             let screen = parser.screen();
@@ -114,11 +133,7 @@ impl Terminal {
                 .rows(0, u16::MAX)
                 .map(|row| row.trim_end().into())
                 .collect();
-            let at = all.windows(rows.len()).position(|window| window == rows);
-            at.is_some_and(|at| {
-                let (row, now) = screen.cursor_position();
-                column.is_none_or(|column| (usize::from(row), now) == (at + rows.len() - 1, column))
-            })
+            is_so(&all, screen.cursor_position())
         };
         let guard = screen.lock().unwrap();
         let (parser, timed_out) = drawn
@@ -128,7 +143,7 @@ impl Terminal {
         let all = parser.screen().contents();
         assert!(
             !timed_out.timed_out(),
-            "no {rows:?} at {column:?}, cursor {cursor:?} in:\n{all}"
+            "no {wanted}, cursor {cursor:?} in:\n{all}"
         );
     }
     fn shows(&self, rows: &[&str]) {
@@ -311,4 +326,52 @@ fn upper_edits_lines_as_well() {
         std::fs::read_dir(&state.0).unwrap().next().is_none(),
         "what was typed is kept nowhere"
     );
+}
+
+/// A server by hand: it stops in the middle until the bar has been seen there.
+#[test]
+fn a_bar_shows_how_far_a_download_is() {
+    let state = State::new();
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let url = format!("tftp://{}/half", server.local_addr().unwrap());
+    let copy = state.0.join("copy");
+    let arguments = ["tftp", "get", &url, copy.to_str().unwrap(), "--blksize", "1024"];
+    let mut terminal = Terminal::new(&arguments, 100, &state.0);
+    let mut buffer = [0; 2048];
+    let (n, client) = server.recv_from(&mut buffer).unwrap();
+    assert_eq!(buffer[..7], *b"\0\x01half\0", "{:?}", &buffer[..n]);
+    server
+        .send_to(b"\0\x06blksize\x001024\0tsize\x002048\0", client)
+        .unwrap();
+    let mut acked = |number: u8| {
+        // Repeated ones, if it took long to draw, are passed over.
+        loop {
+            let (n, _) = server.recv_from(&mut buffer).unwrap();
+            assert!(
+                buffer[..n].starts_with(&[0, 4, 0]) && n == 4,
+                "{:?}",
+                &buffer[..n]
+            );
+            if buffer[3] == number {
+                return;
+            }
+        }
+    };
+    acked(0);
+    let block = |number: u8, octets: usize| {
+        let packet = [&[0, 3, 0, number][..], &[b'x'; 1024][..octets]].concat();
+        server.send_to(&packet, client).unwrap();
+    };
+    block(1, 1024);
+    acked(1);
+    terminal.shows_start("[====================>                   ]  50 %");
+    block(2, 1024);
+    acked(2);
+    block(3, 0);
+    acked(3);
+    assert_eq!(terminal.end(), Some(0));
+    assert_eq!(std::fs::read(&copy).unwrap(), vec![b'x'; 2048]);
+    terminal.shows_start(&format!("{}: 2048 octets", copy.display()));
+    terminal.shows_no_start("[==");
 }

@@ -419,27 +419,25 @@ impl IpLayer {
     /// stop answering: an answer stands as long as nothing has changed.
     #[inline(never)]
     pub(crate) fn plain_path(&mut self, tuple: &FourTuple) -> Option<PlainPath> {
-        if let Some(known) = self.known_path(tuple) {
+        if let Some(known) = self.recent_for(tuple) {
             return Some(known.plain);
         }
         PlainPath::of(self.find_path(tuple)?)
     }
-    /// The way of these addresses' packets; `None` where there is none.
+    /// The way of these addresses' packets, if they were asked for before.
     #[inline]
-    pub(crate) fn path(&mut self, tuple: &FourTuple) -> Option<Path> {
-        if let Some(known) = self.known_path(tuple) {
-            return Some(known.path);
-        }
-        self.find_path(tuple)
+    pub(crate) fn known_path(&self, tuple: &FourTuple) -> Option<&Path> {
+        self.recent_for(tuple).map(|known| &known.path)
     }
     #[inline]
-    fn known_path(&self, tuple: &FourTuple) -> Option<&RecentPath> {
+    fn recent_for(&self, tuple: &FourTuple) -> Option<&RecentPath> {
         let addresses = tuple.pair_v4()?;
         let known = self.recent_path.as_ref()?;
         (known.addresses == addresses && known.generation == self.generation).then_some(known)
     }
+    /// The way of these addresses' packets; `None` where there is none.
     #[inline(never)]
-    fn find_path(&mut self, tuple: &FourTuple) -> Option<Path> {
+    pub(crate) fn find_path(&mut self, tuple: &FourTuple) -> Option<Path> {
         let path = self.route(tuple.remote(), Some(tuple.local()), None)?.into();
         if let Some(addresses) = tuple.pair_v4()
             && let Some(plain) = PlainPath::of(path)

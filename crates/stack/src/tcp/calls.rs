@@ -273,7 +273,6 @@ impl Tcp {
         opening.wheel = Default::default();
         opening.told = open::Told::new(&fresh.options, config, mss);
         opening.mss = mss;
-        opening.peer_window = 0;
         opening.pending = Readiness::empty();
         opening.queued = true;
         opening.tries = 0;
@@ -289,8 +288,7 @@ impl Tcp {
             Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
             other => self.spares.keep(other),
         }
-        self.bindings
-            .connection_made(tuple.local(), tuple.local_port(), reuse);
+        self.bindings.connection_made(tuple, reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
         self.enter(tuple, hash.table(), entry);
         if cx.env.trace.wants(TraceMask::STATES) {

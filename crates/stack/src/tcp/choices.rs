@@ -155,7 +155,7 @@ impl Extra {
             traffic_class: options.traffic_class,
             ..TcpOptions::default()
         };
-        (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra::new(options.clone())))
+        (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra::new(*options)))
     }
 }
 
@@ -199,7 +199,7 @@ impl Tcb {
     pub(crate) fn options(&self) -> TcpOptions {
         let own = |fact, size| self.facts.contains(fact).then_some(size);
         let base = match &self.extra {
-            Some(extra) => extra.options.clone(),
+            Some(extra) => extra.options,
             None => TcpOptions {
                 send_buffer: own(Fact::OWN_SEND_BUFFER, self.snd_buf_max),
                 receive_buffer: own(Fact::OWN_RECEIVE_BUFFER, self.rcv_buf_max),
@@ -236,7 +236,7 @@ impl Tcb {
         let least = 1 << self.rcv_wscale;
         match &mut self.extra {
             // Its deadlines and marks stay.
-            Some(extra) => extra.options = options.clone(),
+            Some(extra) => extra.options = *options,
             None => self.extra = Extra::from_options(options, least),
         }
         self.facts

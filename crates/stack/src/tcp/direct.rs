@@ -6,7 +6,7 @@
 //! ([`super::predict`]). Whatever is not quite like this, or wrong in any way, is left untouched for the general path,
 //! which also counts what it drops.
 
-use super::{Flags, Segment};
+use super::Segment;
 use crate::InterfaceId;
 use crate::demux::{Entry, FourTuple};
 use crate::frame::{RxMeta, Text};
@@ -80,8 +80,11 @@ impl Stack {
         seg: &Arrived,
         whole: &mut Text<'_>,
     ) -> bool {
-        !seg.flags.contains(Flags::FIN) && self.predicted(now, on, slot, seg, whole)
-            || self.predicted_end(now, on, slot, seg)
+        if seg.payload_len > 0 {
+            self.predicted(now, on, slot, seg, whole)
+        } else {
+            self.predicted_bare(now, on, slot, seg)
+        }
     }
 
     /// Takes the segment behind plain headers that is not what was predicted.
@@ -90,7 +93,7 @@ impl Stack {
         let Some(b) = whole.parts().0.first_chunk() else {
             return;
         };
-        let tuple = tuple_of(b);
+        let tuple = tuple_of::<{ plain::LEN }>(b);
         whole.advance(plain::LEN);
         self.arrives(now, entry, &tuple, &seg.segment(), whole);
     }
@@ -98,31 +101,27 @@ impl Stack {
     /// As [`Stack::direct`], for a segment with other options, or without any.
     #[inline(never)]
     fn direct_other(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
-        let (front, behind) = whole.parts();
-        let Some(b) = plain::syn_headers(front) else {
+        let Some(b) = whole.in_one_piece().and_then(plain::syn_headers) else {
             return self.direct_any(now, whole, verified);
         };
-        let Some(least) = b.first_chunk() else {
-            return false;
-        };
-        if !verified && !plain::tcp_is_intact(b, plain::SYN_LEN, &[], behind) {
+        if !verified && !plain::tcp_is_intact(b, plain::SYN_LEN, &[], &[]) {
             return false;
         }
-        let (tuple, segment) = (tuple_of(least), plain::syn(b));
-        whole.advance(plain::SYN_LEN);
+        let (tuple, segment) = (tuple_of(b), plain::syn(b));
         let entry = self.tcp.find_for_segment(&tuple);
-        self.arrives(now, entry, &tuple, &segment, whole);
+        self.arrives(now, entry, &tuple, &segment, &mut Text::borrowed(&[]));
         true
     }
 
     /// As [`Stack::direct`], for a segment with whatever options.
+    #[cold]
     #[inline(never)]
     fn direct_any(&mut self, now: Instant, whole: &mut Text<'_>, verified: bool) -> bool {
         let (front, behind) = whole.parts();
         let Some(b) = front.first_chunk() else {
             return false;
         };
-        let (tuple, total) = (tuple_of(b), plain::total_len(b));
+        let (tuple, total) = (tuple_of::<{ plain::LEAST }>(b), plain::total_len(b));
         if !verified && !plain::any_tcp_is_intact(total, front, behind) {
             return false;
         }
@@ -136,7 +135,7 @@ impl Stack {
     }
 
     /// Hands the segment to its entry, if it has one.
-    #[inline]
+    #[inline(never)]
     fn arrives(
         &mut self,
         now: Instant,
@@ -157,7 +156,7 @@ fn as_received<const N: usize>(b: &[u8; N]) -> (u64, u32) {
 
 /// The addresses of a packet, as its receiver has them.
 #[inline(always)]
-fn tuple_of(b: &[u8; plain::LEAST]) -> FourTuple {
+fn tuple_of<const N: usize>(b: &[u8; N]) -> FourTuple {
     let (pair, ports) = as_received(b);
     FourTuple::v4(pair, ports)
 }

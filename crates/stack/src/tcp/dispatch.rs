@@ -68,6 +68,7 @@ impl Tcp {
     }
 
     /// Runs the state of the entry that was found for these addresses.
+    #[inline]
     pub(super) fn arrives_at(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -107,6 +108,8 @@ impl Tcp {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn dropped(&mut self, env: &mut Env<'_>, tuple: &FourTuple, reason: DropReason) {
         env.trace
             .dropped(env.now, None, Some(Tuple::from(*tuple)), reason);

@@ -30,9 +30,11 @@ pub(crate) fn is_setup_syn(seg: &Segment) -> bool {
     seg.has(Flags::ECE) && seg.has(Flags::CWR)
 }
 
-/// ECE alone: an ECN-setup SYN,ACK. Both bits are what a host sends back that reflects the reserved bits of a SYN.
-pub(crate) fn is_setup_syn_ack(seg: &Segment) -> bool {
-    seg.has(Flags::ECE) && !seg.has(Flags::CWR)
+/// Whether the answer to an ECN-setup SYN agrees: another one, or a SYN,ACK with ECE alone, since both bits are what a host sends
+/// back that reflects the reserved bits of a SYN.
+#[inline]
+pub(crate) fn agrees(seg: &Segment) -> bool {
+    seg.has(Flags::ECE) && seg.has(Flags::CWR) != seg.has(Flags::ACK)
 }
 
 /// Whether a segment goes ECN-capable: new data alone.

@@ -33,16 +33,21 @@ impl Tcp {
         let Slot::SynSent(opening) = place else { return };
         let opening = &mut **opening;
         let from = opening.state();
-        let step = opening.segment_arrives(cx.env.config, seg);
-        let (Opening::Established, Some(peer)) = (&step, &opening.peer) else {
-            return self.opening_goes_on(cx, slot, step, from, text);
-        };
+        let mut answer = opening.answer(cx.env.config, seg);
+        if answer.is_none() {
+            let step = opening.segment_arrives(cx.env.config, seg);
+            if !matches!(step, Opening::Established) {
+                return self.opening_goes_on(cx, slot, step, from, text);
+            }
+            answer = opening.peer;
+        }
+        let Some(peer) = &answer else { return };
         // Our active open is answered: the block takes the place of the opening.
-        let (irs, scaled) = (peer.irs, !seg.has(Flags::SYN));
+        let irs = peer.irs;
         let simultaneous = from == State::SynReceived;
         let now = cx.env.now;
         let mut tcb = open::establish(
-            &Handshake {
+            &mut Handshake {
                 id: opening.id,
                 tuple: &opening.tuple,
                 hash: opening.hash,
@@ -53,23 +58,22 @@ impl Tcp {
                 peer,
                 told: opening.told,
                 last: seg,
-                window_scaled: scaled,
                 ts_offset: opening.ts_offset,
-                round_trip: (opening.tries == 0).then(|| now.since(opening.sent_at)),
+                timed_from: match opening.tries {
+                    0 => opening.sent_at,
+                    _ => Instant::NEVER,
+                },
                 syn_lost: opening.tries > 0 && !simultaneous,
+                waits: &mut opening.wheel,
             },
             cx.env.config,
             now,
             &mut self.spares,
+            &mut self.wheel,
         );
-        // Its place in the wheel stays the connection's: what that has to wait for will hardly come sooner. The deadline is the
-        // wheel's own word, since it may just have gone off.
-        tcb.wheel = core::mem::take(&mut opening.wheel);
-        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
         if !opening.queued {
             self.ready.push_back(Entry::new(Kind::Connection, slot));
         }
-        tcb.facts.insert(Fact::QUEUED);
         tcb.pending = Readiness::CONNECTED | Readiness::WRITABLE;
         tcb.soft_error = opening.soft_error;
         // RFC 9293 section 3.10.7.3: the handshake's last ACK; queued data may go along with it (U-3).
@@ -88,9 +92,7 @@ impl Tcp {
         if let Some(kept) = kept {
             self.kept_text(cx, slot, irs, seg, kept);
         }
-        if scaled || seg.payload_len > 0 || seg.has(Flags::FIN) {
-            self.rest_of(cx, slot, seg, text);
-        }
+        self.rest_of(cx, slot, seg, text);
     }
 
     /// What a segment did to an active open that is not established yet.
@@ -238,7 +240,7 @@ impl Tcp {
                     Transition::Reset,
                 );
             }
-            listen::Step::Complete => self.complete(cx, place, seg, text),
+            listen::Step::Complete => self.complete(cx, tuple, place, seg, text),
         }
     }
 
@@ -247,6 +249,7 @@ impl Tcp {
     pub(super) fn complete(
         &mut self,
         cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
         place: u32,
         seg: &Segment,
         text: &mut Text<'_>,
@@ -256,7 +259,7 @@ impl Tcp {
         let Some(half) = self.tables.half_open.at_mut(place) else {
             return;
         };
-        let (tuple, hash, irs, listener_id) = (half.tuple, half.hash, half.peer.irs, half.listener);
+        let (hash, irs, listener_id) = (half.hash, half.peer.irs, half.listener);
         let listener = self
             .tables
             .sockets
@@ -267,39 +270,46 @@ impl Tcp {
         };
         if listener.accept_queue_full() {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
-            return self.dropped(cx.env, &tuple, DropReason::AcceptQueueFull);
+            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
         }
-        let Some(path) = cx.ip.path(&tuple) else {
-            self.drop_half_open(place);
-            return self.dropped(cx.env, &tuple, DropReason::NoRoute);
+        let route_generation = cx.ip.generation();
+        let found;
+        let path = match cx.ip.known_path(tuple) {
+            Some(known) => known,
+            None => {
+                found = cx.ip.find_path(tuple);
+                let Some(path) = &found else {
+                    self.drop_half_open(place);
+                    return self.dropped(cx.env, tuple, DropReason::NoRoute);
+                };
+                path
+            }
         };
         let now = cx.env.now;
         let mut tcb = open::establish(
-            &Handshake {
+            &mut Handshake {
                 id,
-                tuple: &tuple,
+                tuple,
                 hash,
-                path: &path,
-                route_generation: cx.ip.generation(),
+                path,
+                route_generation,
                 options: &listener.options,
                 iss: half.iss,
                 peer: &half.peer,
                 told: half.told,
                 last: seg,
-                window_scaled: true,
                 ts_offset: half.ts_offset,
-                round_trip: half.round_trip(now),
+                timed_from: half.timed_from(),
                 syn_lost: half.tries > 0,
+                waits: &mut half.wheel,
             },
             cx.env.config,
             now,
             &mut self.spares,
+            &mut self.wheel,
         );
         let connection = Entry::new(Kind::Connection, slot);
-        tcb.facts.insert(Fact::UNACCEPTED | Fact::QUEUED);
-        tcb.wheel = core::mem::take(&mut half.wheel);
-        tcb.wakes_at = self.wheel.deadline(&tcb.wheel).unwrap_or(Instant::NEVER);
-        self.wheel.hand_over(&tcb.wheel, connection.raw());
+        tcb.facts.insert(Fact::UNACCEPTED);
         let (kept, reuse) = (half.text.take(), listener.options.reuse_address);
         listener.half_open -= 1;
         listener.accept.push_back(id);
@@ -311,11 +321,10 @@ impl Tcp {
         self.tables.half_open.discard_at(place);
         self.tables.sockets.insert(Slot::Open(tcb));
         self.ready.push_back(connection);
-        self.hand_over(&tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
-        self.bindings
-            .connection_made(tuple.local(), tuple.local_port(), reuse);
+        self.hand_over(tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
+        self.bindings.connection_made(tuple, reuse);
         let (from, to) = (State::SynReceived, State::Established);
-        state_moved(cx.env, Some(id), &tuple, from, to, Transition::SynAcked);
+        state_moved(cx.env, Some(id), tuple, from, to, Transition::SynAcked);
         if let Some(kept) = kept {
             self.kept_text(cx, slot, irs, seg, kept);
         }

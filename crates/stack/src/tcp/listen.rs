@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::choices::TcpOptions;
-use super::conn::AckOwed;
+use super::conn::{AckOwed, Fact};
 use super::open::{PeerOffer, Told};
 use super::{Flags, Options, Segment, SeqNumber, Timestamps};
 use crate::config::Config;
@@ -165,9 +165,14 @@ impl HalfOpen {
         self.retry_at = now + wait(config, self.tries);
     }
 
-    /// The round trip of SYN,ACK and ACK, unless the SYN,ACK was repeated (Karn's rule) or was a cookie.
-    pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
-        (self.tries == 0 && !self.sent_at.is_never()).then(|| now.since(self.sent_at))
+    /// When the SYN,ACK left that is answered now; never, if it was repeated (Karn's rule) or was a cookie.
+    #[inline]
+    pub(crate) fn timed_from(&self) -> Instant {
+        if self.tries == 0 {
+            self.sent_at
+        } else {
+            Instant::NEVER
+        }
     }
 }
 
@@ -190,7 +195,7 @@ pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer) -> Segment {
         seq: answer.iss,
         ack: peer.irs + 1,
         // An ECN-setup SYN,ACK has ECE alone (RFC 3168 section 6.1.1).
-        flags: if peer.ecn {
+        flags: if peer.has(Fact::ECN) {
             Flags::SYN | Flags::ACK | Flags::ECE
         } else {
             Flags::SYN | Flags::ACK
@@ -198,11 +203,11 @@ pub(crate) fn syn_ack(answer: Answer, peer: &PeerOffer) -> Segment {
         window: answer.told.window,
         options: Options {
             mss: Some(answer.mss),
-            window_scale: peer.window_scale.map(|_| answer.told.scale),
-            sack_permitted: peer.sack,
-            timestamps: peer.timestamp.map(|echo| Timestamps {
+            window_scale: peer.has(Fact::SCALING).then_some(answer.told.scale),
+            sack_permitted: peer.has(Fact::SACK),
+            timestamps: peer.has(Fact::TIMESTAMPS).then_some(Timestamps {
                 value: answer.ts_value,
-                echo,
+                echo: peer.timestamp,
             }),
             ..Options::default()
         },

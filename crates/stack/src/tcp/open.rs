@@ -13,28 +13,27 @@ use super::rtt::RttEstimator;
 use super::spares::Spares;
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::config::{Config, CongestionControl, Profile};
-use crate::demux::{FourTuple, TableHash};
+use crate::demux::{Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::frame::Text;
 use crate::iface::{Path, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, ResetCause, RetransmitCause};
-use crate::wheel::WheelEntry;
+use crate::wheel::{Wheel, WheelEntry};
 
 /// What a SYN told us of the peer: agreed once, kept for the connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PeerOffer {
     pub(crate) irs: SeqNumber,
+    /// The timestamp of the SYN; 0 without any.
+    pub(crate) timestamp: u32,
+    /// What both ends can do: timestamps, SACK, window scaling and ECN. The last is not read from the SYN here, since it depends on
+    /// what we sent.
+    pub(crate) agreed: Fact,
     pub(crate) mss: u16,
-    pub(crate) window_scale: Option<u8>,
-    pub(crate) sack: bool,
-    pub(crate) timestamp: Option<u32>,
-    /// ECN is agreed: marks on what the peer sends are echoed. Not read from the SYN here, since it depends on what we
-    /// sent.
-    pub(crate) ecn: bool,
-    /// What we send may be marked.
-    pub(crate) ect: bool,
+    /// The shift of the peer's window; 0 without scaling.
+    pub(crate) scale: u8,
 }
 
 /// What our SYN or SYN,ACK told of the receive window: kept until the connection is made, whatever the application sets
@@ -66,9 +65,9 @@ impl Told {
     /// The window field of an ACK before the connection is established: what the SYN told, in the units of segments
     /// without SYN.
     pub(crate) fn field(self, peer: &PeerOffer) -> u16 {
-        match peer.window_scale {
-            Some(_) => self.window >> self.scale,
-            None => self.window,
+        match peer.has(Fact::SCALING) {
+            true => self.window >> self.scale,
+            false => self.window,
         }
     }
 }
@@ -77,20 +76,30 @@ impl PeerOffer {
     /// Reads the options of a SYN. MUST-15: without an MSS option, 536 or 1220.
     pub(crate) fn from_syn(seg: &Segment, ipv4: bool, config: &Config) -> PeerOffer {
         let options = &seg.options;
+        // What is switched off counts as not offered. RFC 7323 section 2.3: a shift above 14 counts as 14.
+        let shift = options.window_scale.filter(|_| config.window_scaling);
+        let stamps = options.timestamps.filter(|_| config.timestamps);
         PeerOffer {
             irs: seg.seq,
+            timestamp: stamps.map_or(0, |t| t.value),
+            agreed: fact_if(stamps.is_some(), Fact::TIMESTAMPS)
+                | fact_if(options.sack_permitted && config.sack, Fact::SACK)
+                | fact_if(shift.is_some(), Fact::SCALING),
             mss: options.mss.unwrap_or(default_mss(ipv4)),
-            // RFC 7323 section 2.3: a shift above 14 counts as 14.
-            window_scale: options
-                .window_scale
-                .filter(|_| config.window_scaling)
-                .map(|s| s.min(14)),
-            sack: options.sack_permitted && config.sack,
-            timestamp: options.timestamps.filter(|_| config.timestamps).map(|t| t.value),
-            ecn: false,
-            ect: false,
+            scale: shift.map_or(0, |s| s.min(14)),
         }
     }
+    /// Whether this was agreed.
+    #[inline]
+    pub(crate) fn has(&self, fact: Fact) -> bool {
+        self.agreed.contains(fact)
+    }
+}
+
+/// The fact, if it holds; without a branch.
+#[inline(always)]
+pub(super) fn fact_if(holds: bool, fact: Fact) -> Fact {
+    Fact::from_bits_retain(u32::from(holds) * fact.bits())
 }
 
 /// MUST-15.
@@ -132,8 +141,6 @@ pub(crate) struct SynSent {
     pub(crate) told: Told,
     /// The MSS that we offer.
     pub(crate) mss: u16,
-    /// The peer's window as its SYN told it.
-    pub(crate) peer_window: u16,
     pub(crate) pending: Readiness,
     pub(crate) queued: bool,
     pub(crate) tries: u8,
@@ -193,7 +200,6 @@ impl SynSent {
             wheel: WheelEntry::new(),
             told: Told::default(),
             mss: 0,
-            peer_window: 0,
             pending: Readiness::empty(),
             queued: false,
             tries: 0,
@@ -253,7 +259,30 @@ impl SynSent {
         }
     }
 
+    /// What the peer offers, if this is what nearly every open is answered with: the acknowledgment of our SYN with the peer's.
+    #[inline]
+    pub(super) fn answer(&self, config: &Config, seg: &Segment) -> Option<PeerOffer> {
+        let expected = Flags::SYN | Flags::ACK;
+        let answers = seg.flags.intersection(expected | Flags::RST) == expected
+            && seg.ack == self.iss + 1
+            && self.peer.is_none();
+        answers.then(|| self.offer(config, seg))
+    }
+
+    /// What the peer offers with its SYN.
+    #[inline]
+    fn offer(&self, config: &Config, seg: &Segment) -> PeerOffer {
+        let mut peer = PeerOffer::from_syn(seg, self.tuple.is_ipv4(), config);
+        if self.ecn && ecn::agrees(seg) {
+            // "and has sent no non-ECN-setup SYN": then marks are echoed, but what we send is not ECN-capable.
+            peer.agreed |= Fact::ECN | fact_if(!self.plain_syn, Fact::ECT);
+        }
+        peer
+    }
+
     /// RFC 9293 section 3.10.7.3, in its order.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn segment_arrives(&mut self, config: &Config, seg: &Segment) -> Opening {
         if self.peer.is_some() {
             return self.in_syn_received(seg);
@@ -279,17 +308,7 @@ impl SynSent {
         if !seg.has(Flags::SYN) {
             return Opening::Waits;
         }
-        let mut peer = PeerOffer::from_syn(seg, self.tuple.is_ipv4(), config);
-        peer.ecn = self.ecn
-            && if acked {
-                ecn::is_setup_syn_ack(seg)
-            } else {
-                ecn::is_setup_syn(seg)
-            };
-        // "and has sent no non-ECN-setup SYN": then marks are echoed, but what we send is not ECN-capable.
-        peer.ect = peer.ecn && !self.plain_syn;
-        self.peer = Some(peer);
-        self.peer_window = seg.window;
+        self.peer = Some(self.offer(config, seg));
         if acked {
             return Opening::Established;
         }
@@ -339,7 +358,6 @@ impl SynSent {
                 None => Opening::Waits,
             };
         }
-        self.peer_window = seg.window;
         Opening::Established
     }
 
@@ -408,22 +426,25 @@ impl SynSent {
 #[inline(never)]
 fn answer_with(segment: &mut Segment, peer: &PeerOffer) {
     segment.ack = peer.irs + 1;
-    segment.flags = match peer.ecn {
+    segment.flags = match peer.has(Fact::ECN) {
         true => Flags::SYN | Flags::ACK | Flags::ECE,
         false => Flags::SYN | Flags::ACK,
     };
     let options = &mut segment.options;
-    options.window_scale = options.window_scale.filter(|_| peer.window_scale.is_some());
-    options.sack_permitted &= peer.sack;
-    options.timestamps = match (options.timestamps, peer.timestamp) {
-        (Some(ours), Some(echo)) => Some(Timestamps { echo, ..ours }),
-        _ => None,
-    };
+    options.window_scale = options.window_scale.filter(|_| peer.has(Fact::SCALING));
+    options.sack_permitted &= peer.has(Fact::SACK);
+    options.timestamps = options
+        .timestamps
+        .filter(|_| peer.has(Fact::TIMESTAMPS))
+        .map(|ours| Timestamps {
+            echo: peer.timestamp,
+            ..ours
+        });
 }
 
 /// The payload of the largest segment that the peer will send: timestamps, where agreed, take their part of the MSS.
 pub(crate) fn answered_mss(mss: u16, peer: &PeerOffer) -> u16 {
-    mss.saturating_sub(if peer.timestamp.is_some() { 12 } else { 0 })
+    mss.saturating_sub(if peer.has(Fact::TIMESTAMPS) { 12 } else { 0 })
 }
 
 /// Most text of a SYN that is kept, in octets: a segment's worth. The rest is sent again by the peer.
@@ -431,17 +452,22 @@ const SYN_TEXT_MAX: usize = 1460;
 
 /// Text on a SYN "may be queued until the connection is fully established" (RFC 9293 sections 3.10.7.2 and 3.10.7.3): a
 /// segment's worth, within the window that the SYN,ACK will tell.
+#[inline]
 pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<[u8]>> {
-    let most = SYN_TEXT_MAX.min(usize::from(window));
-    if text.is_empty() || most == 0 {
-        return None;
+    match text.is_empty() || window == 0 {
+        true => None,
+        false => Some(keep_some(text, SYN_TEXT_MAX.min(usize::from(window)))),
     }
+}
+#[cold]
+#[inline(never)]
+fn keep_some(text: &Text<'_>, most: usize) -> Box<[u8]> {
     let mut kept = Vec::with_capacity(text.len().min(most));
     for piece in text.pieces() {
         let room = most - kept.len();
         kept.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    Some(kept.into_boxed_slice())
+    kept.into_boxed_slice()
 }
 
 /// The receive buffer at the start, and its limit, as options and settings have it.
@@ -465,30 +491,22 @@ pub(crate) struct Handshake<'a> {
     pub(crate) iss: SeqNumber,
     pub(crate) peer: &'a PeerOffer,
     pub(crate) told: Told,
-    /// The segment that completed it, and whether its window is scaled (it is not on a SYN).
+    /// The segment that completed it.
     pub(crate) last: &'a Segment,
-    pub(crate) window_scaled: bool,
     pub(crate) ts_offset: u32,
-    /// The round trip that SYN and its answer took, unless one was repeated (Karn).
-    pub(crate) round_trip: Option<Duration>,
+    /// When the SYN left that is answered now; never, if it was repeated (Karn).
+    pub(crate) timed_from: Instant,
     pub(crate) syn_lost: bool,
+    /// Its place in the wheel, which becomes the connection's.
+    pub(crate) waits: &'a mut WheelEntry,
 }
 
 impl Handshake<'_> {
-    /// What both ends agreed on.
-    fn facts(&self) -> Fact {
-        let fact = |holds: bool, fact: Fact| Fact::from_bits_retain(u32::from(holds) * fact.bits());
-        fact(self.peer.timestamp.is_some(), Fact::TIMESTAMPS)
-            | fact(self.peer.sack, Fact::SACK)
-            | fact(self.peer.ecn, Fact::ECN)
-            | fact(self.peer.ect, Fact::ECT)
-            | fact(self.peer.window_scale.is_some(), Fact::SCALING)
-    }
     /// The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
     fn rtt(&self, now: Instant) -> RttEstimator {
         let mut rtt = RttEstimator::new();
-        if let Some(sample) = self.round_trip {
-            rtt.on_sample(now, sample, 1);
+        if !self.timed_from.is_never() {
+            rtt.on_sample(now, now.since(self.timed_from), 1);
         } else if self.syn_lost {
             rtt.on_established_after_syn_loss();
         }
@@ -496,9 +514,12 @@ impl Handshake<'_> {
     }
     /// TS.Recent: the last segment stands at the last acknowledgment sent, so it follows that (RFC 7323 section 4.3).
     fn ts_recent(&self) -> u32 {
-        match (self.peer.timestamp, self.last.options.timestamps) {
-            (Some(first), Some(last)) if (last.value.wrapping_sub(first) as i32) > 0 => last.value,
-            (first, _) => first.unwrap_or(0),
+        let first = self.peer.timestamp;
+        match self.last.options.timestamps {
+            Some(last) if self.peer.has(Fact::TIMESTAMPS) && (last.value.wrapping_sub(first) as i32) > 0 => {
+                last.value
+            }
+            _ => first,
         }
     }
     /// The receive buffer at the start, and its limit, with windows of at least `least`.
@@ -515,11 +536,17 @@ impl Handshake<'_> {
     }
 }
 
-/// Makes the block of a connection whose handshake is complete.
+/// Makes the block of a connection whose handshake is complete, and which is about to be [queued](Fact::QUEUED).
 ///
 /// What is the same for all is there ([`Tcb::BLANK`]); the rest is written where it will stay, one after the other, since so
 /// many values do not fit into registers.
-pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares: &mut Spares) -> Box<Tcb> {
+pub(crate) fn establish(
+    h: &mut Handshake<'_>,
+    config: &Config,
+    now: Instant,
+    spares: &mut Spares,
+    wheel: &mut Wheel,
+) -> Box<Tcb> {
     let mut tcb = spares.block();
     let millis = now.as_millis() as u32;
     tcb.id = h.id;
@@ -534,8 +561,10 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     tcb.timing = (h.iss, 0);
     tcb.small_end = h.iss;
     // Both ends scale or none does (RFC 7323 section 2.2).
-    let snd_wscale = h.peer.window_scale.unwrap_or(0);
-    let snd_wnd = u32::from(h.last.window) << if h.window_scaled { snd_wscale } else { 0 };
+    let snd_wscale = h.peer.scale;
+    // The window on a SYN is not scaled, whoever's it is.
+    let unscaled = u32::from(h.last.window);
+    let snd_wnd = unscaled << if h.last.has(Flags::SYN) { 0 } else { snd_wscale };
     tcb.snd_wscale = snd_wscale;
     tcb.snd_wnd = snd_wnd;
     tcb.max_snd_wnd = snd_wnd;
@@ -547,9 +576,12 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     tcb.rcv_nxt = rcv_nxt;
     tcb.last_ack_sent = rcv_nxt;
     tcb.fin_ahead = rcv_nxt;
-    // The window on our SYN was not scaled (RFC 7323 section 2.2).
     tcb.rcv_adv = rcv_nxt + u32::from(h.told.window);
-    let rcv_wscale = h.peer.window_scale.map_or(0, |_| h.told.scale);
+    let rcv_wscale = if h.peer.has(Fact::SCALING) {
+        h.told.scale
+    } else {
+        0
+    };
     tcb.rcv_wscale = rcv_wscale;
     // Less than one unit of the agreed scale could never be told as a window.
     let least = 1 << rcv_wscale;
@@ -565,7 +597,7 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     tcb.last_heard = now;
     tcb.last_sent = now;
 
-    tcb.facts = h.facts() | own_buffers(h.options, least);
+    tcb.facts = Fact::QUEUED | h.peer.agreed | own_buffers(h.options, least);
     tcb.switches = Switches::from_options(h.options);
     if let Some(extra) = Extra::from_options(h.options, least) {
         tcb.extra = Some(extra);
@@ -582,5 +614,10 @@ pub(crate) fn establish(h: &Handshake<'_>, config: &Config, now: Instant, spares
     let segments = if h.syn_lost { 1 } else { config.initial_window };
     tcb.congestion
         .set_cwnd(config.first_window(u32::from(mss), segments));
+    // What the connection has to wait for will hardly come sooner than what its SYN waited for. The deadline is the wheel's own
+    // word, since it may just have gone off.
+    tcb.wheel = core::mem::take(h.waits);
+    let owner = Entry::new(Kind::Connection, h.id.slot);
+    tcb.wakes_at = wheel.hand_over(&tcb.wheel, owner.raw());
     tcb
 }

@@ -1,11 +1,11 @@
 //! What reaches a port that listens, or where nobody does (RFC 9293 sections 3.10.7.2 and 3.10.7.1, RFC 4987).
 
 use super::burst::{Reply, reset_for};
-use super::conn::AckOwed;
+use super::conn::{AckOwed, Fact};
 use super::dispatch::{Around, mss_along, state_moved};
 use super::isn::initial_sequence_number;
 use super::listen::{self, HalfOpen};
-use super::open::{self, PeerOffer};
+use super::open::{self, PeerOffer, fact_if};
 use super::table::Tcp;
 use super::{Flags, Segment, SeqNumber, State, ecn};
 use crate::config::{Ecn, Profile, SynCookies};
@@ -47,6 +47,8 @@ impl Tcp {
         self.syn_arrives(cx, tuple, id, seg, text, beyond);
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -85,8 +87,9 @@ impl Tcp {
         }
         let full = listener.half_open >= config.syn_queue;
         let mut peer = PeerOffer::from_syn(seg, tuple.is_ipv4(), config);
-        peer.ecn = ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off;
-        peer.ect = peer.ecn;
+        if ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off {
+            peer.agreed |= Fact::ECN | Fact::ECT;
+        }
         match (config.syn_cookies, full) {
             (SynCookies::Always, _) | (SynCookies::WhenFull, true) => {
                 return self.send_cookie(cx, tuple, id, &peer);
@@ -136,26 +139,32 @@ impl Tcp {
     }
 
     /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
+    #[cold]
+    #[inline(never)]
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
         let offset = self.offsets.timestamp_offset(tuple);
         let ts_value = self
             .cookies
-            .timestamp(now, peer.window_scale, peer.sack, peer.ecn)
+            .timestamp(
+                now,
+                peer.has(Fact::SCALING).then_some(peer.scale),
+                peer.has(Fact::SACK),
+                peer.has(Fact::ECN),
+            )
             .wrapping_add(offset);
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
-        let options = listener.options.clone();
+        let options = listener.options;
         let Some(mss) = mss_towards(cx.ip, tuple, &options) else {
             return;
         };
         // Without timestamps there is no room for options: they are not agreed.
         let mut told = *peer;
-        if peer.timestamp.is_none() {
-            told.window_scale = None;
-            told.sack = false;
-            told.ecn = false;
+        if !peer.has(Fact::TIMESTAMPS) {
+            told.agreed = Fact::empty();
+            told.scale = 0;
         }
         let answer = listen::Answer {
             iss,
@@ -172,6 +181,8 @@ impl Tcp {
     }
 
     /// An ACK for a listener: good only if it carries a cookie of ours.
+    #[cold]
+    #[inline(never)]
     fn maybe_cookie(
         &mut self,
         cx: &mut Around<'_, '_>,
@@ -185,7 +196,7 @@ impl Tcp {
         let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
         let full = listener.accept_queue_full();
         let setting = ecn::setting(&listener.options, config);
-        let options = listener.options.clone();
+        let options = listener.options;
         let irs = seg.seq - 1;
         let cookie = if expected {
             self.cookies.check(now, tuple, irs, seg.ack - 1)
@@ -205,19 +216,22 @@ impl Tcp {
         }
         let offset = self.offsets.timestamp_offset(tuple);
         let stamps = seg.options.timestamps.filter(|_| config.timestamps);
-        let agreed = stamps.map(|ts| self.cookies.options_from(ts.echo.wrapping_sub(offset)));
-        let peer = PeerOffer {
+        let mut peer = PeerOffer {
             irs,
             mss,
-            // What was switched off was not in our SYN,ACK, whatever the peer says.
-            window_scale: agreed
-                .and_then(|a| a.window_scale)
-                .filter(|_| config.window_scaling),
-            sack: agreed.is_some_and(|a| a.sack) && config.sack,
-            timestamp: stamps.map(|t| t.value),
-            ecn: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
-            ect: agreed.is_some_and(|a| a.ecn) && setting != Ecn::Off,
+            ..PeerOffer::default()
         };
+        if let Some(ts) = stamps {
+            let told = self.cookies.options_from(ts.echo.wrapping_sub(offset));
+            // What was switched off was not in our SYN,ACK, whatever the peer says.
+            let shift = told.window_scale.filter(|_| config.window_scaling);
+            peer.timestamp = ts.value;
+            peer.scale = shift.unwrap_or(0);
+            peer.agreed = Fact::TIMESTAMPS
+                | fact_if(shift.is_some(), Fact::SCALING)
+                | fact_if(told.sack && config.sack, Fact::SACK)
+                | fact_if(told.ecn && setting != Ecn::Off, Fact::ECN | Fact::ECT);
+        }
         let told = told_towards(cx, tuple, &peer, &options);
         // As if it had been kept.
         let hash = self.demux.hash(tuple).table();
@@ -243,7 +257,7 @@ impl Tcp {
         }
         let (place, _) = self.tables.half_open.insert(half);
         self.enter(tuple, hash, Entry::new(Kind::HalfOpen, place));
-        self.complete(cx, place, seg, text);
+        self.complete(cx, tuple, place, seg, text);
     }
 }
 
@@ -254,11 +268,23 @@ fn told_towards(
     peer: &PeerOffer,
     options: &super::TcpOptions,
 ) -> open::Told {
-    let mss = match cx.env.config.profile {
-        Profile::Linux => mss_towards(cx.ip, tuple, options),
-        Profile::Rfc => None, // it does not depend on it
-    };
-    open::Told::new(options, cx.env.config, open::answered_mss(mss.unwrap_or(1), peer))
+    match cx.env.config.profile {
+        Profile::Linux => told_with_mss(cx, tuple, peer, options),
+        Profile::Rfc => open::Told::new(options, cx.env.config, 1), // it does not depend on the MSS
+    }
+}
+
+/// As [`told_towards`], where windows are whole segments.
+#[cold]
+#[inline(never)]
+fn told_with_mss(
+    cx: &Around<'_, '_>,
+    tuple: &FourTuple,
+    peer: &PeerOffer,
+    options: &super::TcpOptions,
+) -> open::Told {
+    let mss = mss_towards(cx.ip, tuple, options).unwrap_or(1);
+    open::Told::new(options, cx.env.config, open::answered_mss(mss, peer))
 }
 
 /// The MSS to offer to this peer.

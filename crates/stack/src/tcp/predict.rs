@@ -1,6 +1,6 @@
 //! Header prediction (Van Jacobson, 1990; RFC 7323 appendix D): the segment that comes most goes straight to its connection.
 //!
-//! It is for the connection of the segment before, follows what that received, and brings text or acknowledges something,
+//! It follows what its connection has received, and brings text, acknowledges something or is the peer's FIN,
 //! with no other option than timestamps and no other flag than ACK and PSH. A few comparisons tell it from everything else.
 //! What it does to its connection is done by the same steps as for any segment ([`super::ingress`]); those that could only
 //! find that there is nothing to do are left out. Whatever is not quite like this, or wrong in any way, is left untouched for the
@@ -13,6 +13,7 @@ use super::table::Slot;
 use super::{Flags, recv, send};
 use crate::InterfaceId;
 use crate::frame::Text;
+use crate::iface::Env;
 use crate::stack::Stack;
 use crate::time::Instant;
 use crate::trace::{Trace, TraceKind, TraceMask, Tuple};
@@ -20,7 +21,7 @@ use crate::wire::plain::{self, Arrived};
 
 // Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
 impl Stack {
-    /// Takes the segment for the connection in this slot, which came as `whole` behind plain headers, if it is what was
+    /// Takes the text for the connection in this slot, which came as `whole` behind plain headers, if it is what was
     /// predicted, and says whether it was.
     #[inline(never)]
     pub(super) fn predicted(
@@ -68,10 +69,8 @@ impl Stack {
             tcb.probes = 0;
             send::ack::learn_window(tcb, now, trace, seg.seq, seg.ack, seg.window);
         }
-        if seg.payload_len > 0 {
-            whole.advance(plain::LEN);
-            recv::text::follows(tcb, now, config, &mut tcp.pool, seg, whole.reborrow());
-        }
+        whole.advance(plain::LEN);
+        recv::text::follows(tcb, now, config, &mut tcp.pool, seg, whole.reborrow());
         // A link without addresses has no neighbours whose answers would count.
         if tcb.snd_una != una && tcb.path.interface != on {
             ip.confirm_reachable(now, tcb.path);
@@ -85,12 +84,12 @@ impl Stack {
         true
     }
 
-    /// As [`Stack::predicted`], for what ends a connection: the peer's FIN, next in sequence and without text, and
-    /// acknowledgments after it.
+    /// As [`Stack::predicted`], for what brings no text: acknowledgments, and the peer's FIN, next in sequence.
     #[inline(never)]
-    pub(super) fn predicted_end(&mut self, now: Instant, on: InterfaceId, slot: u32, seg: &Arrived) -> bool {
+    pub(super) fn predicted_bare(&mut self, now: Instant, on: InterfaceId, slot: u32, seg: &Arrived) -> bool {
         let Stack {
             config,
+            rng,
             trace,
             ip,
             tcp,
@@ -101,7 +100,7 @@ impl Stack {
             return false;
         };
         let tcb = &mut **tcb;
-        if !expects_end(tcb, seg) {
+        if !expects_bare(tcb, seg) {
             return false;
         }
         #[cfg(test)]
@@ -127,12 +126,18 @@ impl Stack {
         if fate == Fate::Lives {
             kick(tcb, &mut tcp.ready);
             announce(tcb, events);
-        } else {
-            self.with_tcp(now, |tcp, cx| match fate {
-                Fate::TimeWait => tcp.enter_time_wait(cx.env, cx.events, slot),
-                Fate::Ends(error, why) => tcp.end(cx.env, cx.events, slot, error, why),
-                Fate::Lives | Fate::Resets(..) => tcp.settle(cx, slot, fate),
-            });
+            return true;
+        }
+        let env = &mut Env {
+            now,
+            config,
+            trace,
+            rng,
+        };
+        match fate {
+            Fate::TimeWait => tcp.enter_time_wait(env, events, slot),
+            Fate::Ends(error, why) => tcp.end(env, events, slot, error, why),
+            Fate::Lives | Fate::Resets(..) => debug_assert!(false, "{fate:?} comes of text"),
         }
         true
     }
@@ -171,17 +176,11 @@ fn trace_arrived(tcb: &Tcb, now: Instant, trace: &mut Trace, seg: &Arrived) {
     });
 }
 
-/// Whether the connection expects just this segment, which is an ACK with perhaps PSH: next in sequence, within the window, not
-/// older than the last, with text that somebody will read and that fills no gap, or an acknowledgment of something in flight, and
-/// no FIN come or waiting.
+/// Whether the connection expects just this text, which comes on an ACK with perhaps PSH: next in sequence, within the window,
+/// not older than the last, somebody will read it and it fills no gap, and no FIN has come or waits.
 #[inline(always)]
 fn expects(tcb: &Tcb, seg: &Arrived) -> bool {
-    let text = seg.payload_len > 0;
-    let never = if text {
-        Fact::FIN_AHEAD.union(Fact::ORPHAN)
-    } else {
-        Fact::FIN_AHEAD
-    };
+    let never = Fact::FIN_AHEAD.union(Fact::ORPHAN);
     let in_flight = seg.ack.since(tcb.snd_una);
     seg.flags.difference(Flags::PSH) == Flags::ACK
         && tcb.phase == Phase::Live
@@ -191,13 +190,13 @@ fn expects(tcb: &Tcb, seg: &Arrived) -> bool {
         && seg.seq == tcb.rcv_nxt
         && seg.payload_len <= tcb.rcv_wnd()
         && in_flight <= tcb.outstanding()
-        && (text && tcb.reassembly.is_none() || !text && in_flight > 0)
+        && tcb.reassembly.is_none()
 }
 
 /// Whether the connection expects just this segment: next in sequence, not older than the last, without text, and either the
 /// peer's FIN or an acknowledgment of something in flight, where [`send::ack::progress`] says what that does.
 #[inline(always)]
-fn expects_end(tcb: &Tcb, seg: &Arrived) -> bool {
+fn expects_bare(tcb: &Tcb, seg: &Arrived) -> bool {
     let in_flight = seg.ack.since(tcb.snd_una);
     let news = if seg.flags.contains(Flags::FIN) {
         tcb.fin_in == FinIn::No && tcb.rcv_wnd() > 0
@@ -205,7 +204,6 @@ fn expects_end(tcb: &Tcb, seg: &Arrived) -> bool {
         in_flight > 0
     };
     seg.flags.difference(Flags::PSH.union(Flags::FIN)) == Flags::ACK
-        && seg.payload_len == 0
         && tcb.phase == Phase::Live
         && tcb.facts.intersection(Fact::FIN_AHEAD.union(Fact::TIMESTAMPS)) == Fact::TIMESTAMPS
         && seg.timestamps.value.wrapping_sub(tcb.ts_recent) as i32 >= 0

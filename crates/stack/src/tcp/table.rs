@@ -224,9 +224,17 @@ impl Tcp {
     }
 
     /// Makes an entry found no more by its addresses, which have this hash.
+    #[inline(always)]
     pub(crate) fn leave(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
         self.recent.forget(tuple, entry);
         self.demux.remove(hash, entry);
+    }
+
+    /// As [`Tcp::leave`], for a connection, which was counted with this `reuse`.
+    #[inline(never)]
+    pub(super) fn leave_for_good(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry, reuse: bool) {
+        self.leave(tuple, hash, entry);
+        self.bindings.connection_gone(tuple, reuse);
     }
 
     /// Another entry takes the addresses of one over, which have this hash.
@@ -237,6 +245,7 @@ impl Tcp {
     }
 
     /// A socket is gone.
+    #[inline(never)]
     pub(super) fn remove_socket(&mut self, slot: u32) {
         if let Some(gone) = self.tables.sockets.remove_at(slot) {
             self.spares.keep(gone);
@@ -355,7 +364,7 @@ impl Tcp {
             return;
         };
         let from = scope.state_before(tcb);
-        let (tuple, hash, id) = (tcb.tuple, tcb.hash, tcb.id);
+        let (tuple, hash) = (tcb.tuple, tcb.hash);
         tcb.phase = Phase::Ended;
         if error.is_some() {
             tcb.error = error;
@@ -366,13 +375,10 @@ impl Tcp {
         scope.moved(tcb, from, why);
         let reuse = tcb.switches.reuse;
         scope.wheel.cancel(&mut tcb.wheel);
-        self.leave(&tuple, hash, Entry::new(Kind::Connection, slot));
-        self.bindings
-            .connection_gone(tuple.local(), tuple.local_port(), reuse);
+        scope.announce(tcb);
+        self.leave_for_good(&tuple, hash, Entry::new(Kind::Connection, slot), reuse);
         if orphan {
             self.remove_socket(slot);
-        } else {
-            self.announce(events, id);
         }
     }
 
@@ -401,9 +407,7 @@ impl Tcp {
         let reuse = fresh.options.reuse_address;
         let fresh = Slot::Fresh(self.spares.fresh(fresh));
         self.spares.keep(core::mem::replace(place, fresh));
-        self.leave(&tuple, hash, Entry::new(Kind::Connection, slot));
-        self.bindings
-            .connection_gone(tuple.local(), tuple.local_port(), reuse);
+        self.leave_for_good(&tuple, hash, Entry::new(Kind::Connection, slot), reuse);
         env.trace
             .record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
                 tuple: Tuple::from(tuple),

@@ -4,6 +4,8 @@
 use alloc::collections::VecDeque;
 
 use super::conn::{AckOwed, Fact, Phase};
+use super::dispatch::state_moved;
+use super::scope;
 use super::table::{Slot, Tcp, release_buffers};
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::arena::Arena;
@@ -11,7 +13,7 @@ use crate::demux::{Entry, FourTuple, Kind, TableHash};
 use crate::iface::Env;
 use crate::stack::{Events, Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{AckCause, Cause, ChallengeCause, TraceKind, TraceMask, Transition, Tuple};
+use crate::trace::{AckCause, Cause, ChallengeCause, Transition};
 
 /// What is left of a connection in TIME-WAIT.
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Tcp {
         // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
         let ack_owed = tcb.ack_owed != AckOwed::No;
         let until = env.now + env.config.msl * 2;
-        let (id, tuple, hash) = (tcb.id, tcb.tuple, tcb.hash);
+        let (tuple, hash) = (tcb.tuple, tcb.hash);
         let orphan = tcb.facts.contains(Fact::ORPHAN);
         let (place, generation) = self.tables.time_wait.insert_with(|_, _| TimeWait {
             owed: if ack_owed {
@@ -154,10 +156,11 @@ impl Tcp {
                 .facts
                 .contains(Fact::TIMESTAMPS)
                 .then_some((tcb.ts_recent, tcb.ts_offset)),
-            block: (!orphan).then_some(id),
+            block: (!orphan).then_some(tcb.id),
             until,
             hash,
         });
+        scope::announce(tcb, events);
         self.leaving.push(until, (place, generation));
         let waiting = Entry::new(Kind::TimeWait, place);
         self.hand_over(&tuple, hash, Entry::new(Kind::Connection, slot), waiting);
@@ -166,8 +169,6 @@ impl Tcp {
         }
         if orphan {
             self.remove_socket(slot);
-        } else {
-            self.announce(events, id);
         }
     }
 
@@ -181,27 +182,19 @@ impl Tcp {
 
     /// 2 MSL have passed, a new connection takes over, or a reset came.
     pub(crate) fn end_time_wait(&mut self, env: &mut Env<'_>, place: u32, why: Transition) {
-        let Some(entry) = self.tables.time_wait.remove_at(place) else {
+        let Some(entry) = self.tables.time_wait.at(place) else {
             return;
         };
+        let (tuple, hash, reuse, block) = (entry.tuple, entry.hash, entry.reuse, entry.block);
+        self.tables.time_wait.discard_at(place);
         self.leaving.tidy(&self.tables.time_wait);
-        let waiting = Entry::new(Kind::TimeWait, place);
-        self.leave(&entry.tuple, entry.hash, waiting);
-        self.bindings
-            .connection_gone(entry.tuple.local(), entry.tuple.local_port(), entry.reuse);
-        if let Some(id) = entry.block
+        self.leave_for_good(&tuple, hash, Entry::new(Kind::TimeWait, place), reuse);
+        if let Some(id) = block
             && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
         {
             tcb.phase = Phase::Ended;
         }
-        let tuple = Tuple::from(entry.tuple);
-        env.trace
-            .record(TraceMask::STATES, env.now, entry.block, || TraceKind::State {
-                tuple,
-                from: State::TimeWait,
-                to: State::Closed,
-                why,
-            });
+        state_moved(env, block, &tuple, State::TimeWait, State::Closed, why);
     }
 }
 
