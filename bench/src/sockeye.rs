@@ -95,16 +95,42 @@ impl Ring {
             count: 0,
         }
     }
-    /// The place of the next frame to be added.
-    fn next(&self) -> usize {
-        (self.first + self.count) % BATCH
-    }
     /// Takes the place of the frame that came first out of the count.
     fn pop(&mut self) -> usize {
         let at = self.first;
         self.first = (at + 1) % BATCH;
         self.count -= 1;
         at % BATCH
+    }
+}
+
+impl Ring {
+    /// The stack writes what it has to send into slots.
+    #[inline]
+    fn fill_slots(&mut self, stack: &mut Stack, now: Instant) {
+        let Some(slots) = &mut self.slots else { return };
+        while self.count < BATCH {
+            let slot = &mut slots[(self.first + self.count) % BATCH];
+            let Some((_, len)) = stack.poll_transmit_into(now, &mut slot.octets) else {
+                break;
+            };
+            slot.len = len;
+            self.count += 1;
+        }
+    }
+    /// The stack's frames are taken as they are, or in one piece.
+    #[inline]
+    fn fill_frames(&mut self, stack: &mut Stack, now: Instant, mut flat: Option<&mut Buffers>) {
+        while self.count < BATCH {
+            let frame: &mut TxFrame = &mut self.frames[(self.first + self.count) % BATCH];
+            if stack.poll_transmit(now, frame).is_none() {
+                break;
+            }
+            if let Some(buffers) = &mut flat {
+                buffers.flatten_in_place(frame);
+            }
+            self.count += 1;
+        }
     }
 }
 
@@ -123,6 +149,13 @@ impl Buffers {
             free: Vec::new(),
             next: 0,
         }
+    }
+    /// Brings the frame into one piece.
+    #[inline(never)]
+    fn flatten_in_place(&mut self, frame: &mut Frame) {
+        let flat = self.flatten(frame);
+        frame.clear();
+        frame.body.push(flat);
     }
     /// The frame in one piece.
     fn flatten(&mut self, frame: &Frame) -> Bytes {
@@ -251,27 +284,11 @@ impl Pair for Sockeye {
         if stack.next_timeout().is_some_and(|(at, _)| at <= self.now) {
             stack.handle_timeout(self.now);
         }
-        while ring.count < BATCH {
-            let at = ring.next();
-            if let Some(slots) = &mut ring.slots {
-                let slot = &mut slots[at];
-                let Some((_, len)) = stack.poll_transmit_into(self.now, &mut slot.octets) else {
-                    break;
-                };
-                slot.len = len;
-                ring.count += 1;
-                continue;
-            }
-            let frame: &mut TxFrame = &mut ring.frames[at];
-            if stack.poll_transmit(self.now, frame).is_none() {
-                break;
-            }
-            if self.tuning.link == Link::Flat {
-                let flat = self.buffers.flatten(frame);
-                frame.clear();
-                frame.body.push(flat);
-            }
-            ring.count += 1;
+        if ring.slots.is_some() {
+            ring.fill_slots(stack, self.now);
+        } else {
+            let flat = (self.tuning.link == Link::Flat).then_some(&mut self.buffers);
+            ring.fill_frames(stack, self.now, flat);
         }
         while stack.poll_event().is_some() {}
         ring.count

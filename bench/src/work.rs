@@ -273,23 +273,14 @@ impl<P: Pair> Connections<P> {
         }
         let mut frames = turn(pair, End::Client) + turn(pair, End::Server);
         if !data.is_empty() {
-            for &client in &*clients {
-                assert_eq!(pair.send(End::Client, client, data), data.len());
-            }
+            ask(pair, clients, data);
         }
         frames += turn(pair, End::Client);
         for _ in 0..self.width {
             servers.push(pair.accept(0).expect("the connection has come"));
         }
         if !data.is_empty() {
-            for &server in &*servers {
-                assert_eq!(pair.recv(End::Server, server, into), Some(data.len()));
-                assert_eq!(pair.send(End::Server, server, data), data.len());
-            }
-            frames += turn(pair, End::Server);
-            for &client in &*clients {
-                assert_eq!(pair.recv(End::Client, client, into), Some(data.len()));
-            }
+            frames += answer(pair, clients, servers, data, into);
         }
         for &client in &*clients {
             pair.close(End::Client, client);
@@ -312,6 +303,34 @@ impl<P: Pair> Connections<P> {
         sample.units += self.width as u64;
         sample.frames += frames as u64;
     }
+}
+
+/// Each client sends its request.
+#[inline(never)]
+fn ask<P: Pair>(pair: &mut P, clients: &[P::Conn], data: &[u8]) {
+    for &client in clients {
+        assert_eq!(pair.send(End::Client, client, data), data.len());
+    }
+}
+
+/// Each server reads its request and answers with as much, which the client reads; returns the number of frames.
+#[inline(never)]
+fn answer<P: Pair>(
+    pair: &mut P,
+    clients: &[P::Conn],
+    servers: &[P::Conn],
+    data: &[u8],
+    into: &mut [u8],
+) -> usize {
+    for &server in servers {
+        assert_eq!(pair.recv(End::Server, server, into), Some(data.len()));
+        assert_eq!(pair.send(End::Server, server, data), data.len());
+    }
+    let frames = turn(pair, End::Server);
+    for &client in clients {
+        assert_eq!(pair.recv(End::Client, client, into), Some(data.len()));
+    }
+    frames
 }
 
 impl<P: Pair> Work for Connections<P> {

@@ -374,7 +374,7 @@ impl<'p> Run<'p> {
         let address = if plan.v6 { "[fd00:2::2]:7" } else { "10.2.0.2:7" };
         let address = address.parse().map_err(|e| format!("{e}"))?;
         let mut stack = world.stack(server);
-        let listener = stack.tcp_socket(options.clone());
+        let listener = stack.tcp_socket(options);
         stack
             .tcp_bind(listener, address)
             .map_err(|e| format!("bind: {e}"))?;

@@ -123,6 +123,17 @@ impl Port {
         })
     }
 
+    /// [`Bindings::taken_exclusively`] of a port that is held.
+    #[cold]
+    #[inline(never)]
+    fn keeps_out(&self, tuple: &FourTuple) -> bool {
+        let local = tuple.local();
+        let mut bound = self.bound.iter().enumerate();
+        bound.any(|(place, b)| {
+            (place < self.listening as usize || !b.flags.reuse_address) && b.overlaps(local, false)
+        })
+    }
+
     /// Whether `connections`, those that are left, keep the port from this socket (W-24).
     ///
     /// A socket that joins a group with SO_REUSEPORT is not kept out by the group's connections.
@@ -222,13 +233,15 @@ impl Bindings {
     /// wildcard of its family, else with `[::]` for both families. Of several with SO_REUSEPORT, the tuple's hash
     /// chooses one; it stays the same as long as the group does.
     pub(crate) fn listener_for(&self, tuple: &FourTuple) -> Option<SocketId> {
-        let listeners = self
-            .ports
-            .find(hash(tuple.local_port()), |p| p.number == tuple.local_port())?
-            .listeners();
-        if let [only] = listeners {
-            return only.fit(tuple.local()).map(|_| only.id);
+        let listeners = self.port(tuple.local_port())?.listeners();
+        match listeners {
+            [only] => only.fit(tuple.local()).map(|_| only.id),
+            _ => self.one_of(listeners, tuple),
         }
+    }
+    #[cold]
+    #[inline(never)]
+    fn one_of(&self, listeners: &[Bound], tuple: &FourTuple) -> Option<SocketId> {
         let best = listeners.iter().filter_map(|l| l.fit(tuple.local())).max()?;
         let mut group = listeners.iter().filter(|l| l.fit(tuple.local()) == Some(best));
         let first = group.next()?;
@@ -261,21 +274,19 @@ impl Bindings {
         debug_assert!(counted, "{ends:?} with reuse = {reuse} was never made");
     }
 
-    /// Whether an outgoing connection from `local` must not choose this port: a socket whose address overlaps listens
-    /// there, or is bound there without SO_REUSEADDR.
+    /// Whether an outgoing connection must not choose this local port: a socket whose address overlaps listens there, or is bound
+    /// there without SO_REUSEADDR.
     ///
-    /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again. `local` is no IPv4-mapped
-    /// address, as no connection's is.
+    /// Listeners with SO_REUSEADDR count, since the connection would keep them from binding again. The tuple has no IPv4-mapped
+    /// address, as no connection's has.
     #[inline]
-    pub(crate) fn taken_exclusively(&self, local: IpAddr, port: u16) -> bool {
-        self.ports
-            .find(hash(port), |p| p.number == port)
-            .is_some_and(|p| {
-                let mut bound = p.bound.iter().enumerate();
-                bound.any(|(place, b)| {
-                    (place < p.listening as usize || !b.flags.reuse_address) && b.overlaps(local, false)
-                })
-            })
+    pub(crate) fn taken_exclusively(&self, tuple: &FourTuple) -> bool {
+        self.port(tuple.local_port()).is_some_and(|p| p.keeps_out(tuple))
+    }
+
+    #[inline(never)]
+    fn port(&self, number: u16) -> Option<&Port> {
+        self.ports.find(hash(number), |p| p.number == number)
     }
 
     fn existing(&mut self, number: u16) -> Option<&mut Port> {
@@ -360,10 +371,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The ends of a connection from here.
-    fn from(local: IpAddr, port: u16) -> Ends {
+    /// The addresses of a connection from here.
+    fn from(local: IpAddr, port: u16) -> FourTuple {
         let local = local.to_canonical();
-        FourTuple::new(local, port, local, 9).ends()
+        FourTuple::new(local, port, local, 9)
     }
     fn to(local: &str, remote_port: u16) -> FourTuple {
         let local = at(local);
@@ -431,25 +442,25 @@ mod tests {
             (true, ADDRESS, true),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(from(V4, 80), old);
+            bindings.connection_made(from(V4, 80).ends(), old);
             assert_eq!(
                 bindings.bind(id(1), at("0.0.0.0:80"), new).is_ok(),
                 free,
                 "{old} {new:?}"
             );
             bindings.unbind(id(1), at("0.0.0.0:80"));
-            bindings.connection_gone(from(V4, 80), old);
+            bindings.connection_gone(from(V4, 80).ends(), old);
             assert!(bindings.is_unused(80));
             bindings.bind(id(1), at("0.0.0.0:80"), new).unwrap();
         }
         let mut bindings = Bindings::new([0; 16]);
-        bindings.connection_made(from(V4, 80), true);
-        bindings.connection_made(from(V4, 80), false);
+        bindings.connection_made(from(V4, 80).ends(), true);
+        bindings.connection_made(from(V4, 80).ends(), false);
         assert!(
             bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_err(),
             "one of two does not allow it"
         );
-        bindings.connection_gone(from(V4, 80), false);
+        bindings.connection_gone(from(V4, 80).ends(), false);
         assert!(bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_ok());
     }
 
@@ -464,10 +475,9 @@ mod tests {
             (V4, "[fd00::1]:80", NONE, true),
             (v6, "0.0.0.0:80", NONE, true),
             (v6, "[::]:80", V6_ONLY, false),
-            ("::ffff:10.0.0.1".parse().unwrap(), "[::]:80", V6_ONLY, true),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(from(connection, 80), false);
+            bindings.connection_made(from(connection, 80).ends(), false);
             let bound = bindings.bind(id(1), at(wanted), flags);
             assert_eq!(bound.is_ok(), free, "{wanted} over a connection of {connection}");
         }
@@ -478,7 +488,7 @@ mod tests {
     fn must42_listens_on_a_port_with_connections() {
         let mut bindings = Bindings::new([0; 16]);
         bindings.bind(id(1), at("10.0.0.1:80"), NONE).unwrap();
-        bindings.connection_made(from(V4, 80), false);
+        bindings.connection_made(from(V4, 80).ends(), false);
         bindings.listen(id(1), at("10.0.0.1:80")).unwrap();
         assert_eq!(bindings.listener_for(&to("10.0.0.1:80", 9)), Some(id(1)));
     }
@@ -516,7 +526,7 @@ mod tests {
         for slot in 0..4 {
             bindings.bind(id(slot), here, PORT).unwrap();
             bindings.listen(id(slot), here).unwrap();
-            bindings.connection_made(from(V4, 80), false); // the group's own connections keep no member out
+            bindings.connection_made(from(V4, 80).ends(), false); // the group's own connections keep no member out
         }
         assert_eq!(bindings.bind(id(5), here, ADDRESS), Err(InUse));
         let mut count = [0; 4];
@@ -534,13 +544,12 @@ mod tests {
     #[test]
     fn outgoing_connections_avoid_sockets_that_share_nothing() {
         let mut bindings = Bindings::new([0; 16]);
-        let local: IpAddr = "10.0.0.1".parse().unwrap();
         bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
         bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
         bindings.bind(id(3), at("[::]:5002"), ADDRESS).unwrap();
-        bindings.connection_made(from(V4, 5003), false);
+        bindings.connection_made(from(V4, 5003).ends(), false);
         let taken =
-            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(local, port));
+            |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(&from(V4, port)));
         assert_eq!(taken(&bindings), [true, false, false, false, false]);
         bindings.listen(id(3), at("[::]:5002")).unwrap();
         assert_eq!(taken(&bindings), [true, false, true, false, false]);
@@ -709,7 +718,7 @@ mod tests {
                     );
                 }
                 prop_assert_eq!(
-                    bindings.taken_exclusively(address, port),
+                    bindings.taken_exclusively(&FourTuple::new(address, port, address, 80)),
                     model.taken(address, port)
                 );
             }
@@ -744,12 +753,12 @@ mod tests {
                     }
                     Step::Made(a, port, reuse) => {
                         model.connections.push((a, port, reuse));
-                        bindings.connection_made(from(ADDRESSES[a].parse().unwrap(), port), reuse);
+                        bindings.connection_made(from(ADDRESSES[a].parse().unwrap(), port).ends(), reuse);
                     }
                     Step::Gone(a, port, reuse) => {
                         if let Some(place) = model.connections.iter().position(|&c| c == (a, port, reuse)) {
                             model.connections.remove(place);
-                            bindings.connection_gone(from(ADDRESSES[a].parse().unwrap(), port), reuse);
+                            bindings.connection_gone(from(ADDRESSES[a].parse().unwrap(), port).ends(), reuse);
                         }
                     }
                     Step::Bind(..) => {}

@@ -345,7 +345,7 @@ impl Demux {
         let rehash = |&raw: &u32| hash_of(Entry(raw)).spread();
         let capacity = self.table.capacity();
         if capacity > KEEP && self.table.len() < capacity / 8 {
-            self.table.shrink_to(capacity / 4, rehash);
+            shrink(&mut self.table, rehash);
         }
         self.table.insert_unique(hash.spread(), entry.0, rehash);
     }
@@ -373,6 +373,13 @@ impl Demux {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
+}
+
+/// Gives back most of the room of a table in which few entries are left.
+#[cold]
+#[inline(never)]
+fn shrink(table: &mut HashTable<u32>, rehash: impl Fn(&u32) -> u64) {
+    table.shrink_to(table.capacity() / 4, rehash);
 }
 
 /// Without the key.

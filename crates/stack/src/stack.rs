@@ -117,14 +117,15 @@ impl Events {
 ///    [`Stack::next_timeout`].
 ///
 /// `now` must never be earlier than in a call before. The same inputs, times and seed give the same outputs.
+#[repr(C)] // TCP's tables first: instructions that name them are the shortest then, and there are many
 pub struct Stack {
-    pub(crate) config: Config,
-    pub(crate) rng: Rng,
-    pub(crate) trace: Trace,
-    pub(crate) ip: IpLayer,
     pub(crate) tcp: Tcp,
-    udp: Udp,
     pub(crate) events: Events,
+    pub(crate) ip: IpLayer,
+    pub(crate) trace: Trace,
+    udp: Udp,
+    pub(crate) rng: Rng,
+    pub(crate) config: Config,
     /// An empty frame, for drivers that keep octets instead.
     spare: Option<Box<Frame>>,
 }

@@ -83,7 +83,10 @@ struct Level {
 /// The driver asks [`Wheel::next`] when to come back, and then calls [`Wheel::expire`] until it gives nothing. An
 /// owner whose deadline moves *later* need not tell the wheel: it looks at its own deadline when the old one fires, and
 /// schedules again. So a retransmission timer that every ACK pushes back costs nothing here.
+///
+/// In this order: the long field last, so that those before it are near.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Wheel {
     /// The tick up to which slots have been emptied.
     tick: u64,
@@ -91,13 +94,13 @@ pub(crate) struct Wheel {
     earliest: u64,
     /// Whose it is (of several at the same time, one).
     earliest_owner: u32,
+    first_free: u32,
+    entries: Vec<Entry>,
+    /// The first entry of each slot, or [`NONE`].
+    heads: Box<[u32; ALL_SLOTS]>,
     /// Which levels hold entries.
     occupied: u8,
     levels: [Level; LEVELS],
-    /// The first entry of each slot, or [`NONE`].
-    heads: Box<[u32; ALL_SLOTS]>,
-    entries: Vec<Entry>,
-    first_free: u32,
     /// Room for sorting, kept to allocate once.
     scratch: Vec<(u64, u32)>,
     /// How often an entry was put in a slot.
@@ -156,17 +159,8 @@ impl Wheel {
         let at = at.as_nanos();
         if entry.0 == NONE {
             entry.0 = self.allocate();
-        } else {
-            let old = self.entries[entry.0 as usize];
-            if old.slot != IDLE {
-                if old.deadline == at && old.owner == owner {
-                    return;
-                }
-                self.unlink(entry.0, old);
-                if old.deadline == self.earliest && at > old.deadline {
-                    self.find_earliest();
-                }
-            }
+        } else if !self.make_free(entry.0, owner, at) {
+            return;
         }
         self.place(entry.0, owner, at);
         if at < self.earliest {
@@ -237,12 +231,32 @@ impl Wheel {
         Some(entry.owner)
     }
 
-    fn allocate(&mut self) -> u32 {
-        let index = self.first_free;
-        if index != NONE {
-            self.first_free = self.entries[index as usize].next;
-            return index;
+    /// Takes an entry off its slot, to be scheduled anew; false if it is scheduled like that already.
+    #[inline(never)]
+    fn make_free(&mut self, index: u32, owner: u32, at: u64) -> bool {
+        let old = self.entries[index as usize];
+        if old.slot == IDLE {
+            return true;
         }
+        if old.deadline == at && old.owner == owner {
+            return false;
+        }
+        self.unlink(index, old);
+        if old.deadline == self.earliest && at > old.deadline {
+            self.find_earliest();
+        }
+        true
+    }
+    #[inline]
+    fn allocate(&mut self) -> u32 {
+        match self.entries.get(self.first_free as usize) {
+            Some(free) => core::mem::replace(&mut self.first_free, free.next),
+            None => self.add_entry(),
+        }
+    }
+    #[cold]
+    #[inline(never)]
+    fn add_entry(&mut self) -> u32 {
         self.entries.push(Entry {
             deadline: 0,
             prev: NONE,
@@ -301,15 +315,18 @@ impl Wheel {
         };
         block | ((slot % SLOTS) as u64) << shift
     }
+    #[inline]
     fn find_earliest(&mut self) {
-        (self.earliest, self.earliest_owner) = match self.first_slot() {
-            None => (u64::MAX, 0),
-            Some(slot) => {
-                self.sort(slot);
-                let first = &self.entries[self.heads[slot] as usize];
-                (first.deadline, first.owner)
-            }
-        };
+        (self.earliest, self.earliest_owner) = (u64::MAX, 0);
+        if let Some(slot) = self.first_slot() {
+            self.earliest_is_in(slot);
+        }
+    }
+    #[inline(never)]
+    fn earliest_is_in(&mut self, slot: usize) {
+        self.sort(slot);
+        let first = &self.entries[self.heads[slot] as usize];
+        (self.earliest, self.earliest_owner) = (first.deadline, first.owner);
     }
     /// The slot that a deadline asks for. One in the past goes to the present slot.
     #[inline]

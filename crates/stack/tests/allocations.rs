@@ -69,7 +69,7 @@ impl Pair {
             stack
         };
         let mut stacks = [host(1), host(2)];
-        let listener = stacks[1].tcp_socket(options.clone());
+        let listener = stacks[1].tcp_socket(options);
         stacks[1].tcp_bind(listener, SocketAddr::from(SERVER)).unwrap();
         stacks[1].tcp_listen(listener, 1).unwrap();
         let wire = [VecDeque::with_capacity(1024), VecDeque::with_capacity(1024)];

@@ -90,32 +90,35 @@ impl Interface {
 }
 
 /// Everything between the transport protocols and the devices. See the module's documentation.
+///
+/// In this order: first what every segment asks for.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct IpLayer {
+    pub(super) generation: u32,
+    /// Source, destination and interface of the last IPv4 packet whose addresses were found good, for one of our own
+    /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
+    pub(super) recent_v4: Option<KnownPair>,
+    pub(super) ids: Identifications,
+    /// The last answer of [`IpLayer::path`] that is a plain one.
+    recent_path: Option<RecentPath>,
     pub(super) interfaces: Vec<Interface>,
+    /// The last answers of [`IpLayer::route`], without a source given and with one.
+    recent_routes: [RefCell<Option<RecentRoute>>; 2],
     pub(super) loopback: Interface,
     pub(super) addresses: Addresses,
     pub(super) routes: Routes,
     pub(super) paths: PathMtus,
     pub(super) reassembly: Reassembly,
     pub(super) queue: Queue,
-    pub(super) ids: Identifications,
     pub(super) errors: Bucket,
-    pub(super) generation: u32,
     pub(super) neighbors: Neighbors,
     pub(super) notices: VecDeque<IcmpNotice>,
     /// Deadlines of interfaces: addresses, routers, memberships.
     timers: BTreeSet<(Instant, InterfaceId)>,
     pub(super) key: [u8; 16],
-    /// Source, destination and interface of the last IPv4 packet whose addresses were found good, for one of our own
-    /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
-    pub(super) recent_v4: Option<KnownPair>,
     /// Before this an address is not defended again.
     pub(super) defends_at: Instant,
-    /// The last answer of [`IpLayer::path`] that is a plain one.
-    recent_path: Option<RecentPath>,
-    /// The last answers of [`IpLayer::route`], without a source given and with one.
-    recent_routes: [RefCell<Option<RecentRoute>>; 2],
 }
 
 /// Addresses that a packet to us may have.
@@ -135,6 +138,8 @@ struct RecentRoute {
     destination: IpAddr,
     source: Option<IpAddr>,
     generation: u32,
+    /// No router lies between.
+    on_link: bool,
     route: Route,
 }
 
@@ -378,36 +383,41 @@ impl IpLayer {
         source: Option<IpAddr>,
         on: Option<InterfaceId>,
     ) -> Option<Route> {
-        if on.is_some() {
-            return self.find_route(destination, source, on);
-        }
-        let recent = &self.recent_routes[usize::from(source.is_some())];
-        if let Some(kept) = &*recent.borrow()
+        if on.is_none()
+            && let Some(kept) = &*self.recent_routes[usize::from(source.is_some())].borrow()
             && kept.generation == self.generation
             && kept.destination == destination
             && kept.source == source
-        {
-            let Route {
-                next_hop, interface, ..
-            } = kept.route;
             // A router may have stopped answering since.
-            if next_hop == destination || !self.neighbors.has_failed(next_hop, interface) {
-                return Some(kept.route);
-            }
+            && (kept.on_link || !self.neighbors.has_failed(kept.route.next_hop, kept.route.interface))
+        {
+            return Some(kept.route);
         }
+        self.route_anew(destination, source, on)
+    }
+    #[inline(never)]
+    fn route_anew(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+        on: Option<InterfaceId>,
+    ) -> Option<Route> {
         let route = self.find_route(destination, source, on)?;
-        *recent.borrow_mut() = Some(RecentRoute {
-            destination,
-            source,
-            generation: self.generation,
-            route,
-        });
+        if on.is_none() {
+            *self.recent_routes[usize::from(source.is_some())].borrow_mut() = Some(RecentRoute {
+                destination,
+                source,
+                generation: self.generation,
+                on_link: route.next_hop == destination,
+                route,
+            });
+        }
         Some(route)
     }
 
     /// The way of these addresses' packets, if they can be written in one go. On such a link there are no neighbours that could
     /// stop answering: an answer stands as long as nothing has changed.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn plain_path(&mut self, tuple: &FourTuple) -> Option<PlainPath> {
         if let Some(known) = self.recent_for(tuple) {
             return Some(known.plain);

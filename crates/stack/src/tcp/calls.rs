@@ -9,7 +9,7 @@ use super::conn::Fact;
 use super::dispatch::{Around, mss_along, socket_addr, state_moved};
 use super::isn::initial_sequence_number;
 use super::listen::Listener;
-use super::open::{self, SynSent};
+use super::open;
 use super::scope::announce;
 use super::table::{Fresh, Slot, Tcp};
 use crate::bindings::BindFlags;
@@ -18,7 +18,7 @@ use crate::error::{AcceptError, BindError, ConnectError, ListenError};
 use crate::iface::{Cast, Env, IpLayer, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
-use crate::trace::{Cause, Transition};
+use crate::trace::{Cause, TraceMask, Transition};
 
 impl Tcp {
     /// A new socket, unbound.
@@ -91,7 +91,7 @@ impl Tcp {
         flags: BindFlags,
     ) -> Result<SocketAddr, BindError> {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
-        let salt = FourTuple::new(ip, 0, ip, env.rng.next_u32() as u16);
+        let mut salted = FourTuple::new(ip, 0, ip, env.rng.next_u32() as u16);
         let Tcp { ports, bindings, .. } = self;
         // A chosen port is one that nobody shares, whatever the flags.
         let strict = BindFlags {
@@ -99,15 +99,17 @@ impl Tcp {
             reuse_port: false,
             ..flags
         };
-        let port = ports
-            .choose(&salt, first, last, |port| {
-                bindings.bind(id, socket_addr(ip, port), strict).is_ok_and(|()| {
-                    bindings.unbind(id, socket_addr(ip, port));
-                    true
-                })
+        let found = ports.choose(&mut salted, first, last, |tuple| {
+            let local = socket_addr(ip, tuple.local_port());
+            bindings.bind(id, local, strict).is_ok_and(|()| {
+                bindings.unbind(id, local);
+                true
             })
-            .ok_or(BindError::NoFreePort)?;
-        let local = socket_addr(ip, port);
+        });
+        if !found {
+            return Err(BindError::NoFreePort);
+        }
+        let local = socket_addr(ip, salted.local_port());
         bindings
             .bind(id, local, flags)
             .map_err(|_| BindError::InUse(local))?;
@@ -146,7 +148,7 @@ impl Tcp {
         let Some(local) = fresh.local else {
             return Err(ListenError::NotFresh);
         };
-        let options = fresh.options.clone();
+        let options = fresh.options;
         self.bindings
             .listen(id, local)
             .map_err(|_| BindError::InUse(local))?;
@@ -215,7 +217,8 @@ impl Tcp {
             return Err(ConnectError::NoRoute(to.ip())); // as Linux
         }
         // MUST-44: IP chooses the source address before the first SYN.
-        let Some(route) = cx.ip.route(target, from, None) else {
+        let route = cx.ip.route(target, from, None);
+        let Some(route) = &route else {
             return Err(why_unreachable(cx.ip, from, to, remote));
         };
         // MUST-46: nobody connects to many.
@@ -229,75 +232,73 @@ impl Tcp {
         let port = bound.map_or(0, |bound| bound.port());
         let mut tuple = FourTuple::new(local, port, target, remote.port());
         match bound {
-            None => tuple = self.choose_port(cx.env, tuple)?,
+            None if !self.choose_port(cx.env, &mut tuple) => {
+                return Err(ConnectError::Bind(BindError::NoFreePort));
+            }
+            None => {}
             Some(_) if self.find(&tuple).is_some() => {
                 return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
             }
             Some(bound) => self.bindings.unbind(id, bound),
         }
-        self.send_syn(cx, id, tuple, route);
+        self.send_syn(cx, id, &tuple, route);
         Ok(())
     }
 
     /// The socket becomes an active open, whose SYN is next to be sent.
-    fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: FourTuple, route: Route) {
+    #[inline(always)]
+    fn send_syn(&mut self, cx: &mut Around<'_, '_>, id: SocketId, tuple: &FourTuple, route: &Route) {
         let (now, config) = (cx.env.now, cx.env.config);
-        let hash = self.demux.hash(&tuple);
+        let hash = self.demux.hash(tuple);
         let iss = initial_sequence_number(now, hash.sequence_place());
-        let ts_offset = self.offsets.timestamp_offset(&tuple);
+        let ts_offset = self.offsets.timestamp_offset(tuple);
         let Some(place) = self.tables.sockets.get_mut(id.slot, id.generation) else {
             return;
         };
         let Slot::Fresh(fresh) = place else { return };
-        let mss = mss_along(cx.ip, &route, &fresh.options);
+        let mss = mss_along(cx.ip, route, &fresh.options);
         let reuse = fresh.options.reuse_address;
-        let opening = self.spares.opening(SynSent {
-            id,
-            tuple,
-            hash: hash.table(),
-            path: route.into(),
-            iss,
-            mss,
-            ts_offset,
-            ecn: super::ecn::setting(&fresh.options, config) == crate::config::Ecn::Always,
-            plain_syn: false,
-            told: open::Told::new(&fresh.options, config, mss),
-            ack_owed: super::conn::AckOwed::No,
-            text: None,
-            options: core::mem::take(&mut fresh.options),
-            peer: None,
-            owed: Some(Cause::Open),
-            queued: true,
-            tries: 0,
-            rto: config.rto_initial,
-            sent_at: now,
-            started: now,
-            retry_at: Instant::NEVER,
-            wheel: Default::default(),
-            pending: Readiness::empty(),
-            soft_error: None,
-            closing: false,
-        });
-        match core::mem::replace(place, Slot::SynSent(opening)) {
+        let mut boxed = self.spares.opening();
+        let opening = &mut *boxed; // filled where it lies
+        opening.options = fresh.options;
+        opening.tuple = *tuple;
+        opening.rto = config.rto_initial;
+        opening.sent_at = now;
+        opening.started = now;
+        opening.retry_at = Instant::NEVER;
+        opening.id = id;
+        opening.iss = iss;
+        opening.ts_offset = ts_offset;
+        opening.hash = hash.table();
+        opening.wheel = Default::default();
+        opening.told = open::Told::new(&fresh.options, config, mss);
+        opening.mss = mss;
+        opening.pending = Readiness::empty();
+        opening.queued = true;
+        opening.tries = 0;
+        opening.ecn = super::ecn::setting(&fresh.options, config) == crate::config::Ecn::Always;
+        opening.plain_syn = false;
+        opening.closing = false;
+        opening.soft_error = None;
+        opening.ack_owed = super::conn::AckOwed::No;
+        opening.owed = Some(Cause::Open);
+        opening.path = (*route).into();
+        opening.peer = None;
+        match core::mem::replace(place, Slot::SynSent(boxed)) {
             Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
             other => self.spares.keep(other),
         }
         self.bindings.connection_made(tuple.ends(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
-        self.enter(&tuple, hash.table(), entry);
-        state_moved(
-            cx.env,
-            Some(id),
-            &tuple,
-            State::Closed,
-            State::SynSent,
-            Transition::Open,
-        );
+        self.enter(tuple, hash.table(), entry);
+        if cx.env.trace.wants(TraceMask::STATES) {
+            trace_open(cx.env, id, tuple);
+        }
         self.ready.push_back(entry);
     }
 
-    /// The tuple with a local port from which the remote address is not connected yet (RFC 6056).
-    fn choose_port(&mut self, env: &Env<'_>, towards: FourTuple) -> Result<FourTuple, ConnectError> {
+    /// Gives the tuple a local port from which the remote address is not connected yet (RFC 6056); false if there is none.
+    fn choose_port(&mut self, env: &Env<'_>, tuple: &mut FourTuple) -> bool {
         let (first, last) = (env.config.ephemeral_first, env.config.ephemeral_last);
         let Tcp {
             ports,
@@ -306,17 +307,9 @@ impl Tcp {
             demux,
             ..
         } = self;
-        let port = ports.choose(&towards, first, last, |port| {
-            let tuple = towards.with_local_port(port);
-            !bindings.taken_exclusively(tuple.local(), port)
-                && demux
-                    .find(&tuple, |entry| tables.tuple(entry) == Some(&tuple))
-                    .is_none()
-        });
-        match port {
-            Some(port) => Ok(towards.with_local_port(port)),
-            None => Err(ConnectError::Bind(BindError::NoFreePort)),
-        }
+        ports.choose(tuple, first, last, |tuple| {
+            !bindings.taken_exclusively(tuple) && tables.find(demux, tuple).is_none()
+        })
     }
 
     /// Takes the oldest finished connection off a listener's queue.
@@ -342,6 +335,19 @@ impl Tcp {
         announce(tcb, cx.events);
         Ok(Some((next, peer)))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn trace_open(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple) {
+    state_moved(
+        env,
+        Some(id),
+        tuple,
+        State::Closed,
+        State::SynSent,
+        Transition::Open,
+    );
 }
 
 /// As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.

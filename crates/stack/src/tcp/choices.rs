@@ -22,7 +22,7 @@ pub struct Keepalive {
 }
 
 /// Options of a TCP socket. Connections inherit their listener's.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TcpOptions {
     /// An IPv6 wildcard takes no IPv4 connections (IPV6_V6ONLY).
     pub ipv6_only: bool,
@@ -142,7 +142,7 @@ impl Switches {
 impl Extra {
     /// The options to keep, if they are [needed](Extra::is_needed).
     pub(crate) fn from_options(options: &TcpOptions, least: u32) -> Option<Box<Extra>> {
-        Extra::is_needed(options, least).then(|| Box::new(Extra::new(options.clone())))
+        Extra::is_needed(options, least).then(|| Box::new(Extra::new(*options)))
     }
     /// Whether anything is chosen beside the switches and the sizes of the buffers ([`own_buffers`]).
     #[inline]
@@ -189,7 +189,7 @@ impl Tcb {
     #[cold]
     #[inline(never)]
     pub(super) fn keep_extra(&mut self, options: &TcpOptions) {
-        self.extra = Some(Box::new(Extra::new(options.clone())));
+        self.extra = Some(Box::new(Extra::new(*options)));
     }
     #[inline(never)]
     fn extra_mut(&mut self) -> &mut Extra {
@@ -210,7 +210,7 @@ impl Tcb {
     pub(crate) fn options(&self) -> TcpOptions {
         let own = |fact, size| self.facts.contains(fact).then_some(size);
         let base = match &self.extra {
-            Some(extra) => extra.options.clone(),
+            Some(extra) => extra.options,
             None => TcpOptions {
                 send_buffer: own(Fact::OWN_SEND_BUFFER, self.snd_buf_max),
                 receive_buffer: own(Fact::OWN_RECEIVE_BUFFER, self.rcv_buf_max),
@@ -247,7 +247,7 @@ impl Tcb {
         let least = 1 << self.rcv_wscale;
         match &mut self.extra {
             // Its deadlines and marks stay.
-            Some(extra) => extra.options = options.clone(),
+            Some(extra) => extra.options = *options,
             None => self.extra = Extra::from_options(options, least),
         }
         self.facts

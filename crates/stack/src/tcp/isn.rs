@@ -44,11 +44,17 @@ impl TimestampOffsets {
     ///
     /// It depends on the addresses only: between two hosts timestamps go up from one connection to the next, whatever
     /// the ports, which is what taking over a TIME-WAIT needs (RFC 6191); other hosts learn nothing of our uptime.
+    #[inline]
     pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
+        match self.recent.get() {
+            Some((pair, known)) if tuple.pair_v4() == Some(pair) => known,
+            _ => self.offset_anew(tuple),
+        }
+    }
+    #[cold]
+    #[inline(never)]
+    fn offset_anew(&self, tuple: &FourTuple) -> u32 {
         if let Some(pair) = tuple.pair_v4() {
-            if let Some((_, known)) = self.recent.get().filter(|(recent, _)| *recent == pair) {
-                return known;
-            }
             let offset = self.function.hash(&pair.to_be_bytes()) as u32;
             self.recent.set(Some((pair, offset)));
             return offset;

@@ -16,7 +16,7 @@ use crate::config::{Config, CongestionControl, Profile};
 use crate::demux::{Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::frame::Text;
-use crate::iface::Path;
+use crate::iface::{Path, Route};
 use crate::stack::{Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, ResetCause, RetransmitCause};
@@ -48,6 +48,7 @@ pub(crate) struct Told {
 
 impl Told {
     /// What these options and settings tell, with segments of up to `mss` octets to come.
+    #[inline(never)]
     pub(crate) fn new(options: &TcpOptions, config: &Config, mss: u16) -> Told {
         let (buffer, buffer_max) = receive_buffer(options, config);
         let mss = u32::from(mss.max(1));
@@ -122,42 +123,45 @@ pub(crate) fn scale_for(buffer_max: u32) -> u8 {
 
 /// An active open that waits for its SYN to be answered: SYN-SENT, or SYN-RECEIVED by simultaneous open (MUST-10).
 /// That it came from an active open is remembered by its being here (MUST-11).
+///
+/// The fields lie in this order: the options, of which little is asked, last.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct SynSent {
-    pub(crate) id: SocketId,
     pub(crate) tuple: FourTuple,
-    /// The hash of the addresses.
-    pub(crate) hash: TableHash,
-    pub(crate) path: Path,
-    pub(crate) options: TcpOptions,
-    pub(crate) iss: SeqNumber,
-    /// The MSS that we offer.
-    pub(crate) mss: u16,
-    pub(crate) ts_offset: u32,
-    pub(crate) told: Told,
-    /// The first SYN asked for ECN (RFC 3168 section 6.1.1).
-    pub(crate) ecn: bool,
-    /// A later one did not.
-    pub(crate) plain_syn: bool,
-    /// The peer's SYN, once it came: simultaneous open.
-    pub(crate) peer: Option<PeerOffer>,
-    /// Something is to be sent, and why.
-    pub(crate) owed: Option<Cause>,
-    pub(crate) queued: bool,
-    pub(crate) tries: u8,
     pub(crate) rto: Duration,
     pub(crate) sent_at: Instant,
     pub(crate) started: Instant,
     pub(crate) retry_at: Instant,
+    pub(crate) id: SocketId,
+    pub(crate) iss: SeqNumber,
+    pub(crate) ts_offset: u32,
+    /// The hash of the addresses.
+    pub(crate) hash: TableHash,
     pub(crate) wheel: WheelEntry,
+    pub(crate) told: Told,
+    /// The MSS that we offer.
+    pub(crate) mss: u16,
     pub(crate) pending: Readiness,
+    pub(crate) queued: bool,
+    pub(crate) tries: u8,
+    /// The first SYN asked for ECN (RFC 3168 section 6.1.1).
+    pub(crate) ecn: bool,
+    /// A later one did not.
+    pub(crate) plain_syn: bool,
+    /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
+    pub(crate) closing: bool,
     pub(crate) soft_error: Option<ConnectionError>,
     /// An ACK is to be sent, and why: one answers all that came since.
     pub(crate) ack_owed: AckOwed,
+    /// Something is to be sent, and why.
+    pub(crate) owed: Option<Cause>,
+    pub(crate) path: Path,
+    /// The peer's SYN, once it came: simultaneous open.
+    pub(crate) peer: Option<PeerOffer>,
     /// Text that came with the peer's SYN, and waits for ESTABLISHED.
     pub(crate) text: Option<Box<[u8]>>,
-    /// The application has closed the socket in SYN-RECEIVED: the FIN goes once the connection is established.
-    pub(crate) closing: bool,
+    pub(crate) options: TcpOptions,
 }
 
 /// What a segment did to an opening connection.
@@ -179,6 +183,40 @@ pub(crate) enum Opening {
 }
 
 impl SynSent {
+    /// That of nobody.
+    pub(crate) fn blank() -> SynSent {
+        SynSent {
+            tuple: FourTuple::v4(0, 0),
+            rto: Duration::ZERO,
+            sent_at: Instant::ZERO,
+            started: Instant::ZERO,
+            retry_at: Instant::NEVER,
+            id: SocketId {
+                slot: 0,
+                generation: 0,
+            },
+            iss: SeqNumber(0),
+            ts_offset: 0,
+            hash: TableHash::NONE,
+            wheel: WheelEntry::new(),
+            told: Told::default(),
+            mss: 0,
+            pending: Readiness::empty(),
+            queued: false,
+            tries: 0,
+            ecn: false,
+            plain_syn: false,
+            closing: false,
+            soft_error: None,
+            ack_owed: AckOwed::No,
+            owed: None,
+            path: Route::nowhere().into(),
+            peer: None,
+            text: None,
+            options: TcpOptions::default(),
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         if self.peer.is_some() {
             State::SynReceived

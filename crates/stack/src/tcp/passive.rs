@@ -175,7 +175,7 @@ impl Tcp {
             .wrapping_add(offset);
         let Some(listener) = self.listener(id) else { return };
         listener.cookies_until = now + COOKIE_LIFE;
-        let options = listener.options.clone();
+        let options = listener.options;
         let Some(mss) = mss_towards(cx.ip, tuple, &options) else {
             return;
         };
@@ -213,7 +213,7 @@ impl Tcp {
         let expected = config.syn_cookies != SynCookies::Off && now <= listener.cookies_until;
         let full = listener.accept_queue_full();
         let setting = ecn::setting(&listener.options, config);
-        let options = listener.options.clone();
+        let options = listener.options;
         let irs = seg.seq - 1;
         let cookie = if expected {
             self.cookies.check(now, tuple, irs, seg.ack - 1)

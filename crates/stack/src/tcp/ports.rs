@@ -43,30 +43,33 @@ impl PortChooser {
         }
     }
 
-    /// A port from `first` to `last` that `is_free` accepts; `None` if it accepts none. Each is tried at most once. `towards` is
-    /// where it is for, whatever its own local port.
+    /// Gives `tuple` a local port from `first` to `last` with which `is_free` accepts it; false if it accepts none. Each is tried
+    /// at most once.
     #[inline]
     pub(crate) fn choose(
         &mut self,
-        towards: &FourTuple,
+        tuple: &mut FourTuple,
         first: u16,
         last: u16,
-        mut is_free: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
-        let count = u32::from(last).checked_sub(u32::from(first))? + 1;
+        mut is_free: impl FnMut(&FourTuple) -> bool,
+    ) -> bool {
+        let count = (u32::from(last) + 1).saturating_sub(u32::from(first));
+        if count == 0 {
+            return false;
+        }
         // The two functions of the RFC, F and G, are different parts of one output.
-        let hash = self.hash(towards);
+        let hash = self.hash(tuple);
         let counter = &mut self.counters[(hash >> 56) as usize % COUNTERS];
         let mut place = (hash as u32).wrapping_add(*counter) % count;
         for _ in 0..count {
             *counter = counter.wrapping_add(1);
-            let port = first + place as u16; // below first + count, which is last + 1
-            if is_free(port) {
-                return Some(port);
+            *tuple = tuple.with_local_port(first + place as u16); // below first + count, which is last + 1
+            if is_free(tuple) {
+                return true;
             }
             place = if place + 1 == count { 0 } else { place + 1 };
         }
-        None
+        false
     }
 
     #[inline]
@@ -127,13 +130,26 @@ mod tests {
         towards("10.0.0.2", port)
     }
 
+    impl PortChooser {
+        fn port(
+            &mut self,
+            mut tuple: FourTuple,
+            first: u16,
+            last: u16,
+            mut is_free: impl FnMut(u16) -> bool,
+        ) -> Option<u16> {
+            self.choose(&mut tuple, first, last, |tuple| is_free(tuple.local_port()))
+                .then(|| tuple.local_port())
+        }
+    }
+
     /// RFC 6056 section 3.3.4: a port comes back only after all others of the range.
     ///
     /// Proves: 6056-1.
     #[test]
     fn one_destination_goes_through_the_range() {
         let mut chooser = PortChooser::new([1; 16]);
-        let mut next = || chooser.choose(&remote(80), FIRST, LAST, |_| true).unwrap();
+        let mut next = || chooser.port(remote(80), FIRST, LAST, |_| true).unwrap();
         let first = next();
         let mut seen = BTreeSet::from([first]);
         for _ in FIRST..LAST {
@@ -149,7 +165,7 @@ mod tests {
     fn places_are_spread_and_keyed() {
         let start = |key, ip: &str, port| {
             PortChooser::new([key; 16])
-                .choose(&towards(ip, port), FIRST, LAST, |_| true)
+                .port(towards(ip, port), FIRST, LAST, |_| true)
                 .unwrap()
         };
         let starts = BTreeSet::from_iter((0..1000).map(|port| start(1, "10.0.0.2", port)));
@@ -165,7 +181,7 @@ mod tests {
     #[test]
     fn destinations_have_counters_of_their_own() {
         let mut chooser = PortChooser::new([1; 16]);
-        let mut choose = |port| chooser.choose(&remote(port), FIRST, LAST, |_| true).unwrap();
+        let mut choose = |port| chooser.port(remote(port), FIRST, LAST, |_| true).unwrap();
         let before = choose(80);
         let moved = (1000..1100).map(&mut choose).collect::<Vec<_>>();
         assert_eq!(moved.len(), 100);
@@ -181,7 +197,7 @@ mod tests {
             let free: BTreeSet<u16> = free.iter().map(|n| first.saturating_add(*n)).collect();
             let mut chooser = PortChooser::new(key);
             let mut tried = Vec::new();
-            let chosen = chooser.choose(&remote(80), first, last, |port| {
+            let chosen = chooser.port(remote(80), first, last, |port| {
                 tried.push(port);
                 free.contains(&port)
             });
@@ -199,7 +215,7 @@ mod tests {
 
         #[test]
         fn an_empty_range_has_no_port(first in 1u16.., key in any::<[u8; 16]>()) {
-            prop_assert_eq!(PortChooser::new(key).choose(&remote(1), first, first - 1, |_| true), None);
+            prop_assert_eq!(PortChooser::new(key).port(remote(1), first, first - 1, |_| true), None);
         }
     }
 }

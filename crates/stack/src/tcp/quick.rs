@@ -173,7 +173,7 @@ fn write_headers(tcb: &mut Tcb, config: &Config, now: Instant, ip: &mut IpLayer,
     let fin = tcb.fin_out == FinOut::Queued;
     let window = sent::tell_window(tcb);
     let (marks, ecn) = if tcb.facts.contains(Fact::ECN) {
-        ecn::outgoing(tcb, &plan_of(tcb, text.len() as u32, fin))
+        marks(tcb, text.len() as u32, fin)
     } else {
         (Flags::empty(), EcnField::NotEct)
     };
@@ -207,16 +207,18 @@ fn write_headers(tcb: &mut Tcb, config: &Config, now: Instant, ip: &mut IpLayer,
     header.emit(text, tcb.path.plain == PlainLink::Summed, headers);
 }
 
-/// The segment as the general steps have it.
-#[inline]
-fn plan_of(tcb: &Tcb, len: u32, fin: bool) -> Plan {
-    Plan {
+/// What the segment carries of ECN, where that was agreed.
+#[inline(never)]
+fn marks(tcb: &Tcb, len: u32, fin: bool) -> (Flags, EcnField) {
+    // The segment as the general steps have it.
+    let plan = Plan {
         seq: tcb.snd_nxt,
         len,
         fin,
         kind: if len > 0 || fin { Sends::New } else { Sends::Bare },
         cause: Cause::Data,
-    }
+    };
+    ecn::outgoing(tcb, &plan)
 }
 
 /// When the connection is to be woken, if it waits for nothing but an answer to what is in flight: [`super::timers::look`] with

@@ -7,7 +7,7 @@
 use super::conn::AckOwed;
 use super::quick::ROOM;
 use super::table::Slot;
-use super::{Flags, Segment, Timestamps, listen, open};
+use super::{Segment, listen, open};
 use crate::config::Config;
 use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::TxMeta;
@@ -15,7 +15,7 @@ use crate::iface::{IpLayer, PlainPath};
 use crate::stack::{InterfaceId, Readiness, SocketId, Stack};
 use crate::time::Instant;
 use crate::trace::{Cause, Trace, TraceKind, TraceMask, Tuple};
-use crate::wire::plain::{self, Bare, Plain};
+use crate::wire::plain::Bare;
 
 /// What IP has to know of a segment.
 #[derive(Clone, Copy)]
@@ -60,7 +60,6 @@ impl Stack {
             trace,
             ip,
             tcp,
-            events,
             ..
         } = self;
         let Some(Slot::SynSent(opening)) = tcp.tables.sockets.at_mut(slot) else {
@@ -68,8 +67,8 @@ impl Stack {
         };
         let opening = &mut **opening; // the box is looked into once
         let cause = opening.owed?;
-        // The SYN,ACK of a simultaneous open is rare.
-        if opening.peer.is_some() {
+        // The SYN,ACK of a simultaneous open is rare, and so is a SYN with news for the application.
+        if opening.peer.is_some() || opening.pending.contains(Readiness::SOFT_ERROR) {
             return None;
         }
         let asked = (opening.options.hops(), opening.options.traffic_class);
@@ -88,10 +87,6 @@ impl Stack {
         let len = write_bare(ip, fields, &opening.tuple, &segment, out)?;
         if trace.wants(TraceMask::SEGMENTS) {
             trace_sent(trace, now, Some(opening.id), &opening.tuple, &segment, cause);
-        }
-        if opening.pending.contains(Readiness::SOFT_ERROR) {
-            let id = opening.id;
-            tcp.announce(events, id);
         }
         #[cfg(test)]
         {
@@ -172,8 +167,6 @@ impl Stack {
         } = self;
         let entry = tcp.tables.time_wait.at_mut(place)?;
         let cause = entry.owed.cause()?;
-        let (echo, offset) = entry.timestamps?;
-        let (source, destination) = entry.tuple.as_v4()?;
         let path = ip.plain_path(&entry.tuple)?;
         let fields = Fields::along(path, (None, 0), config)?;
 
@@ -181,32 +174,16 @@ impl Stack {
         tcp.ready.pop_front();
         entry.queued = false;
         entry.owed = AckOwed::No;
+        let segment = entry.ack(now);
+        let len = write_bare(ip, fields, &entry.tuple, &segment, out)?;
         if trace.wants(TraceMask::SEGMENTS) {
-            trace_sent(trace, now, None, &entry.tuple, &entry.ack(now), cause);
+            trace_sent(trace, now, None, &entry.tuple, &segment, cause);
         }
-        let headers = Plain {
-            source,
-            destination,
-            source_port: entry.tuple.local_port(),
-            destination_port: entry.tuple.remote_port(),
-            traffic_class: fields.traffic_class,
-            hop_limit: fields.hop_limit,
-            identification: ip.atomic_id(),
-            seq: entry.snd_nxt,
-            ack: entry.rcv_nxt,
-            flags: Flags::ACK,
-            window: entry.window,
-            timestamps: Timestamps {
-                value: (now.as_millis() as u32).wrapping_add(offset),
-                echo,
-            },
-        };
-        headers.emit(&[], fields.checksums, out.first_chunk_mut()?);
         #[cfg(test)]
         {
             tcp.short_ways[1] += 1;
         }
-        Some((meta(path.interface, cause), plain::LEN))
+        Some((meta(path.interface, cause), len))
     }
 }
 

@@ -345,9 +345,9 @@ impl<'a> TcpSocket<'a> {
     /// The options as they are now.
     pub fn options(&self) -> TcpOptions {
         match self.slot() {
-            Some(Slot::Fresh(fresh)) => fresh.options.clone(),
-            Some(Slot::Listener(listener)) => listener.options.clone(),
-            Some(Slot::SynSent(opening)) => opening.options.clone(),
+            Some(Slot::Fresh(fresh)) => fresh.options,
+            Some(Slot::Listener(listener)) => listener.options,
+            Some(Slot::SynSent(opening)) => opening.options,
             Some(Slot::Open(tcb)) => tcb.options(),
             None => TcpOptions::default(),
         }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hint::cold_path;
 
 use super::conn::Tcb;
 use super::open::SynSent;
@@ -29,10 +30,13 @@ impl Spares {
     pub(crate) fn fresh(&mut self, socket: Fresh) -> Box<Fresh> {
         boxed(&mut self.fresh, socket)
     }
-    /// The active open in a box.
+    /// A box for an active open, to be filled: [`SynSent::blank`], or what another left but for its text.
     #[inline]
-    pub(crate) fn opening(&mut self, opening: SynSent) -> Box<SynSent> {
-        boxed(&mut self.openings, opening)
+    pub(crate) fn opening(&mut self) -> Box<SynSent> {
+        match self.openings.pop() {
+            Some(place) => place,
+            None => new_opening(),
+        }
     }
     /// A box for a connection: [`Tcb::BLANK`], or [wiped](Tcb::wipe).
     #[inline(always)]
@@ -53,17 +57,18 @@ impl Spares {
     /// Keeps the box of a socket that is gone, and nothing that this held.
     #[inline(never)]
     pub(crate) fn keep(&mut self, gone: Slot) {
-        match gone {
-            Slot::Fresh(fresh) => self.keep_fresh(fresh),
-            Slot::Listener(_) => {}
-            Slot::SynSent(mut opening) => {
+        // One after the other, the usual ones first: shorter than a table of jumps, and nothing rare lies between.
+        if let Slot::Open(mut tcb) = gone {
+            tcb.release();
+            keep(&mut self.blocks, tcb);
+        } else if let Slot::SynSent(mut opening) = gone {
+            if opening.text.is_some() {
+                cold_path();
                 opening.text = None;
-                keep(&mut self.openings, opening);
             }
-            Slot::Open(mut tcb) => {
-                tcb.release();
-                keep(&mut self.blocks, tcb);
-            }
+            keep(&mut self.openings, opening);
+        } else if let Slot::Fresh(fresh) = gone {
+            self.keep_fresh(fresh);
         }
     }
 }
@@ -85,10 +90,19 @@ fn boxed<T>(spares: &mut Vec<Box<T>>, value: T) -> Box<T> {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn new_opening() -> Box<SynSent> {
+    Box::new(SynSent::blank())
+}
+
 #[inline]
 fn keep<T>(spares: &mut Vec<Box<T>>, gone: Box<T>) {
     if spares.len() < KEEP {
         spares.push(gone);
+    } else {
+        cold_path();
+        drop(gone);
     }
 }
 

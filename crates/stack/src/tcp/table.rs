@@ -64,6 +64,11 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// Finds the entry for these addresses.
+    #[inline(never)]
+    pub(super) fn find(&self, demux: &Demux, tuple: &FourTuple) -> Option<Entry> {
+        demux.find(tuple, |entry| self.tuple(entry) == Some(tuple))
+    }
     /// The addresses of an entry; `None` if it has none.
     pub(crate) fn tuple(&self, entry: Entry) -> Option<&FourTuple> {
         match entry.kind() {
@@ -97,27 +102,31 @@ impl Tables {
 pub(crate) const REPLIES_MAX: usize = 256;
 
 /// All TCP of a stack.
+///
+/// The fields lie in this order: what nearly every step asks for first, where an instruction names it with one octet instead of
+/// four, and what is long last.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Tcp {
-    pub(crate) tables: Tables,
-    pub(crate) demux: Demux,
-    pub(super) recent: Recent,
-    pub(crate) bindings: Bindings,
-    pub(super) leaving: Leaving,
-    pub(crate) wheel: Wheel,
     /// Entries with something to send or timers to look at, each at most once.
     pub(crate) ready: Line<Entry>,
-    pub(crate) replies: VecDeque<Reply>,
-    /// The run of segments on its way out, and whether any of it is left.
-    pub(crate) burst: Burst,
+    pub(crate) tables: Tables,
     pub(crate) sending: bool,
-    pub(crate) pool: Pool,
+    pub(crate) replies: VecDeque<Reply>,
+    pub(crate) wheel: Wheel,
     pub(crate) spares: Spares,
+    pub(crate) demux: Demux,
+    pub(crate) bindings: Bindings,
+    pub(super) leaving: Leaving,
     pub(crate) offsets: TimestampOffsets,
-    pub(crate) cookies: Cookies,
-    pub(crate) ports: PortChooser,
     pub(crate) challenges: Bucket,
     pub(crate) resets: Bucket,
+    pub(crate) pool: Pool,
+    pub(super) recent: Recent,
+    pub(crate) ports: PortChooser,
+    pub(crate) cookies: Cookies,
+    /// The run of segments on its way out, and whether any of it is left ([`Tcp::sending`]).
+    pub(crate) burst: Burst,
     /// Leave out the shortest ways: what [`super::predict`] and [`super::quick`] take goes the general one.
     #[cfg(test)]
     pub(crate) general_only: bool,
@@ -191,9 +200,9 @@ impl Tcp {
     }
 
     /// Finds the entry for these addresses.
+    #[inline]
     pub(crate) fn find(&self, tuple: &FourTuple) -> Option<Entry> {
-        let tables = &self.tables;
-        self.demux.find(tuple, |entry| tables.tuple(entry) == Some(tuple))
+        self.tables.find(&self.demux, tuple)
     }
 
     /// As [`Tcp::find`], for an arriving segment: those that others have found of late are tried first.
@@ -290,6 +299,7 @@ impl Tcp {
     }
 
     /// Tells the application what a socket's steps have gathered.
+    #[inline(never)]
     pub(crate) fn announce(&mut self, events: &mut Events, id: SocketId) {
         if let Some(pending) = self.pending(id)
             && !pending.is_empty()
@@ -321,6 +331,7 @@ impl Tcp {
     }
 
     /// Whether the application still holds this socket.
+    #[inline(never)]
     pub(crate) fn is_held(&self, id: SocketId) -> bool {
         match self.tables.sockets.get(id.slot, id.generation) {
             Some(Slot::Open(tcb)) => !tcb.facts.contains(Fact::ORPHAN),

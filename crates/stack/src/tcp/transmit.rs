@@ -227,7 +227,7 @@ impl Tcp {
             half.retry_at,
         );
         let ts_value = (now.as_millis() as u32).wrapping_add(half.ts_offset);
-        let options = self.listener(listener)?.options.clone();
+        let options = self.listener(listener)?.options;
         let route = cx.ip.route(tuple.remote(), Some(tuple.local()), None)?;
         let mss = mss_along(cx.ip, &route, &options);
         let answer = listen::Answer {
@@ -273,7 +273,7 @@ impl Tcp {
     fn serve_ack(&mut self, cx: &mut Around<'_, '_>, listener: Option<SocketId>, reply: Reply) -> Option<()> {
         let options = listener
             .and_then(|id| self.listener(id))
-            .map(|l| l.options.clone());
+            .map(|l| l.options);
         let options = options.unwrap_or_default();
         let route = cx
             .ip

@@ -34,7 +34,7 @@ fn listen_beside_connections_that_open_on_the_port() {
         ..TcpOptions::default()
     };
     // An active open in SYN-SENT with local port 80.
-    let active = p.stack.tcp_socket(reuse.clone());
+    let active = p.stack.tcp_socket(reuse);
     p.stack.tcp_bind(active, p.local).unwrap();
     p.stack
         .tcp_connect(p.now, active, SocketAddr::new(p.remote.ip(), 7))

@@ -88,7 +88,7 @@ fn run(plan: &Plan) {
         ..TcpOptions::default()
     };
     let mut p = Pair::with(config.clone(), config, plan.mtu);
-    let (client, server) = p.connected_with(options.clone(), options);
+    let (client, server) = p.connected_with(options, options);
     let heals = p.now + Duration::from_millis(plan.trouble);
     let (mut n, loss) = (plan.seed, plan.loss);
     p.drop_if = Box::new(move |s, _| {

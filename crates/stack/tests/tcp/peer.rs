@@ -312,14 +312,14 @@ impl Peer {
         self.listen_with(8);
     }
     pub fn listen_with(&mut self, backlog: u32) {
-        let id = self.stack.tcp_socket(self.setup.options.clone());
+        let id = self.stack.tcp_socket(self.setup.options);
         self.stack.tcp_bind(id, self.local).unwrap();
         self.stack.tcp_listen(id, backlog).unwrap();
         self.listener = Some(id);
     }
     /// Active open towards the peer's port 80. The SYN is left in the queue.
     pub fn connect(&mut self) {
-        let id = self.stack.tcp_socket(self.setup.options.clone());
+        let id = self.stack.tcp_socket(self.setup.options);
         self.remote.set_port(PORT);
         self.stack.tcp_connect(self.now, id, self.remote).unwrap();
         self.id = Some(id);

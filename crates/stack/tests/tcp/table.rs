@@ -27,7 +27,7 @@ const STARTS: &[Start] = &[
         name: "CLOSED",
         make: |setup| {
             let mut p = Peer::new(setup);
-            p.id = Some(p.stack.tcp_socket(p.setup.options.clone()));
+            p.id = Some(p.stack.tcp_socket(p.setup.options));
             p
         },
         una: 0,
