@@ -172,6 +172,10 @@ impl<'a> TcpSocket<'a> {
         let most = urgent::clear_to_read(tcb, pool);
         let closed = tcb.facts.contains(Fact::NO_READ);
         let Some(queue) = tcb.receive.as_mut().filter(|q| !q.is_empty() && !closed) else {
+            // Whatever came after the end is for who sends, or asks for it.
+            if tcb.fin_in != FinIn::No {
+                return Ok(None);
+            }
             return nothing_to_read(tcb).map(|()| None);
         };
         let had = queue.len();
@@ -441,12 +445,9 @@ impl From<Refusal> for RecvError {
     }
 }
 
-/// A connection with nothing to read: its stream has ended, or it says why, once.
+/// A connection with nothing to read whose peer has sent no FIN: its stream has ended all the same, or it says why, once.
 #[cold]
 fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
-    if tcb.fin_in != FinIn::No {
-        return Ok(()); // whatever came later is for who sends, or asks for it
-    }
     if let Some(error) = told(&mut tcb.error) {
         return Err(error.into());
     }
