@@ -99,7 +99,7 @@ impl<'a> TcpSocket<'a> {
         };
         let tcb = &mut **tcb;
         if !tcb.can_send() {
-            return Err(told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from));
+            return Err(sends_no_more(tcb));
         }
         let room = tcb.room();
         let n = len.min(room);
@@ -402,6 +402,13 @@ fn told(error: &mut Option<ConnectionError>) -> Option<ConnectionError> {
         Some(ConnectionError::NetworkDown) => *error,
         _ => error.take(),
     }
+}
+
+/// Why a connection takes nothing to send any more.
+#[cold]
+#[inline(never)]
+fn sends_no_more(tcb: &mut Tcb) -> SendError {
+    told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from)
 }
 
 /// What a socket without a connection says of sending and reading.
