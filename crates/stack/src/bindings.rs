@@ -17,7 +17,7 @@ use core::net::{IpAddr, SocketAddr};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
-use crate::demux::FourTuple;
+use crate::demux::{Ends, FourTuple};
 use crate::port_counts::{Connections, PortCounts};
 use crate::stack::SocketId;
 
@@ -85,8 +85,8 @@ fn family(local: IpAddr) -> usize {
 }
 
 /// Where a connection is counted: its addresses are never IPv4-mapped ones.
-fn family_of(tuple: &FourTuple) -> usize {
-    usize::from(!tuple.is_ipv4())
+fn family_of(ends: Ends) -> usize {
+    usize::from(!ends.is_ipv4())
 }
 
 /// One port that sockets are bound to.
@@ -259,19 +259,19 @@ impl Bindings {
         Some(chosen.id)
     }
 
-    /// A connection between these addresses has begun; `reuse` is its socket's SO_REUSEADDR.
+    /// A connection with these ends has begun; `reuse` is its socket's SO_REUSEADDR.
     #[inline(never)]
-    pub(crate) fn connection_made(&mut self, tuple: &FourTuple, reuse: bool) {
-        self.connections.add(tuple.local_port(), family_of(tuple), !reuse);
+    pub(crate) fn connection_made(&mut self, ends: Ends, reuse: bool) {
+        self.connections.add(ends.local_port(), family_of(ends), !reuse);
     }
 
     /// A connection is over, its TIME-WAIT too; `reuse` as when it was made.
     #[inline]
-    pub(crate) fn connection_gone(&mut self, tuple: &FourTuple, reuse: bool) {
+    pub(crate) fn connection_gone(&mut self, ends: Ends, reuse: bool) {
         let counted = self
             .connections
-            .remove(tuple.local_port(), family_of(tuple), !reuse);
-        debug_assert!(counted, "{tuple:?} with reuse = {reuse} was never made");
+            .remove(ends.local_port(), family_of(ends), !reuse);
+        debug_assert!(counted, "{ends:?} with reuse = {reuse} was never made");
     }
 
     /// Whether an outgoing connection must not choose this local port: a socket whose address overlaps listens there, or is bound
@@ -442,25 +442,25 @@ mod tests {
             (true, ADDRESS, true),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(&from(V4, 80), old);
+            bindings.connection_made(from(V4, 80).ends(), old);
             assert_eq!(
                 bindings.bind(id(1), at("0.0.0.0:80"), new).is_ok(),
                 free,
                 "{old} {new:?}"
             );
             bindings.unbind(id(1), at("0.0.0.0:80"));
-            bindings.connection_gone(&from(V4, 80), old);
+            bindings.connection_gone(from(V4, 80).ends(), old);
             assert!(bindings.is_unused(80));
             bindings.bind(id(1), at("0.0.0.0:80"), new).unwrap();
         }
         let mut bindings = Bindings::new([0; 16]);
-        bindings.connection_made(&from(V4, 80), true);
-        bindings.connection_made(&from(V4, 80), false);
+        bindings.connection_made(from(V4, 80).ends(), true);
+        bindings.connection_made(from(V4, 80).ends(), false);
         assert!(
             bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_err(),
             "one of two does not allow it"
         );
-        bindings.connection_gone(&from(V4, 80), false);
+        bindings.connection_gone(from(V4, 80).ends(), false);
         assert!(bindings.bind(id(1), at("0.0.0.0:80"), ADDRESS).is_ok());
     }
 
@@ -477,7 +477,7 @@ mod tests {
             (v6, "[::]:80", V6_ONLY, false),
         ] {
             let mut bindings = Bindings::new([0; 16]);
-            bindings.connection_made(&from(connection, 80), false);
+            bindings.connection_made(from(connection, 80).ends(), false);
             let bound = bindings.bind(id(1), at(wanted), flags);
             assert_eq!(bound.is_ok(), free, "{wanted} over a connection of {connection}");
         }
@@ -488,7 +488,7 @@ mod tests {
     fn must42_listens_on_a_port_with_connections() {
         let mut bindings = Bindings::new([0; 16]);
         bindings.bind(id(1), at("10.0.0.1:80"), NONE).unwrap();
-        bindings.connection_made(&from(V4, 80), false);
+        bindings.connection_made(from(V4, 80).ends(), false);
         bindings.listen(id(1), at("10.0.0.1:80")).unwrap();
         assert_eq!(bindings.listener_for(&to("10.0.0.1:80", 9)), Some(id(1)));
     }
@@ -526,7 +526,7 @@ mod tests {
         for slot in 0..4 {
             bindings.bind(id(slot), here, PORT).unwrap();
             bindings.listen(id(slot), here).unwrap();
-            bindings.connection_made(&from(V4, 80), false); // the group's own connections keep no member out
+            bindings.connection_made(from(V4, 80).ends(), false); // the group's own connections keep no member out
         }
         assert_eq!(bindings.bind(id(5), here, ADDRESS), Err(InUse));
         let mut count = [0; 4];
@@ -547,7 +547,7 @@ mod tests {
         bindings.bind(id(1), at("0.0.0.0:5000"), NONE).unwrap();
         bindings.bind(id(2), at("10.0.0.2:5001"), NONE).unwrap();
         bindings.bind(id(3), at("[::]:5002"), ADDRESS).unwrap();
-        bindings.connection_made(&from(V4, 5003), false);
+        bindings.connection_made(from(V4, 5003).ends(), false);
         let taken =
             |b: &Bindings| [5000, 5001, 5002, 5003, 5004].map(|port| b.taken_exclusively(&from(V4, port)));
         assert_eq!(taken(&bindings), [true, false, false, false, false]);
@@ -753,12 +753,12 @@ mod tests {
                     }
                     Step::Made(a, port, reuse) => {
                         model.connections.push((a, port, reuse));
-                        bindings.connection_made(&from(ADDRESSES[a].parse().unwrap(), port), reuse);
+                        bindings.connection_made(from(ADDRESSES[a].parse().unwrap(), port).ends(), reuse);
                     }
                     Step::Gone(a, port, reuse) => {
                         if let Some(place) = model.connections.iter().position(|&c| c == (a, port, reuse)) {
                             model.connections.remove(place);
-                            bindings.connection_gone(&from(ADDRESSES[a].parse().unwrap(), port), reuse);
+                            bindings.connection_gone(from(ADDRESSES[a].parse().unwrap(), port).ends(), reuse);
                         }
                     }
                     Step::Bind(..) => {}

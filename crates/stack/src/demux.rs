@@ -133,6 +133,11 @@ impl FourTuple {
     pub(crate) const fn ports(&self) -> u32 {
         self.ports as u32
     }
+    /// What finds all that is kept by port.
+    #[inline]
+    pub(crate) const fn ends(&self) -> Ends {
+        Ends(self.ports)
+    }
 
     /// Hands the octets that stand for this tuple to `f`: 12 for IPv4, 36 for IPv6. Different tuples have different octets.
     ///
@@ -152,6 +157,28 @@ impl FourTuple {
         }
         octets[32..].copy_from_slice(&ports.to_be_bytes());
         f(&octets)
+    }
+}
+
+/// The ports of a tuple and the family of its addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ends(u64);
+
+impl Ends {
+    /// Whether the addresses are of IPv4.
+    #[inline]
+    pub(crate) const fn is_ipv4(self) -> bool {
+        self.0 & IPV6 == 0
+    }
+    /// Our port.
+    #[inline]
+    pub(crate) const fn local_port(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+    /// Both ports, ours in the upper half.
+    #[inline]
+    pub(crate) const fn ports(self) -> u32 {
+        self.0 as u32
     }
 }
 

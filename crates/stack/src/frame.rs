@@ -497,6 +497,10 @@ impl<'f> Text<'f> {
         if !self.inline.is_empty() {
             return self.inline;
         }
+        self.first_shared()
+    }
+    #[inline(never)]
+    fn first_shared(&self) -> &[u8] {
         self.shared_parts().first().map_or(&[], |b| &b[..])
     }
     /// What follows [`Text::front`].
@@ -529,10 +533,14 @@ impl<'f> Text<'f> {
     pub(crate) fn advance(&mut self, n: usize) {
         let from_inline = n.min(self.inline.len());
         self.inline = &self.inline[from_inline..];
-        if n > from_inline
-            && let Some(shared) = &mut self.shared
-        {
-            shared.advance(n - from_inline);
+        if n > from_inline {
+            self.advance_shared(n - from_inline);
+        }
+    }
+    #[inline(never)]
+    fn advance_shared(&mut self, n: usize) {
+        if let Some(shared) = &mut self.shared {
+            shared.advance(n);
         }
     }
     /// Keeps the first `n` octets.

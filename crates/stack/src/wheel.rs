@@ -215,6 +215,10 @@ impl Wheel {
             }
             return None;
         }
+        self.take_earliest()
+    }
+    #[inline(never)]
+    fn take_earliest(&mut self) -> Option<u32> {
         self.turn_to_earliest();
         let slot = self.first_slot()?;
         self.sort(slot);

@@ -288,7 +288,7 @@ impl Tcp {
             Slot::Fresh(fresh) => self.spares.keep_fresh(fresh),
             other => self.spares.keep(other),
         }
-        self.bindings.connection_made(tuple, reuse);
+        self.bindings.connection_made(tuple.ends(), reuse);
         let entry = Entry::new(Kind::Connection, id.slot);
         self.enter(tuple, hash.table(), entry);
         if cx.env.trace.wants(TraceMask::STATES) {

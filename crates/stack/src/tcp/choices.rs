@@ -140,9 +140,13 @@ impl Switches {
 }
 
 impl Extra {
-    /// The options to keep beside the switches and the sizes of the buffers ([`own_buffers`]); none if all the rest is as it is
-    /// for everybody.
+    /// The options to keep, if they are [needed](Extra::is_needed).
     pub(crate) fn from_options(options: &TcpOptions, least: u32) -> Option<Box<Extra>> {
+        Extra::is_needed(options, least).then(|| Box::new(Extra::new(*options)))
+    }
+    /// Whether anything is chosen beside the switches and the sizes of the buffers ([`own_buffers`]).
+    #[inline]
+    pub(crate) fn is_needed(options: &TcpOptions, least: u32) -> bool {
         let plain = TcpOptions {
             send_buffer: options.send_buffer,
             receive_buffer: options.receive_buffer.filter(|size| *size >= least),
@@ -155,7 +159,7 @@ impl Extra {
             traffic_class: options.traffic_class,
             ..TcpOptions::default()
         };
-        (plain != *options || options.hop_limit.is_some()).then(|| Box::new(Extra::new(*options)))
+        plain != *options || options.hop_limit.is_some()
     }
 }
 
@@ -181,6 +185,13 @@ impl Tcb {
             self.extra_mut().end_at = at;
         }
     }
+    /// Keeps options that are beyond what a block has room for.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep_extra(&mut self, options: &TcpOptions) {
+        self.extra = Some(Box::new(Extra::new(*options)));
+    }
+    #[inline(never)]
     fn extra_mut(&mut self) -> &mut Extra {
         let options = match &self.extra {
             Some(_) => TcpOptions::default(),

@@ -133,10 +133,7 @@ impl Tcp {
             return;
         };
         let (tuple, in_time_wait) = (tcb.tuple, tcb.phase == Phase::TimeWait);
-        if let Some(mut queue) = tcb.receive.take() {
-            let all = queue.len();
-            queue.discard(&mut self.pool, all);
-        }
+        discard_unread(tcb, &mut self.pool);
         if in_time_wait
             && let Some(entry) = self.find(&tuple)
             && entry.kind() == Kind::TimeWait
@@ -242,7 +239,7 @@ impl Tcp {
 #[inline(always)]
 fn leave_alone(tcb: &mut Tcb, pool: &mut Pool) {
     if tcb.receive.is_some() {
-        drop_unread(tcb, pool);
+        discard_unread(tcb, pool);
     }
     tcb.facts.insert(Fact::ORPHAN);
     tcb.facts.remove(Fact::UNACCEPTED);
@@ -250,7 +247,7 @@ fn leave_alone(tcb: &mut Tcb, pool: &mut Pool) {
 
 #[cold]
 #[inline(never)]
-fn drop_unread(tcb: &mut Tcb, pool: &mut Pool) {
+fn discard_unread(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut queue) = tcb.receive.take() {
         let all = queue.len();
         queue.discard(pool, all);

@@ -90,7 +90,7 @@ impl Stack {
     /// Takes the segment behind plain headers that is not what was predicted.
     #[inline(never)]
     fn not_predicted(&mut self, now: Instant, entry: Option<Entry>, seg: &Arrived, whole: &mut Text<'_>) {
-        let Some(b) = whole.parts().0.first_chunk() else {
+        let Some(b) = whole.front().first_chunk() else {
             return;
         };
         let tuple = tuple_of::<{ plain::LEN }>(b);

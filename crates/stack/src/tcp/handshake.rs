@@ -2,6 +2,7 @@
 //! 3.10.7.4), up to the connection that comes of it.
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 
 use super::burst::Reply;
 use super::conn::{AckOwed, Fact, FinOut, Tcb};
@@ -230,7 +231,7 @@ impl Tcp {
                 }
             }
             listen::Step::Gone => {
-                self.drop_half_open(place);
+                self.forget_half_open(place);
                 state_moved(
                     cx.env,
                     None,
@@ -265,8 +266,7 @@ impl Tcp {
             .sockets
             .get_mut(listener_id.slot, listener_id.generation);
         let Some(Slot::Listener(listener)) = listener else {
-            self.drop_half_open(place);
-            return;
+            return self.forget_half_open(place);
         };
         if listener.accept_queue_full() {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
@@ -277,9 +277,10 @@ impl Tcp {
         let path = match cx.ip.known_path(tuple) {
             Some(known) => known,
             None => {
+                cold_path();
                 found = cx.ip.find_path(tuple);
                 let Some(path) = &found else {
-                    self.drop_half_open(place);
+                    self.forget_half_open(place);
                     return self.dropped(cx.env, tuple, DropReason::NoRoute);
                 };
                 path
@@ -321,8 +322,8 @@ impl Tcp {
         self.tables.half_open.discard_at(place);
         self.tables.sockets.insert(Slot::Open(tcb));
         self.ready.push_back(connection);
-        self.hand_over(tuple, hash, Entry::new(Kind::HalfOpen, place), connection);
-        self.bindings.connection_made(tuple, reuse);
+        self.hand_over(tuple.ends(), hash, Entry::new(Kind::HalfOpen, place), connection);
+        self.bindings.connection_made(tuple.ends(), reuse);
         let (from, to) = (State::SynReceived, State::Established);
         state_moved(cx.env, Some(id), tuple, from, to, Transition::SynAcked);
         if let Some(kept) = kept {

@@ -74,6 +74,7 @@ impl Told {
 
 impl PeerOffer {
     /// Reads the options of a SYN. MUST-15: without an MSS option, 536 or 1220.
+    #[inline(never)]
     pub(crate) fn from_syn(seg: &Segment, ipv4: bool, config: &Config) -> PeerOffer {
         let options = &seg.options;
         // What is switched off counts as not offered. RFC 7323 section 2.3: a shift above 14 counts as 14.
@@ -452,22 +453,19 @@ const SYN_TEXT_MAX: usize = 1460;
 
 /// Text on a SYN "may be queued until the connection is fully established" (RFC 9293 sections 3.10.7.2 and 3.10.7.3): a
 /// segment's worth, within the window that the SYN,ACK will tell.
-#[inline]
-pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<[u8]>> {
-    match text.is_empty() || window == 0 {
-        true => None,
-        false => Some(keep_some(text, SYN_TEXT_MAX.min(usize::from(window)))),
-    }
-}
 #[cold]
 #[inline(never)]
-fn keep_some(text: &Text<'_>, most: usize) -> Box<[u8]> {
+pub(crate) fn keep_text(text: &Text<'_>, window: u16) -> Option<Box<[u8]>> {
+    let most = SYN_TEXT_MAX.min(usize::from(window));
+    if text.is_empty() || most == 0 {
+        return None;
+    }
     let mut kept = Vec::with_capacity(text.len().min(most));
     for piece in text.pieces() {
         let room = most - kept.len();
         kept.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    kept.into_boxed_slice()
+    Some(kept.into_boxed_slice())
 }
 
 /// The receive buffer at the start, and its limit, as options and settings have it.
@@ -502,15 +500,14 @@ pub(crate) struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// The estimate with which the connection begins (RFC 6298 sections 2 and 5.7).
-    fn rtt(&self, now: Instant) -> RttEstimator {
-        let mut rtt = RttEstimator::new();
-        if !self.timed_from.is_never() {
-            rtt.on_sample(now, now.since(self.timed_from), 1);
-        } else if self.syn_lost {
+    /// The estimate with which a connection begins whose handshake gave no sample (RFC 6298 sections 2 and 5.7).
+    #[cold]
+    #[inline(never)]
+    fn begin_untimed(&self, rtt: &mut RttEstimator) {
+        *rtt = RttEstimator::new();
+        if self.syn_lost {
             rtt.on_established_after_syn_loss();
         }
-        rtt
     }
     /// TS.Recent: the last segment stands at the last acknowledgment sent, so it follows that (RFC 7323 section 4.3).
     fn ts_recent(&self) -> u32 {
@@ -534,6 +531,12 @@ impl Handshake<'_> {
         };
         (buffer.max(least), buffer_max.max(least))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn other_congestion(tcb: &mut Tcb, algorithm: CongestionControl) {
+    tcb.congestion = Congestion::new(algorithm, 0);
 }
 
 /// Makes the block of a connection whose handshake is complete, and which is about to be [queued](Fact::QUEUED).
@@ -599,13 +602,17 @@ pub(crate) fn establish(
 
     tcb.facts = Fact::QUEUED | h.peer.agreed | own_buffers(h.options, least);
     tcb.switches = Switches::from_options(h.options);
-    if let Some(extra) = Extra::from_options(h.options, least) {
-        tcb.extra = Some(extra);
+    if Extra::is_needed(h.options, least) {
+        tcb.keep_extra(h.options);
     }
-    tcb.rtt = h.rtt(now);
+    if h.timed_from.is_never() {
+        h.begin_untimed(&mut tcb.rtt);
+    } else {
+        tcb.rtt = RttEstimator::from_first(now, now.since(h.timed_from));
+    }
     let algorithm = h.options.congestion_control.unwrap_or(config.congestion_control);
     if algorithm != CongestionControl::Cubic {
-        tcb.congestion = Congestion::new(algorithm, 0);
+        other_congestion(&mut tcb, algorithm);
     }
     tcb.peer_mss = h.peer.mss;
     let mss = tcb.effective_mss();

@@ -29,22 +29,35 @@ impl Tcp {
         text: &mut Text<'_>,
         beyond: Option<SeqNumber>,
     ) {
-        let found = self.bindings.listener_for(tuple);
-        let Some(id) = found else {
+        let Some(id) = self.bindings.listener_for(tuple) else {
             return self.refuse(cx, tuple, seg, DropReason::NoSocket, ResetCause::NoConnection);
         };
-        // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie.
-        if seg.has(Flags::RST) {
-            return self.dropped(cx.env, tuple, DropReason::NoSocket);
-        }
-        if seg.has(Flags::ACK) {
-            return self.maybe_cookie(cx, tuple, id, seg, text);
-        }
-        // Third, a SYN; fourth, anything else is dropped.
-        if !seg.has(Flags::SYN) || seg.has(Flags::FIN) {
-            return self.dropped(cx.env, tuple, DropReason::NoAck);
+        let control = Flags::SYN | Flags::ACK | Flags::RST | Flags::FIN;
+        if seg.flags.intersection(control) != Flags::SYN {
+            return self.no_syn_arrives(cx, tuple, id, seg, text);
         }
         self.syn_arrives(cx, tuple, id, seg, text, beyond);
+    }
+
+    /// What is not just a SYN, for a listener.
+    #[cold]
+    #[inline(never)]
+    fn no_syn_arrives(
+        &mut self,
+        cx: &mut Around<'_, '_>,
+        tuple: &FourTuple,
+        id: SocketId,
+        seg: &Segment,
+        text: &mut Text<'_>,
+    ) {
+        // First, a RST is ignored; second, an ACK is answered with one, unless it carries a cookie; anything else is dropped.
+        if seg.has(Flags::RST) {
+            self.dropped(cx.env, tuple, DropReason::NoSocket);
+        } else if seg.has(Flags::ACK) {
+            self.maybe_cookie(cx, tuple, id, seg, text);
+        } else {
+            self.dropped(cx.env, tuple, DropReason::NoAck);
+        }
     }
 
     #[cold]
@@ -90,13 +103,10 @@ impl Tcp {
         if ecn::is_setup_syn(seg) && ecn::setting(&listener.options, config) != Ecn::Off {
             peer.agreed |= Fact::ECN | Fact::ECT;
         }
-        match (config.syn_cookies, full) {
-            (SynCookies::Always, _) | (SynCookies::WhenFull, true) => {
-                return self.send_cookie(cx, tuple, id, &peer);
-            }
-            (SynCookies::Off, true) => return self.dropped(cx.env, tuple, DropReason::SynQueueFull),
-            (_, false) => listener.half_open += 1,
+        if full || config.syn_cookies == SynCookies::Always {
+            return self.without_entry(cx, tuple, id, &peer);
         }
+        listener.half_open += 1;
         let told = told_towards(cx, tuple, &peer, &listener.options);
         let hash = self.demux.hash(tuple);
         let mut iss = initial_sequence_number(now, hash.sequence_place());
@@ -105,10 +115,11 @@ impl Tcp {
         {
             iss = old + 64_000; // MAY-2: larger than any the old connection used
         }
-        let (text, ts_offset) = (
-            open::keep_text(text, told.window),
-            self.offsets.timestamp_offset(tuple),
-        );
+        let text = match seg.payload_len {
+            0 => None,
+            _ => open::keep_text(text, told.window),
+        };
+        let ts_offset = self.offsets.timestamp_offset(tuple);
         let (place, _) = self.tables.half_open.insert_with(|_, _| HalfOpen {
             tuple: *tuple,
             hash: hash.table(),
@@ -138,9 +149,17 @@ impl Tcp {
         self.ready.push_back(Entry::new(Kind::HalfOpen, place));
     }
 
-    /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
+    /// A SYN for which no entry is made.
     #[cold]
     #[inline(never)]
+    fn without_entry(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
+        match cx.env.config.syn_cookies {
+            SynCookies::Always | SynCookies::WhenFull => self.send_cookie(cx, tuple, id, peer),
+            SynCookies::Off => self.dropped(cx.env, tuple, DropReason::SynQueueFull),
+        }
+    }
+
+    /// RFC 4987 section 3.6: everything the handshake needs goes into the sequence number and the timestamp.
     fn send_cookie(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, id: SocketId, peer: &PeerOffer) {
         let (now, config) = (cx.env.now, cx.env.config);
         let iss = self.cookies.make(now, tuple, peer.irs, peer.mss);
@@ -181,8 +200,6 @@ impl Tcp {
     }
 
     /// An ACK for a listener: good only if it carries a cookie of ours.
-    #[cold]
-    #[inline(never)]
     fn maybe_cookie(
         &mut self,
         cx: &mut Around<'_, '_>,

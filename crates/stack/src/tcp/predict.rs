@@ -6,6 +6,8 @@
 //! find that there is nothing to do are left out. Whatever is not quite like this, or wrong in any way, is left untouched for the
 //! general path, which also counts what it drops.
 
+use core::hint::cold_path;
+
 use super::conn::{Fact, FinIn, Phase, Tcb};
 use super::ingress::{self, Fate};
 use super::scope::{Scope, announce, kick};
@@ -73,6 +75,7 @@ impl Stack {
         recv::text::follows(tcb, now, config, &mut tcp.pool, seg, whole.reborrow());
         // A link without addresses has no neighbours whose answers would count.
         if tcb.snd_una != una && tcb.path.interface != on {
+            cold_path();
             ip.confirm_reachable(now, tcb.path);
         }
         kick(tcb, &mut tcp.ready);
@@ -112,6 +115,7 @@ impl Stack {
         if seg.ack != una {
             send::ack::progress(tcb, now, config, trace, &mut tcp.pool, seg);
             if tcb.path.interface != on {
+                cold_path();
                 ip.confirm_reachable(now, tcb.path);
             }
         } else {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::demux::{Entry, FourTuple, Kind};
+use crate::demux::{Ends, Entry, FourTuple, Kind};
 
 /// How many are remembered: a power of two.
 const PLACES: usize = 64;
@@ -39,18 +39,18 @@ impl Recent {
     pub(super) fn put(&mut self, tuple: &FourTuple, entry: Entry) {
         self.places[place(tuple.ports())] = (*tuple, entry);
     }
-    /// Forgets an entry, which is gone.
+    /// Forgets an entry with these ends, which is gone.
     #[inline]
-    pub(super) fn forget(&mut self, tuple: &FourTuple, entry: Entry) {
-        let known = &mut self.places[place(tuple.ports())];
+    pub(super) fn forget(&mut self, ends: Ends, entry: Entry) {
+        let known = &mut self.places[place(ends.ports())];
         if known.1 == entry {
             known.0 = FourTuple::v4(0, 0);
         }
     }
-    /// `to` has the tuple of `from` now.
+    /// `to` has the tuple of `from`, with these ends, now.
     #[inline]
-    pub(super) fn hand_over(&mut self, tuple: &FourTuple, from: Entry, to: Entry) {
-        let known = &mut self.places[place(tuple.ports())];
+    pub(super) fn hand_over(&mut self, ends: Ends, from: Entry, to: Entry) {
+        let known = &mut self.places[place(ends.ports())];
         if known.1 == from {
             known.1 = to;
         }
@@ -88,11 +88,11 @@ mod tests {
                 let entry = Entry::new(Kind::Connection, slot);
                 match (what, table.get(&port).copied()) {
                     (0, Some(known)) => {
-                        recent.forget(&tuple(port), known);
+                        recent.forget(tuple(port).ends(), known);
                         table.remove(&port);
                     }
                     (1, Some(known)) => {
-                        recent.hand_over(&tuple(port), known, entry);
+                        recent.hand_over(tuple(port).ends(), known, entry);
                         table.insert(port, entry);
                     }
                     (_, Some(known)) => recent.put(&tuple(port), known),

@@ -1,5 +1,7 @@
 //! Round-trip times and the retransmission timeout (RFC 6298).
 
+use core::hint::cold_path;
+
 use crate::config::Config;
 use crate::time::{Duration, Instant};
 
@@ -102,14 +104,29 @@ impl RttEstimator {
             syn_lost: false,
         }
     }
+    /// As after one [sample](RttEstimator::on_sample), the first.
+    #[inline]
+    pub(super) fn from_first(now: Instant, rtt: Duration) -> Self {
+        let micros = micros_of(rtt);
+        RttEstimator {
+            srtt: micros,
+            rttvar: micros / 2,
+            min_rtt: micros,
+            min_rtt_at: now.as_millis() as u32,
+            srtt_fraction: 0,
+            rttvar_fraction: (micros as u16) << 15, // the half that the division lost
+            sampled: true,
+            ..RttEstimator::new()
+        }
+    }
     /// Takes a measured round trip (RFC 6298 sections 2.2 and 2.3). The caller keeps Karn's rule: none from a segment
     /// sent twice, unless timestamps tell which was answered. Ends the backoff.
     ///
     /// `expected` is 1 for one sample a round trip, or [`expected_samples`] where every ACK gives one: then each counts
     /// for so much less (RFC 7323 appendix G).
+    #[cfg(test)]
     pub(crate) fn on_sample(&mut self, now: Instant, rtt: Duration, expected: u32) {
-        let micros = rtt.as_nanos().saturating_add(999) / 1_000; // rounded up
-        self.on_sample_micros(now, micros, expected);
+        self.on_sample_micros(now, u64::from(micros_of(rtt)), expected);
     }
     /// As [`RttEstimator::on_sample`], for microseconds.
     #[inline(always)]
@@ -124,6 +141,7 @@ impl RttEstimator {
                 rttvar += variance / BETA_INVERSE;
                 srtt += error / ALPHA_INVERSE;
             } else {
+                cold_path(); // laid aside, since a connection that sends little has one segment on its way
                 let expected = i64::from(expected);
                 rttvar += variance / (BETA_INVERSE * expected);
                 srtt += error / (ALPHA_INVERSE * expected);
@@ -210,6 +228,10 @@ impl RttEstimator {
     }
 }
 
+/// In microseconds, rounded up; over an hour is no round trip.
+fn micros_of(rtt: Duration) -> u32 {
+    u32::try_from(rtt.as_nanos().saturating_add(999) / 1_000).unwrap_or(u32::MAX)
+}
 fn join(whole: u32, fraction: u16) -> i64 {
     i64::from(whole) << 16 | i64::from(fraction)
 }
@@ -268,6 +290,17 @@ mod tests {
         let mut rtt = RttEstimator::new();
         rtt.on_sample(Instant::ZERO, Duration::ZERO, 1);
         assert_eq!(rtt.rto(&NONE).duration(), Duration::from_micros(GRANULARITY));
+    }
+
+    #[test]
+    fn begins_as_with_any_first_sample() {
+        for nanos in [0, 1, 1000, 1001, 12_345_678, 3_000_000_001, u64::MAX] {
+            let (now, sample) = (Instant::from_secs(7), Duration::from_nanos(nanos));
+            let mut taken = RttEstimator::new();
+            taken.on_sample(now, sample, 1);
+            let begun = RttEstimator::from_first(now, sample);
+            assert_eq!(std::format!("{begun:?}"), std::format!("{taken:?}"), "{nanos} ns");
+        }
     }
 
     /// RFC 6298 sections 5.5 and 5.7: exponential backoff, kept by Karn's rule until a sample.

@@ -46,7 +46,7 @@ impl Spares {
                 place.wipe();
                 place
             }
-            None => Box::new(Tcb::BLANK),
+            None => new_block(),
         }
     }
     /// Keeps the box of a socket that connects now.
@@ -71,6 +71,12 @@ impl Spares {
             self.keep_fresh(fresh);
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn new_block() -> Box<Tcb> {
+    Box::new(Tcb::BLANK)
 }
 
 #[inline(always)]

@@ -22,7 +22,7 @@ use super::spares::Spares;
 use super::timewait::{Leaving, TimeWait};
 use crate::arena::Arena;
 use crate::bindings::Bindings;
-use crate::demux::{Demux, Entry, FourTuple, Kind, TableHash};
+use crate::demux::{Demux, Ends, Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::iface::{Bucket, Env};
 use crate::line::Line;
@@ -223,24 +223,24 @@ impl Tcp {
         self.demux.insert(hash, entry, |other| tables.hash(other));
     }
 
-    /// Makes an entry found no more by its addresses, which have this hash.
+    /// Makes an entry found no more by its addresses, which have these ends and this hash.
     #[inline(always)]
-    pub(crate) fn leave(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry) {
-        self.recent.forget(tuple, entry);
+    pub(crate) fn leave(&mut self, ends: Ends, hash: TableHash, entry: Entry) {
+        self.recent.forget(ends, entry);
         self.demux.remove(hash, entry);
     }
 
     /// As [`Tcp::leave`], for a connection, which was counted with this `reuse`.
     #[inline(never)]
-    pub(super) fn leave_for_good(&mut self, tuple: &FourTuple, hash: TableHash, entry: Entry, reuse: bool) {
-        self.leave(tuple, hash, entry);
-        self.bindings.connection_gone(tuple, reuse);
+    pub(super) fn leave_for_good(&mut self, ends: Ends, hash: TableHash, entry: Entry, reuse: bool) {
+        self.leave(ends, hash, entry);
+        self.bindings.connection_gone(ends, reuse);
     }
 
-    /// Another entry takes the addresses of one over, which have this hash.
+    /// Another entry takes the addresses of one over, which have these ends and this hash.
     #[inline(never)]
-    pub(crate) fn hand_over(&mut self, tuple: &FourTuple, hash: TableHash, from: Entry, to: Entry) {
-        self.recent.hand_over(tuple, from, to);
+    pub(crate) fn hand_over(&mut self, ends: Ends, hash: TableHash, from: Entry, to: Entry) {
+        self.recent.hand_over(ends, from, to);
         self.demux.replace(hash, from, to);
     }
 
@@ -364,7 +364,7 @@ impl Tcp {
             return;
         };
         let from = scope.state_before(tcb);
-        let (tuple, hash) = (tcb.tuple, tcb.hash);
+        let (ends, hash, id) = (tcb.tuple.ends(), tcb.hash, tcb.id);
         tcb.phase = Phase::Ended;
         if error.is_some() {
             tcb.error = error;
@@ -375,10 +375,11 @@ impl Tcp {
         scope.moved(tcb, from, why);
         let reuse = tcb.switches.reuse;
         scope.wheel.cancel(&mut tcb.wheel);
-        scope.announce(tcb);
-        self.leave_for_good(&tuple, hash, Entry::new(Kind::Connection, slot), reuse);
+        self.leave_for_good(ends, hash, Entry::new(Kind::Connection, slot), reuse);
         if orphan {
             self.remove_socket(slot);
+        } else {
+            self.announce(events, id);
         }
     }
 
@@ -407,7 +408,7 @@ impl Tcp {
         let reuse = fresh.options.reuse_address;
         let fresh = Slot::Fresh(self.spares.fresh(fresh));
         self.spares.keep(core::mem::replace(place, fresh));
-        self.leave_for_good(&tuple, hash, Entry::new(Kind::Connection, slot), reuse);
+        self.leave_for_good(tuple.ends(), hash, Entry::new(Kind::Connection, slot), reuse);
         env.trace
             .record(TraceMask::STATES, env.now, Some(id), || TraceKind::State {
                 tuple: Tuple::from(tuple),
@@ -423,11 +424,19 @@ impl Tcp {
     }
 
     /// Removes a half-open entry.
+    #[inline(never)]
     pub(crate) fn drop_half_open(&mut self, place: u32) -> Option<HalfOpen> {
         let mut half = self.take_half_open(place)?;
         self.wheel.cancel(&mut half.wheel);
-        self.leave(&half.tuple, half.hash, Entry::new(Kind::HalfOpen, place));
+        self.leave(half.tuple.ends(), half.hash, Entry::new(Kind::HalfOpen, place));
         Some(half)
+    }
+
+    /// As [`Tcp::drop_half_open`], if nobody is to be told.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forget_half_open(&mut self, place: u32) {
+        drop(self.drop_half_open(place));
     }
 
     /// As [`Tcp::drop_half_open`], leaving its addresses and its place in the wheel to be handed over or left.

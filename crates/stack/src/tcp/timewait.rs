@@ -1,11 +1,8 @@
 //! TIME-WAIT in a compact entry (RFC 9293 sections 3.3.2 and 3.10.7.4, RFC 6191): long enough to acknowledge the peer's FIN
 //! again and to let old segments die, short in memory.
 
-use alloc::collections::VecDeque;
-
 use super::conn::{AckOwed, Fact, Phase};
 use super::dispatch::state_moved;
-use super::scope;
 use super::table::{Slot, Tcp, release_buffers};
 use super::{Flags, Options, Segment, SeqNumber, State, Timestamps};
 use crate::arena::Arena;
@@ -34,87 +31,76 @@ pub(crate) struct TimeWait {
     pub(crate) queued: bool,
     /// When the 2 MSL are over.
     pub(crate) until: Instant,
+    /// Who leaves just before, and just after: see [`Leaving`].
+    before: u32,
+    after: u32,
     /// Where the table has it.
     pub(crate) hash: TableHash,
 }
 
-/// Whose turn it is to leave TIME-WAIT. Since all wait equally long, they leave in the order in which they came, and a queue
-/// does what would take a place in the timing wheel for each.
-///
-/// An entry that has gone early stays until it is at the front; one whose 2 MSL began anew moves to its new place when
-/// it is there.
+/// Who leaves TIME-WAIT next. Since all wait equally long, they leave in the order in which they came, and a list through the
+/// entries does what would take a place in the timing wheel for each.
 #[derive(Debug)]
 pub(crate) struct Leaving {
-    /// Apart from the others, since everybody asks for it.
-    first: Turn,
-    rest: VecDeque<Turn>,
-}
-
-/// A turn in the queue.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    /// Never, for nobody's.
+    /// When the first leaves, or never.
     at: Instant,
-    place: u32,
-    generation: u32,
+    first: u32,
+    last: u32,
 }
 
-impl Turn {
-    const NOBODY: Turn = Turn {
-        at: Instant::NEVER,
-        place: 0,
-        generation: 0,
-    };
-}
+/// The place of none.
+const NOBODY: u32 = u32::MAX;
 
 impl Default for Leaving {
     fn default() -> Self {
         Leaving {
-            first: Turn::NOBODY,
-            rest: VecDeque::new(),
+            at: Instant::NEVER,
+            first: NOBODY,
+            last: NOBODY,
         }
     }
 }
 
 impl Leaving {
-    /// Adds an entry, which leaves after all others.
-    pub(crate) fn push(&mut self, at: Instant, (place, generation): (u32, u32)) {
-        let turn = Turn {
-            at,
-            place,
-            generation,
-        };
-        if self.first.at.is_never() {
-            self.first = turn;
+    /// The entry in this place, which stands in no list yet, leaves after all others.
+    pub(crate) fn push(&mut self, entries: &mut Arena<TimeWait>, place: u32) {
+        let Some(entry) = entries.at_mut(place) else {
             return;
+        };
+        (entry.before, entry.after) = (self.last, NOBODY);
+        let until = entry.until;
+        match entries.at_mut(self.last) {
+            Some(last) => {
+                debug_assert!(last.until <= until);
+                last.after = place;
+            }
+            None => (self.first, self.at) = (place, until),
         }
-        debug_assert!(self.rest.back().unwrap_or(&self.first).at <= at);
-        self.rest.push_back(turn);
+        self.last = place;
     }
-    /// When the first may leave, or never; what has gone or waits anew is not counted as long as [`Leaving::tidy`] follows each change.
+    /// An entry between these two is gone, or moves.
+    fn close_up(&mut self, entries: &mut Arena<TimeWait>, (before, after): (u32, u32)) {
+        let mut at = Instant::NEVER;
+        match entries.at_mut(after) {
+            Some(next) => {
+                next.before = before;
+                at = next.until;
+            }
+            None => self.last = before,
+        }
+        match entries.at_mut(before) {
+            Some(previous) => previous.after = after,
+            None => (self.first, self.at) = (after, at),
+        }
+    }
+    /// When the first leaves, or never.
     #[inline]
     pub(crate) fn next(&self) -> Instant {
-        self.first.at
+        self.at
     }
     /// The place of the entry that leaves first, whenever that is.
     pub(crate) fn first(&self) -> Option<u32> {
-        (!self.first.at.is_never()).then_some(self.first.place)
-    }
-    /// Makes the front of the queue an entry that is there and leaves when its turn says.
-    #[inline]
-    pub(crate) fn tidy(&mut self, entries: &Arena<TimeWait>) {
-        while !self.first.at.is_never() {
-            let turn = self.first;
-            if let Some(entry) = entries.get(turn.place, turn.generation) {
-                let at = entry.until;
-                if at == turn.at {
-                    return;
-                }
-                let behind = self.rest.partition_point(|other| other.at <= at);
-                self.rest.insert(behind, Turn { at, ..turn });
-            }
-            self.first = self.rest.pop_front().unwrap_or(Turn::NOBODY);
-        }
+        (self.first != NOBODY).then_some(self.first)
     }
 }
 
@@ -122,9 +108,8 @@ impl Tcp {
     /// The connection enters TIME-WAIT: a compact entry takes over (MUST-13).
     #[inline(never)]
     pub(crate) fn enter_time_wait(&mut self, env: &mut Env<'_>, events: &mut Events, slot: u32) {
-        while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
-            let Some(place) = self.leaving.first() else { break };
-            self.end_time_wait(env, place, Transition::TimeWaitOver);
+        if self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
+            self.make_room_in_time_wait(env);
         }
         let Some(Slot::Open(tcb)) = self.tables.sockets.at_mut(slot) else {
             return;
@@ -136,17 +121,16 @@ impl Tcp {
         tcb.pending |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
         // The FIN that brought us here is acknowledged by the entry, unless it was before (CLOSING).
         let ack_owed = tcb.ack_owed != AckOwed::No;
-        let until = env.now + env.config.msl * 2;
-        let (tuple, hash) = (tcb.tuple, tcb.hash);
+        let (id, ends, hash) = (tcb.id, tcb.tuple.ends(), tcb.hash);
         let orphan = tcb.facts.contains(Fact::ORPHAN);
-        let (place, generation) = self.tables.time_wait.insert_with(|_, _| TimeWait {
+        let (place, _) = self.tables.time_wait.insert_with(|_, _| TimeWait {
             owed: if ack_owed {
                 AckOwed::Now(AckCause::Fin)
             } else {
                 AckOwed::No
             },
             queued: ack_owed,
-            tuple,
+            tuple: tcb.tuple,
             snd_nxt: tcb.snd_nxt,
             rcv_nxt: tcb.rcv_nxt,
             rcv_wnd: tcb.rcv_wnd(),
@@ -156,19 +140,32 @@ impl Tcp {
                 .facts
                 .contains(Fact::TIMESTAMPS)
                 .then_some((tcb.ts_recent, tcb.ts_offset)),
-            block: (!orphan).then_some(tcb.id),
-            until,
+            block: (!orphan).then_some(id),
+            until: env.now + env.config.msl * 2,
+            before: NOBODY,
+            after: NOBODY,
             hash,
         });
-        scope::announce(tcb, events);
-        self.leaving.push(until, (place, generation));
+        self.leaving.push(&mut self.tables.time_wait, place);
         let waiting = Entry::new(Kind::TimeWait, place);
-        self.hand_over(&tuple, hash, Entry::new(Kind::Connection, slot), waiting);
+        self.hand_over(ends, hash, Entry::new(Kind::Connection, slot), waiting);
         if ack_owed {
             self.ready.push_back(waiting);
         }
         if orphan {
             self.remove_socket(slot);
+        } else {
+            self.announce(events, id);
+        }
+    }
+
+    /// Those who would leave first go at once.
+    #[cold]
+    #[inline(never)]
+    fn make_room_in_time_wait(&mut self, env: &mut Env<'_>) {
+        while self.tables.time_wait.len() as u32 >= env.config.time_wait_max.max(1) {
+            let Some(place) = self.leaving.first() else { break };
+            self.end_time_wait(env, place, Transition::TimeWaitOver);
         }
     }
 
@@ -176,7 +173,9 @@ impl Tcp {
     pub(super) fn restart_time_wait(&mut self, env: &Env<'_>, place: u32) {
         if let Some(entry) = self.tables.time_wait.at_mut(place) {
             entry.until = env.now + env.config.msl * 2;
-            self.leaving.tidy(&self.tables.time_wait);
+            let between = (entry.before, entry.after);
+            self.leaving.close_up(&mut self.tables.time_wait, between);
+            self.leaving.push(&mut self.tables.time_wait, place);
         }
     }
 
@@ -185,16 +184,24 @@ impl Tcp {
         let Some(entry) = self.tables.time_wait.at(place) else {
             return;
         };
-        let (tuple, hash, reuse, block) = (entry.tuple, entry.hash, entry.reuse, entry.block);
+        let (ends, hash, reuse, block) = (entry.tuple.ends(), entry.hash, entry.reuse, entry.block);
+        let between = (entry.before, entry.after);
+        state_moved(env, block, &entry.tuple, State::TimeWait, State::Closed, why);
         self.tables.time_wait.discard_at(place);
-        self.leaving.tidy(&self.tables.time_wait);
-        self.leave_for_good(&tuple, hash, Entry::new(Kind::TimeWait, place), reuse);
-        if let Some(id) = block
-            && let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation)
-        {
+        self.leaving.close_up(&mut self.tables.time_wait, between);
+        self.leave_for_good(ends, hash, Entry::new(Kind::TimeWait, place), reuse);
+        if let Some(id) = block {
+            self.end_block(id);
+        }
+    }
+
+    /// The application learns of the end when it looks.
+    #[cold]
+    #[inline(never)]
+    fn end_block(&mut self, id: SocketId) {
+        if let Some(Slot::Open(tcb)) = self.tables.sockets.get_mut(id.slot, id.generation) {
             tcb.phase = Phase::Ended;
         }
-        state_moved(env, block, &tuple, State::TimeWait, State::Closed, why);
     }
 }
 
@@ -291,6 +298,63 @@ impl TimeWait {
                 ..Options::default()
             },
             ..Segment::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn entry(until: Instant) -> TimeWait {
+        TimeWait {
+            tuple: FourTuple::v4(1, 2),
+            snd_nxt: SeqNumber(0),
+            rcv_nxt: SeqNumber(0),
+            rcv_wnd: 0,
+            window: 0,
+            reuse: false,
+            timestamps: None,
+            block: None,
+            owed: AckOwed::No,
+            queued: false,
+            until,
+            before: NOBODY,
+            after: NOBODY,
+            hash: TableHash::NONE,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn leave_in_the_order_in_which_they_came(steps in prop::collection::vec((0u8..3, 0usize..8), 0..200)) {
+            let (mut leaving, mut entries) = (Leaving::default(), Arena::new());
+            let mut model: Vec<(u32, Instant)> = Vec::new();
+            for (now, (step, which)) in (1..).map(Instant::from_secs).zip(steps) {
+                if step == 0 || model.is_empty() {
+                    let (place, _) = entries.insert(entry(now));
+                    leaving.push(&mut entries, place);
+                    model.push((place, now));
+                    continue;
+                }
+                let (place, _) = model.remove(which % model.len());
+                let waiting = entries.at_mut(place).unwrap();
+                let between = (waiting.before, waiting.after);
+                if step == 1 {
+                    entries.discard_at(place);
+                    leaving.close_up(&mut entries, between);
+                } else {
+                    waiting.until = now;
+                    leaving.close_up(&mut entries, between);
+                    leaving.push(&mut entries, place);
+                    model.push((place, now));
+                }
+                let first = model.first().copied();
+                prop_assert_eq!(leaving.first(), first.map(|(place, _)| place));
+                prop_assert_eq!(leaving.next(), first.map_or(Instant::NEVER, |(_, at)| at));
+            }
         }
     }
 }

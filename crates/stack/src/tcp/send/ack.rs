@@ -1,6 +1,7 @@
 //! What an acknowledgment does to the sending side (RFC 9293 section 3.10.7.4, fifth; RFC 5681; RFC 6582; RFC 6675).
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 
 use crate::config::Config;
 use crate::pool::Pool;
@@ -66,13 +67,8 @@ pub(crate) fn progress(
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
-    if let Some(buffer) = &mut tcb.send {
-        buffer.ack(pool, octets);
-        if buffer.is_empty()
-            && let Some(empty) = tcb.send.take()
-        {
-            pool.give_sender(empty);
-        }
+    if tcb.send.is_some() {
+        release_octets(tcb, pool, octets);
     }
     tcb.snd_una = seg.ack;
     tcb.stats.bytes_acked += u64::from(octets);
@@ -100,6 +96,7 @@ pub(crate) fn progress(
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
     } else {
+        cold_path(); // laid aside: it is long, and one segment at a time never has it
         tcb.stalled_since = now;
         tcb.rexmt_at = now + tcb.rto(config);
     }
@@ -147,18 +144,11 @@ fn take_blocks(tcb: &mut Tcb, seg: &Segment) -> News {
 /// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
 /// sequence space that it acknowledged.
 fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
-    measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
+    measure_any(tcb, cx, seg);
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
-    if let Some(buffer) = &mut tcb.send {
-        buffer.ack(cx.pool, octets);
-        if buffer.is_empty()
-            && let Some(empty) = tcb.send.take()
-        {
-            cx.pool.give_sender(empty);
-        }
-    }
+    release_octets(tcb, cx.pool, octets);
     tcb.snd_una = seg.ack;
     tcb.stats.bytes_acked += u64::from(octets);
     if let Some(board) = &mut tcb.scoreboard {
@@ -179,6 +169,19 @@ fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
     acked
 }
 
+/// Drops what is acknowledged from the send buffer, and the buffer with its last octet.
+#[inline(never)]
+fn release_octets(tcb: &mut Tcb, pool: &mut Pool, octets: u32) {
+    if let Some(buffer) = &mut tcb.send {
+        buffer.ack(pool, octets);
+        if buffer.is_empty()
+            && let Some(empty) = tcb.send.take()
+        {
+            pool.give_sender(empty);
+        }
+    }
+}
+
 /// Whether SEG.ACK acknowledges our FIN, for the first time.
 #[inline(always)]
 fn acknowledges_fin(tcb: &Tcb, ack: SeqNumber) -> bool {
@@ -191,11 +194,13 @@ fn fin_acknowledged(tcb: &mut Tcb, now: Instant, config: &Config, trace: &mut Tr
     tcb.fin_out = FinOut::Acked;
     // A fully closed connection does not wait for ever for the peer's FIN; linger's purpose is fulfilled.
     let waits = tcb.facts.contains(Fact::ORPHAN) && tcb.fin_in == FinIn::No && !brings_fin;
-    tcb.set_end(if waits {
-        now + config.fin_wait_2
-    } else {
-        Instant::NEVER
-    });
+    if waits {
+        cold_path();
+        tcb.set_end(now + config.fin_wait_2);
+    } else if tcb.extra.is_some() {
+        cold_path();
+        tcb.set_end(Instant::NEVER);
+    }
     scope::moved(tcb, now, trace, from, Transition::FinAcked);
 }
 
@@ -210,7 +215,7 @@ fn brings_fin(tcb: &Tcb, flags: Flags, payload_len: u32, seq: SeqNumber) -> bool
 
 /// Takes a round-trip sample: from the segment being timed, or from the echoed timestamp, which is unambiguous even
 /// after a retransmission (Karn's rule, RFC 6298 section 3, MUST-18).
-#[inline]
+#[inline(always)]
 fn measure(
     tcb: &mut Tcb,
     now: Instant,
@@ -242,6 +247,11 @@ fn measure(
     if trace.wants(TraceMask::FLOW) {
         trace_sample(tcb, now, config, trace, Duration::from_micros(sample));
     }
+}
+
+#[inline(never)]
+fn measure_any(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) {
+    measure(tcb, cx.now, cx.config, cx.trace, seg.ack, seg.options.timestamps);
 }
 
 #[cold]
