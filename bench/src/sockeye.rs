@@ -238,6 +238,12 @@ impl Sockeye {
             ..TcpOptions::default()
         }
     }
+    /// A socket to connect.
+    #[inline(never)]
+    fn client_socket(&mut self) -> SocketId {
+        let options = self.options();
+        self.client.stack.tcp_socket(options)
+    }
     fn stack(&mut self, end: End) -> &mut Stack {
         match end {
             End::Client => &mut self.client.stack,
@@ -315,10 +321,9 @@ impl Pair for Sockeye {
 
     fn connect(&mut self, n: u16) -> SocketId {
         self.listener(n);
-        let options = self.options();
+        let id = self.client_socket();
         let now = self.now;
         let stack = self.stack(End::Client);
-        let id = stack.tcp_socket(options);
         let remote = SocketAddr::new(IpAddr::V4(SERVER), PORT + n);
         stack.tcp_connect(now, id, remote).expect("a port is free");
         id
@@ -337,10 +342,12 @@ impl Pair for Sockeye {
             .tcp(now, conn)
             .is_ok_and(|socket| socket.state() == State::Established)
     }
+    #[inline(never)]
     fn close(&mut self, end: End, conn: SocketId) {
         let now = self.now;
         self.stack(end).tcp(now, conn).expect("the socket lives").close();
     }
+    #[inline(never)]
     fn finish(&mut self, client: SocketId, server: SocketId) {
         let now = self.now;
         assert!(

@@ -1,6 +1,7 @@
 //! A queue that mostly holds nothing or one, as those do that a step fills and the next one drains.
 
 use alloc::collections::VecDeque;
+use core::hint::cold_path;
 
 /// First in, first out. Who is first stands apart from the others, where a look finds it without their ring.
 #[derive(Debug)]
@@ -47,7 +48,10 @@ impl<T: Copy> Line<T> {
     pub(crate) fn push_back(&mut self, last: T) {
         match self.first {
             None => self.first = Some(last),
-            Some(_) => self.line_up(last),
+            Some(_) => {
+                cold_path();
+                self.line_up(last);
+            }
         }
     }
     #[inline(never)]

@@ -383,6 +383,15 @@ fn flags_of(options: &TcpOptions) -> BindFlags {
 }
 
 /// `::ffff:a.b.c.d` is the IPv4 address that it wraps.
+#[inline]
 pub(crate) fn unmapped(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(_) => addr,
+        SocketAddr::V6(_) => canonical(addr),
+    }
+}
+
+#[inline(never)]
+fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

@@ -16,6 +16,16 @@ use crate::trace::{Cause, ResetCause, Transition};
 impl Tcp {
     /// CLOSE (RFC 9293 section 3.10.4): the id is released at once; what is queued is still sent.
     pub(crate) fn close(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
+        match self.tables.sockets.get(id.slot, id.generation) {
+            Some(Slot::Open(_)) => self.close_connection(cx, id.slot),
+            Some(_) => self.close_unconnected(cx, id),
+            None => {}
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn close_unconnected(&mut self, cx: &mut Around<'_, '_>, id: SocketId) {
         let Some(slot) = self.tables.sockets.get_mut(id.slot, id.generation) else {
             return;
         };
@@ -34,7 +44,7 @@ impl Tcp {
                 opening.closing = true;
             }
             Slot::SynSent(_) => self.abandon(cx, id),
-            Slot::Open(_) => self.close_connection(cx, id.slot),
+            Slot::Open(_) => {}
         }
     }
 
@@ -226,7 +236,7 @@ impl Tcp {
 }
 
 /// The application has left the connection: it finishes by itself, and what is unread goes.
-#[inline]
+#[inline(always)]
 fn leave_alone(tcb: &mut Tcb, pool: &mut Pool) {
     if tcb.receive.is_some() {
         discard_unread(tcb, pool);
@@ -235,6 +245,7 @@ fn leave_alone(tcb: &mut Tcb, pool: &mut Pool) {
     tcb.facts.remove(Fact::UNACCEPTED);
 }
 
+#[cold]
 #[inline(never)]
 fn discard_unread(tcb: &mut Tcb, pool: &mut Pool) {
     if let Some(mut queue) = tcb.receive.take() {
@@ -244,7 +255,7 @@ fn discard_unread(tcb: &mut Tcb, pool: &mut Pool) {
 }
 
 /// A FIN follows what is queued, unless our side is closed already; then FIN-WAIT-2 does not last for ever.
-#[inline]
+#[inline(always)]
 fn close_side(tcb: &mut Tcb, env: &mut Env<'_>) {
     if tcb.fin_out == FinOut::No {
         let from = state_before(tcb, env.trace);

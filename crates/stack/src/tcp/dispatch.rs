@@ -229,8 +229,7 @@ impl Tcp {
 
 /// The MSS to offer to a peer at the end of this route.
 pub(super) fn mss_along(ip: &IpLayer, route: &Route, options: &super::TcpOptions) -> u16 {
-    let ipv4 = route.source.is_ipv4();
-    open::our_mss(ip.interface_mtu(route.interface, ipv4), ipv4, options.max_segment)
+    open::our_mss(ip, route.interface, route.source.is_ipv4(), options)
 }
 
 /// The reset that ends one of our own connections (RFC 9293 section 3.10.5). It has SND.NXT for its number, as the RFC has it,

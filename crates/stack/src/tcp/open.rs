@@ -16,8 +16,8 @@ use crate::config::{Config, CongestionControl, Profile};
 use crate::demux::{Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::frame::Text;
-use crate::iface::{Path, Route};
-use crate::stack::{Readiness, SocketId};
+use crate::iface::{IpLayer, Path, Route};
+use crate::stack::{InterfaceId, Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, ResetCause, RetransmitCause};
 use crate::wheel::{Wheel, WheelEntry};
@@ -109,10 +109,12 @@ pub(crate) fn default_mss(ipv4: bool) -> u16 {
 }
 
 /// The MSS that we offer: what the interface's MTU lets us receive (MUST-67, SHLD-5, SHLD-6), options not taken off.
-pub(crate) fn our_mss(interface_mtu: u32, ipv4: bool, limit: Option<u16>) -> u16 {
+#[inline(never)]
+pub(crate) fn our_mss(ip: &IpLayer, on: InterfaceId, ipv4: bool, options: &TcpOptions) -> u16 {
     let headers = if ipv4 { 40 } else { 60 };
-    let fits = interface_mtu.saturating_sub(headers).min(u32::from(u16::MAX)) as u16;
-    fits.min(limit.unwrap_or(u16::MAX))
+    let most = options.max_segment.unwrap_or(u16::MAX);
+    let fits = ip.interface_mtu(on, ipv4).saturating_sub(headers);
+    fits.min(u32::from(most)) as u16
 }
 
 /// The window shift that lets the largest receive buffer be offered (RFC 7323 section 2.3).

@@ -116,7 +116,12 @@ impl Stack {
             checksum: None,
             cause: short.cause,
         };
-        let traced = trace.wants(TraceMask::SEGMENTS).then_some((tcb.id, tcb.tuple));
+        let traced = if trace.wants(TraceMask::SEGMENTS) {
+            cold_path();
+            Some((tcb.id, tcb.tuple))
+        } else {
+            None
+        };
         write_headers(tcb, config, now, ip, out);
         sent::commit_short(tcb, config, now, trace, short.len, short.fin);
         match next_deadline(tcb, config, now) {
@@ -127,7 +132,10 @@ impl Stack {
                 }
                 announce(tcb, events);
             }
-            None => self.with_tcp(now, |tcp, cx| tcp.watch(cx, slot)),
+            None => {
+                cold_path();
+                self.with_tcp(now, |tcp, cx| tcp.watch(cx, slot));
+            }
         }
         if let Some((id, tuple)) = traced {
             trace_sent(&mut self.trace, now, id, &tuple, out, short.cause);

@@ -122,8 +122,7 @@ impl Stack {
         let path = ip.plain_path(&half.tuple)?;
         let asked = (listener.options.hops(), listener.options.traffic_class);
         let fields = Fields::along(path, asked, config)?;
-        let mtu = ip.interface_mtu(path.interface, true);
-        let mss = open::our_mss(mtu, true, listener.options.max_segment);
+        let mss = open::our_mss(ip, path.interface, true, &listener.options);
 
         // From here on it is sent.
         tcp.ready.pop_front();

@@ -1,5 +1,7 @@
 //! The book-keeping of segments that leave: what they acknowledge and tell, when they are to come again.
 
+use core::hint::cold_path;
+
 use super::SeqNumber;
 use super::conn::{AckOwed, Fact, FinIn, FinOut, ProbeOwed, Recovery, Tcb};
 use super::egress::{Kind, Plan, sack_space};
@@ -214,6 +216,7 @@ pub(crate) fn restart_after_idle(tcb: &mut Tcb, now: Instant, config: &Config, t
     let pause = now.since(tcb.last_sent);
     // No RTO is shorter than the least one.
     if pause > config.rto_min.min(config.rto_max) {
+        cold_path();
         return restart_after_pause(tcb, now, config, trace);
     }
     tcb.congestion.on_idle(now, u32::MAX);

@@ -99,7 +99,7 @@ impl<'a> TcpSocket<'a> {
         };
         let tcb = &mut **tcb;
         if !tcb.can_send() {
-            return Err(told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from));
+            return Err(sends_no_more(tcb));
         }
         let room = tcb.room();
         let n = len.min(room);
@@ -172,6 +172,10 @@ impl<'a> TcpSocket<'a> {
         let most = urgent::clear_to_read(tcb, pool);
         let closed = tcb.facts.contains(Fact::NO_READ);
         let Some(queue) = tcb.receive.as_mut().filter(|q| !q.is_empty() && !closed) else {
+            // Whatever came after the end is for who sends, or asks for it.
+            if tcb.fin_in != FinIn::No {
+                return Ok(None);
+            }
             return nothing_to_read(tcb).map(|()| None);
         };
         let had = queue.len();
@@ -400,6 +404,13 @@ fn told(error: &mut Option<ConnectionError>) -> Option<ConnectionError> {
     }
 }
 
+/// Why a connection takes nothing to send any more.
+#[cold]
+#[inline(never)]
+fn sends_no_more(tcb: &mut Tcb) -> SendError {
+    told(&mut tcb.error).map_or(SendError::BrokenPipe, SendError::from)
+}
+
 /// What a socket without a connection says of sending and reading.
 #[cold]
 fn not_open(slot: Option<&mut Slot>) -> Refusal {
@@ -441,12 +452,9 @@ impl From<Refusal> for RecvError {
     }
 }
 
-/// A connection with nothing to read: its stream has ended, or it says why, once.
+/// A connection with nothing to read whose peer has sent no FIN: its stream has ended all the same, or it says why, once.
 #[cold]
 fn nothing_to_read(tcb: &mut Tcb) -> Result<(), RecvError> {
-    if tcb.fin_in != FinIn::No {
-        return Ok(()); // whatever came later is for who sends, or asks for it
-    }
     if let Some(error) = told(&mut tcb.error) {
         return Err(error.into());
     }

@@ -190,7 +190,7 @@ impl Tcp {
     /// Whether whoever is ready is next: no run of segments is under way, and nobody is to be answered first.
     #[inline]
     pub(crate) fn takes_turns(&self) -> bool {
-        !self.sending && self.replies.is_empty()
+        !self.sending & self.replies.is_empty()
     }
 
     /// Whether nothing waits to be sent or looked at.

@@ -103,7 +103,17 @@ pub(crate) fn take(tcb: &mut Tcb) -> Option<u8> {
 
 /// How many octets a read may return before it has to stop at the mark. At the mark, the urgent octet is skipped unless
 /// the application wants it in the stream (SO_OOBINLINE).
+#[inline]
 pub(crate) fn clear_to_read(tcb: &mut Tcb, pool: &mut Pool) -> usize {
+    match tcb.urgent {
+        None => usize::MAX,
+        Some(_) => clear_to_mark(tcb, pool),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn clear_to_mark(tcb: &mut Tcb, pool: &mut Pool) -> usize {
     match before_mark(tcb) {
         None => usize::MAX,
         Some(0) if tcb.readable() > 0 => {

@@ -240,6 +240,11 @@ fn raw(bytes: &[u8]) -> u64 {
     if bytes.len() < 8 {
         return raw_tiny(bytes);
     }
+    raw_more(bytes)
+}
+
+#[inline(never)]
+fn raw_more(bytes: &[u8]) -> u64 {
     if bytes.len() < SHORT {
         return wrap(raw_short(bytes));
     }

@@ -20,10 +20,15 @@ impl Tune {
 
 /// The application has read `n` octets. Once a round trip, the buffer grows to twice what was read in it, which lets the
 /// sender's window double in slow start as well; it never shrinks.
+#[inline]
 pub(crate) fn on_read(tcb: &mut Tcb, now: Instant, n: u32) {
-    if tcb.rcv_buf >= tcb.rcv_buf_max {
-        return;
+    if tcb.rcv_buf < tcb.rcv_buf_max {
+        measure(tcb, now, n);
     }
+}
+
+#[inline(never)]
+fn measure(tcb: &mut Tcb, now: Instant, n: u32) {
     let now_micros = now.as_micros() as u32;
     tcb.tune.read = tcb.tune.read.saturating_add(n);
     let round_trip = tcb.srtt().max(LEAST_ROUND).as_micros() as u32;

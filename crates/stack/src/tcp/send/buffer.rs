@@ -9,6 +9,8 @@
 //!         shared slices, never copied again        applications write here
 //! ```
 
+use core::hint::cold_path;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::frame::Payload;
@@ -58,6 +60,7 @@ impl SendBuffer {
             self.grow(data.len());
             return short::append(&mut self.tail, data);
         }
+        cold_path(); // out of the way of short messages: what comes here takes its time
         self.append_on(pool, data);
     }
     /// As [`SendBuffer::append`], where the tail does not hold all of it.
