@@ -268,10 +268,14 @@ impl Stack {
         if self.trace.wants(TraceMask::FRAMES) && on != InterfaceId::LOOPBACK {
             self.trace_frame(now, on, frame, None);
         }
-        if self.direct(now, on, frame.text(0), meta) {
-            return;
+        // Short frames mostly lie in their heads, and need no look at what is shared.
+        let taken = match frame.body.is_empty() {
+            true => self.direct(now, on, Text::borrowed(frame.head.as_slice()), meta),
+            false => self.direct(now, on, frame.text(0), meta),
+        };
+        if !taken {
+            self.take_other(now, on, frame, meta);
         }
-        self.take_other(now, on, frame, meta);
     }
     /// Takes a frame by way of the IP layer.
     #[inline(never)]

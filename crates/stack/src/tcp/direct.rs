@@ -8,10 +8,11 @@
 
 use super::Segment;
 use crate::InterfaceId;
-use crate::demux::{Entry, FourTuple};
+use crate::demux::{Entry, FourTuple, Kind};
 use crate::frame::{RxMeta, Text};
 use crate::stack::Stack;
 use crate::time::Instant;
+use crate::trace::TraceMask;
 use crate::wire::plain::{self, Arrived};
 
 // Of the whole stack, not of TCP alone, as what leaves the shortest way (`quick`).
@@ -94,8 +95,37 @@ impl Stack {
             return;
         };
         let tuple = tuple_of::<{ plain::LEN }>(b);
+        // Where arrivals are traced, this one is but once.
+        if seg.payload_len > 0
+            && !self.trace.wants(TraceMask::SEGMENTS)
+            && let Some(half) = entry.filter(|entry| entry.kind() == Kind::HalfOpen)
+        {
+            return self.first_text(now, half.slot(), &tuple, seg, whole);
+        }
         whole.advance(plain::LEN);
         self.arrives(now, entry, &tuple, &seg.segment(), whole);
+    }
+
+    /// The third segment of a handshake that brings text, as an answer to the SYN,ACK mostly does where the client speaks first:
+    /// the connection that comes of it takes the text as it would the next.
+    #[inline(never)]
+    fn first_text(
+        &mut self,
+        now: Instant,
+        place: u32,
+        tuple: &FourTuple,
+        seg: &Arrived,
+        whole: &mut Text<'_>,
+    ) {
+        let segment = seg.segment();
+        let made = self.with_tcp(now, |tcp, cx| tcp.at_half_open(cx, tuple, place, &segment));
+        // By which interface does not matter: it acknowledges nothing beyond the SYN,ACK.
+        if let Some(slot) = made
+            && !self.predicted(now, InterfaceId::LOOPBACK, slot, seg, whole)
+        {
+            whole.advance(plain::LEN);
+            self.with_tcp(now, |tcp, cx| tcp.rest_of(cx, slot, &segment, whole));
+        }
     }
 
     /// As [`Stack::direct`], for a segment with other options, or without any.

@@ -84,7 +84,11 @@ impl Tcp {
             Some(entry) if entry.is_connection() => self.at_connection(cx, entry.slot(), seg, text),
             Some(entry) => match entry.kind() {
                 Kind::Connection => self.at_connection(cx, entry.slot(), seg, text),
-                Kind::HalfOpen => self.at_half_open(cx, tuple, entry.slot(), seg, text),
+                Kind::HalfOpen => {
+                    if let Some(slot) = self.at_half_open(cx, tuple, entry.slot(), seg) {
+                        self.rest_of(cx, slot, seg, text);
+                    }
+                }
                 Kind::TimeWait => self.at_time_wait(cx, tuple, entry.slot(), seg, text),
             },
             None => self.at_listener(cx, tuple, seg, text, None),

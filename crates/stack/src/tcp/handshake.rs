@@ -188,11 +188,12 @@ impl Tcp {
 
     /// What the segment that completed a handshake carries beside: "continue processing in ESTABLISHED".
     #[inline]
-    fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: &mut Text<'_>) {
+    pub(super) fn rest_of(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: &mut Text<'_>) {
         if seg.payload_len > 0 || seg.flags.intersects(Flags::FIN | Flags::URG) {
             self.take_rest(cx, slot, seg, text);
         }
     }
+    #[cold]
     #[inline(never)]
     fn take_rest(&mut self, cx: &mut Around<'_, '_>, slot: u32, seg: &Segment, text: &mut Text<'_>) {
         let mut rest = *seg;
@@ -203,17 +204,17 @@ impl Tcp {
         self.at_connection(cx, slot, &rest, text);
     }
 
+    /// SYN-RECEIVED of a passive open. Returns the slot of the connection, if there is one now: it is still to take what the
+    /// segment carries beside ([`Tcp::rest_of`]).
+    #[inline(never)]
     pub(super) fn at_half_open(
         &mut self,
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        text: &mut Text<'_>,
-    ) {
-        let Some(half) = self.tables.half_open.at_mut(place) else {
-            return;
-        };
+    ) -> Option<u32> {
+        let half = self.tables.half_open.at_mut(place)?;
         match half.segment_arrives(seg) {
             listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
             listen::Step::Acknowledge(cause) => {
@@ -241,11 +242,12 @@ impl Tcp {
                     Transition::Reset,
                 );
             }
-            listen::Step::Complete => self.complete(cx, tuple, place, seg, text),
+            listen::Step::Complete => return self.complete(cx, tuple, place, seg),
         }
+        None
     }
 
-    /// The third segment of a handshake: its block is made and put on the accept queue, if there is room.
+    /// The third segment of a handshake: its block is made and put on the accept queue, if there is room. Returns its slot.
     #[inline(never)]
     pub(super) fn complete(
         &mut self,
@@ -253,24 +255,23 @@ impl Tcp {
         tuple: &FourTuple,
         place: u32,
         seg: &Segment,
-        text: &mut Text<'_>,
-    ) {
+    ) -> Option<u32> {
         let (slot, generation) = self.tables.sockets.next_key();
         let id = SocketId { slot, generation };
-        let Some(half) = self.tables.half_open.at_mut(place) else {
-            return;
-        };
+        let half = self.tables.half_open.at_mut(place)?;
         let (hash, irs, listener_id) = (half.hash, half.peer.irs, half.listener);
         let listener = self
             .tables
             .sockets
             .get_mut(listener_id.slot, listener_id.generation);
         let Some(Slot::Listener(listener)) = listener else {
-            return self.forget_half_open(place);
+            self.forget_half_open(place);
+            return None;
         };
         if listener.accept_queue_full() {
             // As Linux: the ACK is forgotten, the entry stays, and the SYN,ACK will be repeated.
-            return self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
+            self.dropped(cx.env, tuple, DropReason::AcceptQueueFull);
+            return None;
         }
         let route_generation = cx.ip.generation();
         let found;
@@ -281,7 +282,8 @@ impl Tcp {
                 found = cx.ip.find_path(tuple);
                 let Some(path) = &found else {
                     self.forget_half_open(place);
-                    return self.dropped(cx.env, tuple, DropReason::NoRoute);
+                    self.dropped(cx.env, tuple, DropReason::NoRoute);
+                    return None;
                 };
                 path
             }
@@ -329,7 +331,7 @@ impl Tcp {
         if let Some(kept) = kept {
             self.kept_text(cx, slot, irs, seg, kept);
         }
-        self.rest_of(cx, slot, seg, text);
+        Some(slot)
     }
 }
 

@@ -274,7 +274,9 @@ impl Tcp {
         }
         let (place, _) = self.tables.half_open.insert(half);
         self.enter(tuple, hash, Entry::new(Kind::HalfOpen, place));
-        self.complete(cx, tuple, place, seg, text);
+        if let Some(slot) = self.complete(cx, tuple, place, seg) {
+            self.rest_of(cx, slot, seg, text);
+        }
     }
 }
 
