@@ -35,7 +35,7 @@ const IPV6: u64 = 1 << 32;
 
 impl FourTuple {
     /// Both addresses are of one family.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(local: IpAddr, local_port: u16, remote: IpAddr, remote_port: u16) -> Self {
         let ports = u32::from(local_port) << 16 | u32::from(remote_port);
         if let (IpAddr::V4(local), IpAddr::V4(remote)) = (local, remote) {

@@ -208,36 +208,36 @@ impl Tcp {
         ipv6_only: bool,
     ) -> Result<(), ConnectError> {
         let from = bound.map(|b| b.ip()).filter(|ip| !ip.is_unspecified());
-        let mut remote = unmapped(to);
-        if remote.ip().is_unspecified() {
-            remote.set_ip(this_host(from, remote.is_ipv4()));
-        }
-        let target = remote.ip();
+        let (target, port) = match to {
+            SocketAddr::V4(to) if !to.ip().is_unspecified() => (IpAddr::V4(*to.ip()), to.port()),
+            _ => (whom(to.ip(), from), to.port()),
+        };
         if ipv6_only && target.is_ipv4() {
             return Err(ConnectError::NoRoute(to.ip())); // as Linux
         }
         // MUST-44: IP chooses the source address before the first SYN.
         let route = cx.ip.route(target, from, None);
         let Some(route) = &route else {
-            return Err(why_unreachable(cx.ip, from, to, remote));
+            return Err(why_unreachable(cx.ip, from, to, target));
         };
         // MUST-46: nobody connects to many.
-        if remote.port() == 0 || route.cast != Cast::Unicast {
+        if port == 0 || route.cast != Cast::Unicast {
             return Err(ConnectError::InvalidRemote(to));
         }
         if cx.ip.has_failed(route.interface) {
             return Err(ConnectError::NetworkDown);
         }
         let local = from.unwrap_or(route.source);
-        let port = bound.map_or(0, |bound| bound.port());
-        let mut tuple = FourTuple::new(local, port, target, remote.port());
+        let local_port = bound.map_or(0, |bound| bound.port());
+        let mut tuple = FourTuple::new(local, local_port, target, port);
         match bound {
             None if !self.choose_port(cx.env, &mut tuple) => {
                 return Err(ConnectError::Bind(BindError::NoFreePort));
             }
             None => {}
             Some(_) if self.find(&tuple).is_some() => {
-                return Err(ConnectError::Bind(BindError::InUse(socket_addr(local, port))));
+                let local = socket_addr(local, local_port);
+                return Err(ConnectError::Bind(BindError::InUse(local)));
             }
             Some(bound) => self.bindings.unbind(id, bound),
         }
@@ -350,12 +350,15 @@ fn trace_open(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple) {
     );
 }
 
-/// As BSD and Linux: "this host", by its loopback address, or by the one that the socket is bound to.
-#[cold]
-fn this_host(from: Option<IpAddr>, ipv4: bool) -> IpAddr {
+/// The address that is meant by one that stands for others: an IPv4-mapped one for the IPv4 address that it wraps, and none at
+/// all, as on BSD and Linux, for this host, by its loopback address or by the one that the socket is bound to.
+#[inline(never)]
+fn whom(ip: IpAddr, from: Option<IpAddr>) -> IpAddr {
+    let ip = ip.to_canonical();
     match from {
-        Some(ip) if ip.is_ipv4() == ipv4 => ip,
-        _ if ipv4 => core::net::Ipv4Addr::LOCALHOST.into(),
+        _ if !ip.is_unspecified() => ip,
+        Some(from) if from.is_ipv4() == ip.is_ipv4() => from,
+        _ if ip.is_ipv4() => core::net::Ipv4Addr::LOCALHOST.into(),
         _ => core::net::Ipv6Addr::LOCALHOST.into(),
     }
 }
@@ -363,9 +366,8 @@ fn this_host(from: Option<IpAddr>, ipv4: bool) -> IpAddr {
 /// Why there is no way to that address; `from` is the address to which the socket is bound.
 #[cold]
 #[inline(never)]
-fn why_unreachable(ip: &IpLayer, from: Option<IpAddr>, to: SocketAddr, remote: SocketAddr) -> ConnectError {
-    let target = remote.ip();
-    if remote.port() == 0 || target.is_multicast() || ip.is_broadcast(target) {
+fn why_unreachable(ip: &IpLayer, from: Option<IpAddr>, to: SocketAddr, target: IpAddr) -> ConnectError {
+    if to.port() == 0 || target.is_multicast() || ip.is_broadcast(target) {
         return ConnectError::InvalidRemote(to);
     }
     if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) {
@@ -383,15 +385,6 @@ fn flags_of(options: &TcpOptions) -> BindFlags {
 }
 
 /// `::ffff:a.b.c.d` is the IPv4 address that it wraps.
-#[inline]
 pub(crate) fn unmapped(addr: SocketAddr) -> SocketAddr {
-    match addr {
-        SocketAddr::V4(_) => addr,
-        SocketAddr::V6(_) => canonical(addr),
-    }
-}
-
-#[inline(never)]
-fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
