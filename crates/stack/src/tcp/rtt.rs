@@ -104,7 +104,7 @@ impl RttEstimator {
             syn_lost: false,
         }
     }
-    /// As after one [sample](RttEstimator::on_sample), the first.
+    /// As after one [sample](RttEstimator::on_sample_micros), the first.
     #[inline]
     pub(super) fn from_first(now: Instant, rtt: Duration) -> Self {
         let micros = micros_of(rtt);
@@ -119,16 +119,16 @@ impl RttEstimator {
             ..RttEstimator::new()
         }
     }
-    /// Takes a measured round trip (RFC 6298 sections 2.2 and 2.3). The caller keeps Karn's rule: none from a segment
-    /// sent twice, unless timestamps tell which was answered. Ends the backoff.
-    ///
-    /// `expected` is 1 for one sample a round trip, or [`expected_samples`] where every ACK gives one: then each counts
-    /// for so much less (RFC 7323 appendix G).
+    /// As [`RttEstimator::on_sample_micros`], for any length.
     #[cfg(test)]
     pub(crate) fn on_sample(&mut self, now: Instant, rtt: Duration, expected: u32) {
         self.on_sample_micros(now, u64::from(micros_of(rtt)), expected);
     }
-    /// As [`RttEstimator::on_sample`], for microseconds.
+    /// Takes a measured round trip, in microseconds (RFC 6298 sections 2.2 and 2.3). The caller keeps Karn's rule: none from a segment
+    /// sent twice, unless timestamps tell which was answered. Ends the backoff.
+    ///
+    /// `expected` is 1 for one sample a round trip, or [`expected_samples`] where every ACK gives one: then each counts
+    /// for so much less (RFC 7323 appendix G).
     #[inline(always)]
     pub(crate) fn on_sample_micros(&mut self, now: Instant, rtt: u64, expected: u32) {
         let rtt = rtt.min(u64::from(u32::MAX)); // over an hour is no round trip
