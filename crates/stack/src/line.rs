@@ -35,6 +35,7 @@ impl<T: Copy> Line<T> {
         if self.rest.is_empty() {
             self.first = None;
         } else {
+            cold_path();
             self.move_up();
         }
         first

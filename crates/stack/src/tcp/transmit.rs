@@ -271,9 +271,7 @@ impl Tcp {
     }
 
     fn serve_ack(&mut self, cx: &mut Around<'_, '_>, listener: Option<SocketId>, reply: Reply) -> Option<()> {
-        let options = listener
-            .and_then(|id| self.listener(id))
-            .map(|l| l.options);
+        let options = listener.and_then(|id| self.listener(id)).map(|l| l.options);
         let options = options.unwrap_or_default();
         let route = cx
             .ip
