@@ -219,7 +219,6 @@ impl Udp {
     }
 
     /// What has changed for a socket since this was asked last.
-    #[inline(never)]
     pub(crate) fn take_pending(&mut self, id: SocketId) -> Readiness {
         self.get_mut(id)
             .map(|s| core::mem::take(&mut s.pending))
