@@ -214,7 +214,20 @@ impl Tcp {
         place: u32,
         seg: &Segment,
     ) -> Option<u32> {
-        let half = self.tables.half_open.at_mut(place)?;
+        if !self.tables.half_open.at(place)?.is_completed_by(seg) {
+            self.half_open_goes_on(cx, tuple, place, seg);
+            return None;
+        }
+        self.complete(cx, tuple, place, seg)
+    }
+
+    /// What does not complete the handshake of a half-open entry.
+    #[cold]
+    #[inline(never)]
+    fn half_open_goes_on(&mut self, cx: &mut Around<'_, '_>, tuple: &FourTuple, place: u32, seg: &Segment) {
+        let Some(half) = self.tables.half_open.at_mut(place) else {
+            return;
+        };
         match half.segment_arrives(seg) {
             listen::Step::Waits => self.kick(Entry::new(Kind::HalfOpen, place)),
             listen::Step::Acknowledge(cause) => {
@@ -242,14 +255,12 @@ impl Tcp {
                     Transition::Reset,
                 );
             }
-            listen::Step::Complete => return self.complete(cx, tuple, place, seg),
         }
-        None
     }
 
     /// The third segment of a handshake: its block is made and put on the accept queue, if there is room. Returns its slot.
-    #[inline(never)]
-    pub(super) fn complete(
+    #[inline(always)]
+    fn complete(
         &mut self,
         cx: &mut Around<'_, '_>,
         tuple: &FourTuple,

@@ -79,8 +79,6 @@ pub(crate) enum Step {
     Acknowledge(Cause),
     /// A reset answers the segment.
     Answer(Segment, ResetCause),
-    /// The handshake is complete.
-    Complete,
     /// The peer took its SYN back.
     Gone,
 }
@@ -90,7 +88,17 @@ impl HalfOpen {
         self.peer.irs + 1
     }
 
-    /// RFC 9293 section 3.10.7.4 as far as SYN-RECEIVED goes, passive open.
+    /// Whether this is what [`HalfOpen::segment_arrives`] waits for: the acceptable acknowledgment of our SYN, which completes
+    /// the handshake.
+    #[inline]
+    pub(super) fn is_completed_by(&self, seg: &Segment) -> bool {
+        let control = Flags::SYN | Flags::ACK | Flags::RST;
+        seg.flags.intersection(control) == Flags::ACK
+            && seg.ack == self.iss + 1
+            && seg.seq.within(self.rcv_nxt(), u32::from(self.told.window.max(1)))
+    }
+
+    /// RFC 9293 section 3.10.7.4 as far as SYN-RECEIVED goes, passive open, for what does not complete the handshake.
     pub(crate) fn segment_arrives(&mut self, seg: &Segment) -> Step {
         let rcv_nxt = self.rcv_nxt();
         // A repeated SYN asks for our answer again; one that is still owed is not a retransmission yet.
@@ -119,13 +127,11 @@ impl HalfOpen {
         if !seg.has(Flags::ACK) {
             return Step::Waits;
         }
-        if seg.ack != self.iss + 1 {
-            return match super::burst::reset_for(seg) {
-                Some(reset) => Step::Answer(reset, ResetCause::BadAck),
-                None => Step::Waits,
-            };
+        debug_assert!(!self.is_completed_by(seg));
+        match super::burst::reset_for(seg) {
+            Some(reset) => Step::Answer(reset, ResetCause::BadAck),
+            None => Step::Waits,
         }
-        Step::Complete
     }
 
     /// Repeats the SYN,ACK, or gives up.

@@ -274,7 +274,7 @@ impl Tcp {
         }
         let (place, _) = self.tables.half_open.insert(half);
         self.enter(tuple, hash, Entry::new(Kind::HalfOpen, place));
-        if let Some(slot) = self.complete(cx, tuple, place, seg) {
+        if let Some(slot) = self.at_half_open(cx, tuple, place, seg) {
             self.rest_of(cx, slot, seg, text);
         }
     }
