@@ -100,7 +100,7 @@ pub(crate) struct IpLayer {
     /// addresses: the next is probably alike (as in Van Jacobson's header prediction).
     pub(super) recent_v4: Option<KnownPair>,
     pub(super) ids: Identifications,
-    /// The last answer of [`IpLayer::find_path`] that is a plain one.
+    /// The last answer of [`IpLayer::plain_path`].
     recent_path: Option<RecentPath>,
     pub(super) interfaces: Vec<Interface>,
     /// The last answers of [`IpLayer::route`], without a source given and with one.

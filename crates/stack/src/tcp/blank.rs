@@ -1,19 +1,56 @@
-//! The block of no connection, as which each begins.
+//! The block of no connection, as which each begins, and the active open of nobody.
 
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::SeqNumber;
-use super::choices::Switches;
+use super::choices::{Switches, TcpOptions};
 use super::congestion::Congestion;
 use super::conn::{AckOwed, Fact, FinIn, FinOut, Phase, ProbeOwed, Recovery, Stats, Tcb};
+use super::open::{SynSent, Told};
 use super::recv::tune::Tune;
 use super::rtt::RttEstimator;
 use crate::InterfaceId;
 use crate::demux::{FourTuple, TableHash};
-use crate::iface::{Path, PlainLink};
+use crate::iface::{Path, PlainLink, Route};
 use crate::stack::{Readiness, SocketId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wheel::WheelEntry;
+
+impl SynSent {
+    /// An active open of nobody, to be filled.
+    pub(crate) fn blank() -> SynSent {
+        SynSent {
+            tuple: FourTuple::v4(0, 0),
+            rto: Duration::ZERO,
+            sent_at: Instant::ZERO,
+            started: Instant::ZERO,
+            retry_at: Instant::NEVER,
+            id: SocketId {
+                slot: 0,
+                generation: 0,
+            },
+            iss: SeqNumber(0),
+            ts_offset: 0,
+            hash: TableHash::NONE,
+            wheel: WheelEntry::new(),
+            told: Told::default(),
+            mss: 0,
+            pending: Readiness::empty(),
+            queued: false,
+            tries: 0,
+            ecn: false,
+            plain_syn: false,
+            closing: false,
+            soft_error: None,
+            ack_owed: AckOwed::No,
+            owed: None,
+            path: Route::nowhere().into(),
+            peer: None,
+            text: None,
+            options: TcpOptions::default(),
+        }
+    }
+}
 
 impl Tcb {
     /// A block of no connection: what [`establish`](super::open::establish) does not set begins like this.

@@ -16,7 +16,7 @@ use crate::config::{Config, CongestionControl, Profile};
 use crate::demux::{Entry, FourTuple, Kind, TableHash};
 use crate::error::ConnectionError;
 use crate::frame::Text;
-use crate::iface::{IpLayer, Path, Route};
+use crate::iface::{IpLayer, Path};
 use crate::stack::{InterfaceId, Readiness, SocketId};
 use crate::time::{Duration, Instant};
 use crate::trace::{AckCause, Cause, ChallengeCause, ResetCause, RetransmitCause};
@@ -185,40 +185,6 @@ pub(crate) enum Opening {
 }
 
 impl SynSent {
-    /// That of nobody.
-    pub(crate) fn blank() -> SynSent {
-        SynSent {
-            tuple: FourTuple::v4(0, 0),
-            rto: Duration::ZERO,
-            sent_at: Instant::ZERO,
-            started: Instant::ZERO,
-            retry_at: Instant::NEVER,
-            id: SocketId {
-                slot: 0,
-                generation: 0,
-            },
-            iss: SeqNumber(0),
-            ts_offset: 0,
-            hash: TableHash::NONE,
-            wheel: WheelEntry::new(),
-            told: Told::default(),
-            mss: 0,
-            pending: Readiness::empty(),
-            queued: false,
-            tries: 0,
-            ecn: false,
-            plain_syn: false,
-            closing: false,
-            soft_error: None,
-            ack_owed: AckOwed::No,
-            owed: None,
-            path: Route::nowhere().into(),
-            peer: None,
-            text: None,
-            options: TcpOptions::default(),
-        }
-    }
-
     pub(crate) fn state(&self) -> State {
         if self.peer.is_some() {
             State::SynReceived

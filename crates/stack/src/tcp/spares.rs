@@ -109,7 +109,64 @@ fn keep<T>(spares: &mut Vec<Box<T>>, gone: Box<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Instant;
+    use crate::config::{Config, Profile};
+    use crate::demux::FourTuple;
+    use crate::error::ConnectionError;
+    use crate::iface::InterfaceConfig;
+    use crate::stack::{Readiness, Stack};
+    use crate::tcp::conn::AckOwed;
+    use crate::tcp::{SeqNumber, TcpOptions};
+    use crate::time::{Duration, Instant};
+    use crate::trace::Cause;
+    use core::net::Ipv4Addr;
+    use std::string::String;
+
+    /// An active open with this spare box, as text.
+    fn opened(spare: Option<SynSent>) -> String {
+        let now = Instant::from_secs(1);
+        let mut stack = Stack::new(Config::new(Profile::Rfc), [1; 32]);
+        let link = InterfaceConfig::ip("link", 1500).address(Ipv4Addr::new(10, 0, 0, 1), 24);
+        stack.add_interface(now, link);
+        stack.tcp.spares.openings.extend(spare.map(Box::new));
+        let id = stack.tcp_socket(TcpOptions::default());
+        let to = "10.0.0.2:80".parse().unwrap();
+        stack.tcp_connect(now, id, to).unwrap();
+        assert!(stack.tcp.spares.openings.is_empty());
+        match stack.tcp.tables.sockets.at(id.slot) {
+            Some(Slot::SynSent(opening)) => std::format!("{opening:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Nothing of another active open is left in the box that it had.
+    #[test]
+    fn an_opening_is_filled_whole() {
+        let used = SynSent {
+            tuple: FourTuple::v4(1, 2),
+            rto: Duration::from_secs(9),
+            sent_at: Instant::from_secs(9),
+            started: Instant::from_secs(9),
+            retry_at: Instant::from_secs(9),
+            iss: SeqNumber(9),
+            ts_offset: 9,
+            mss: 9,
+            pending: Readiness::SOFT_ERROR,
+            tries: 9,
+            ecn: true,
+            plain_syn: true,
+            closing: true,
+            soft_error: Some(ConnectionError::TimedOut),
+            ack_owed: AckOwed::Delayed,
+            owed: Some(Cause::OpenReply),
+            peer: Some(Default::default()),
+            options: TcpOptions {
+                nodelay: true,
+                ..TcpOptions::default()
+            },
+            ..SynSent::blank()
+        };
+        assert_eq!(opened(Some(used)), opened(None));
+    }
 
     /// No block that is kept holds memory, since none is dropped when it is used again.
     #[test]
