@@ -281,7 +281,8 @@ impl Bindings {
     /// address, as no connection's has.
     #[inline]
     pub(crate) fn taken_exclusively(&self, tuple: &FourTuple) -> bool {
-        self.port(tuple.local_port()).is_some_and(|p| p.keeps_out(tuple))
+        // A host of clients alone has none.
+        !self.ports.is_empty() && self.port(tuple.local_port()).is_some_and(|p| p.keeps_out(tuple))
     }
 
     #[inline(never)]

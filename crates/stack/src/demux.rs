@@ -304,30 +304,45 @@ impl TableHash {
 pub(crate) struct Demux {
     table: HashTable<u32>,
     key: [u8; 16],
-    /// The last tuple that was hashed: what opens a connection asks for the same one.
-    recent: Cell<Option<(FourTuple, TupleHash)>>,
+    /// The last tuple of each family that was hashed: what opens a connection asks for the same one.
+    recent_v4: Cell<(u64, u32, TupleHash)>,
+    recent_v6: Cell<(FourTuple, TupleHash)>,
 }
 
 impl Demux {
     /// An empty table whose hash is keyed with `key`, which never leaves it.
     pub(crate) fn new(key: [u8; 16]) -> Self {
+        let nowhere = FourTuple::v6(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into(), 0);
         Demux {
             table: HashTable::new(),
             key,
-            recent: Cell::new(None),
+            recent_v4: Cell::new((0, 0, hash_v4(&key, 0, 0))),
+            recent_v6: Cell::new((nowhere, hash_v6(&key, &nowhere))),
         }
     }
 
     /// The hash of a tuple.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn hash(&self, tuple: &FourTuple) -> TupleHash {
-        if let Some((recent, known)) = self.recent.get()
-            && recent == *tuple
-        {
+        let Some(pair) = tuple.pair_v4() else {
+            return self.hash_v6(tuple);
+        };
+        let (recent, ports, known) = self.recent_v4.get();
+        if tuple.is_v4(recent, ports) {
             return known;
         }
-        let hash = hash(&self.key, tuple);
-        self.recent.set(Some((*tuple, hash)));
+        let hash = hash_v4(&self.key, pair, tuple.ports());
+        self.recent_v4.set((pair, tuple.ports(), hash));
+        hash
+    }
+    #[inline(never)]
+    fn hash_v6(&self, tuple: &FourTuple) -> TupleHash {
+        let (recent, known) = self.recent_v6.get();
+        if recent == *tuple {
+            return known;
+        }
+        let hash = hash_v6(&self.key, tuple);
+        self.recent_v6.set((*tuple, hash));
         hash
     }
 
@@ -391,18 +406,21 @@ impl fmt::Debug for Demux {
     }
 }
 
-/// The hash of the octets that stand for the tuple ([`FourTuple::with_octets`]).
-#[inline]
-fn hash(key: &[u8; 16], tuple: &FourTuple) -> TupleHash {
+/// The hash of the octets that stand for the tuple of these IPv4 addresses and ports ([`FourTuple::with_octets`]).
+#[inline(always)]
+fn hash_v4(key: &[u8; 16], pair: u64, ports: u32) -> TupleHash {
     // Made anew, so that it is known to have taken nothing yet.
     let mut hasher = SipHasher24::new_with_key(key);
-    let Some(pair) = tuple.pair_v4() else {
-        return TupleHash(tuple.with_octets(|octets| hasher.hash(octets)));
-    };
     // The same octets as two numbers: the hash need not put them together again.
     hasher.write_u64(pair.to_be());
-    hasher.write_u32(tuple.ports().to_be());
+    hasher.write_u32(ports.to_be());
     TupleHash(hasher.finish())
+}
+
+/// The hash of the octets that stand for the tuple, whose addresses are of IPv6.
+fn hash_v6(key: &[u8; 16], tuple: &FourTuple) -> TupleHash {
+    let hasher = SipHasher24::new_with_key(key);
+    TupleHash(tuple.with_octets(|octets| hasher.hash(octets)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What applications ask of TCP (RFC 9293 section 3.9.1 and 3.10.1 to 3.10.6).
 
 use alloc::boxed::Box;
+use core::hint::cold_path;
 use core::net::{IpAddr, SocketAddr};
 
 use super::State;
@@ -186,6 +187,7 @@ impl Tcp {
     }
 
     /// Active OPEN from an address of the application's choice, which few ask for.
+    #[cold]
     #[inline(never)]
     fn connect_bound(
         &mut self,
@@ -213,20 +215,18 @@ impl Tcp {
             _ => (whom(to.ip(), from), to.port()),
         };
         if ipv6_only && target.is_ipv4() {
+            cold_path();
             return Err(ConnectError::NoRoute(to.ip())); // as Linux
         }
         // MUST-44: IP chooses the source address before the first SYN.
         let route = cx.ip.route(target, from, None);
-        let Some(route) = &route else {
-            return Err(why_unreachable(cx.ip, from, to, target));
-        };
         // MUST-46: nobody connects to many.
-        if port == 0 || route.cast != Cast::Unicast {
-            return Err(ConnectError::InvalidRemote(to));
-        }
-        if cx.ip.has_failed(route.interface) {
-            return Err(ConnectError::NetworkDown);
-        }
+        let Some(route) = route
+            .as_ref()
+            .filter(|route| route.cast == Cast::Unicast && !cx.ip.has_failed(route.interface) && port != 0)
+        else {
+            return Err(why_not(cx.ip, from, to, target, route.as_ref()));
+        };
         let local = from.unwrap_or(route.source);
         let local_port = bound.map_or(0, |bound| bound.port());
         let mut tuple = FourTuple::new(local, local_port, target, port);
@@ -352,6 +352,7 @@ fn trace_open(env: &mut Env<'_>, id: SocketId, tuple: &FourTuple) {
 
 /// The address that is meant by one that stands for others: an IPv4-mapped one for the IPv4 address that it wraps, and none at
 /// all, as on BSD and Linux, for this host, by its loopback address or by the one that the socket is bound to.
+#[cold]
 #[inline(never)]
 fn whom(ip: IpAddr, from: Option<IpAddr>) -> IpAddr {
     let ip = ip.to_canonical();
@@ -363,17 +364,27 @@ fn whom(ip: IpAddr, from: Option<IpAddr>) -> IpAddr {
     }
 }
 
-/// Why there is no way to that address; `from` is the address to which the socket is bound.
+/// Why nobody connects there, by this way; `from` is the address to which the socket is bound.
 #[cold]
 #[inline(never)]
-fn why_unreachable(ip: &IpLayer, from: Option<IpAddr>, to: SocketAddr, target: IpAddr) -> ConnectError {
+fn why_not(
+    ip: &IpLayer,
+    from: Option<IpAddr>,
+    to: SocketAddr,
+    target: IpAddr,
+    route: Option<&Route>,
+) -> ConnectError {
     if to.port() == 0 || target.is_multicast() || ip.is_broadcast(target) {
         return ConnectError::InvalidRemote(to);
     }
-    if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) {
-        return ConnectError::Bind(BindError::Family(to));
+    match route {
+        Some(route) if route.cast != Cast::Unicast => ConnectError::InvalidRemote(to),
+        Some(_) => ConnectError::NetworkDown,
+        None if from.is_some_and(|ip| ip.is_ipv4() != target.is_ipv4()) => {
+            ConnectError::Bind(BindError::Family(to))
+        }
+        None => ConnectError::NoRoute(target),
     }
-    ConnectError::NoRoute(target)
 }
 
 fn flags_of(options: &TcpOptions) -> BindFlags {

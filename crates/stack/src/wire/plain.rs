@@ -47,12 +47,7 @@ impl Plain {
         let transport_len = (TCP_LEN + payload.len()) as u32;
         let total = u16::try_from(LEN + payload.len()).unwrap_or(u16::MAX);
         let words = out.as_chunks_mut::<4>().0;
-        // Each word is written and summed when it is known, so that none waits in memory for the others.
-        let mut put = |at: usize, word: u32| {
-            let word = word.to_be();
-            words[at] = word.to_ne_bytes();
-            u64::from(word)
-        };
+        let mut put = |at, word| put(words, at, word);
         let addresses = put(3, self.source.to_bits()) + put(4, self.destination.to_bits());
         let length_and_class = u32::from(self.traffic_class) << 16 | u32::from(total);
         let mut ip = put(0, u32::from(VERSION_AND_LENGTH) << 24 | length_and_class);
@@ -82,7 +77,7 @@ impl Plain {
     }
 }
 
-/// A segment without payload and without SACK blocks, and what IP has to know of it: SYNs and acknowledgments.
+/// A segment without payload, urgent pointer and SACK blocks, and what IP has to know of it: SYNs and acknowledgments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bare<'s> {
     pub(crate) source: Ipv4Addr,
@@ -115,17 +110,15 @@ impl Bare<'_> {
             flags,
             window,
             urgent,
+            payload_len,
             options,
             ..
         } = self.segment;
-        debug_assert!(self.segment.payload_len == 0 && options.sack.is_empty());
-        // Summed up as they are written: words that are read again by other widths would stall.
+        debug_assert!(*payload_len == 0 && *urgent == 0 && options.sack.is_empty());
         let words = out.as_chunks_mut::<4>().0;
-        let mut sum = Sum::ZERO;
-        let mut len = LEAST / 4;
+        let (mut len, mut tcp) = (LEAST / 4, 0);
         let mut option = |word: u32| {
-            words[len] = word.to_be_bytes();
-            sum = sum.add_u32(word);
+            tcp += put(words, len, word);
             len += 1;
         };
         if let Some(mss) = options.mss {
@@ -146,47 +139,39 @@ impl Bare<'_> {
         }
 
         let total = 4 * len as u32;
-        let first = u32::from(VERSION_AND_LENGTH) << 24 | u32::from(self.traffic_class) << 16 | total;
-        let second = u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT);
+        let addresses = put(words, 3, self.source.to_bits()) + put(words, 4, self.destination.to_bits());
+        let length_and_class = u32::from(self.traffic_class) << 16 | total;
+        let mut ip = put(words, 0, u32::from(VERSION_AND_LENGTH) << 24 | length_and_class);
+        ip += put(words, 1, u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT));
         let third = u32::from(self.hop_limit) << 24 | u32::from(protocol::TCP) << 16;
-        let (source, destination) = (self.source.to_bits(), self.destination.to_bits());
+        ip += addresses + u64::from(third.to_be());
         let ports = u32::from(self.source_port) << 16 | u32::from(self.destination_port);
+        tcp += addresses + put(words, 5, ports);
+        tcp += put(words, 6, seq.0) + put(words, 7, ack.0);
+        let flags_and_window = u32::from(flags.bits()) << 16 | u32::from(*window);
         let offset = len as u32 - ipv4::HEADER_LEN as u32 / 4;
-        let control = offset << 28 | u32::from(flags.bits()) << 16 | u32::from(*window);
-        let (ip_sum, tcp_sum) = if checksums {
-            let addresses = Sum::ZERO.add_u32(source).add_u32(destination);
-            let ip = addresses.add_u32(first).add_u32(second).add_u32(third);
-            let tcp = sum
-                .add_u32(source)
-                .add_u32(destination)
-                .add_u32(u32::from(protocol::TCP))
-                .add_u32(total - ipv4::HEADER_LEN as u32)
-                .add_u32(ports)
-                .add_u32(seq.0)
-                .add_u32(ack.0)
-                .add_u32(control)
-                .add_u32(u32::from(*urgent));
-            (ip.finish(), tcp.finish())
-        } else {
-            (0, 0)
-        };
-        let least = [
-            first,
-            second,
-            third | u32::from(ip_sum),
-            source,
-            destination,
-            ports,
-            seq.0,
-            ack.0,
-            control,
-            u32::from(tcp_sum) << 16 | u32::from(*urgent),
-        ];
-        for (octets, word) in words.iter_mut().zip(least) {
-            *octets = word.to_be_bytes();
+        tcp += put(words, 8, offset << 28 | flags_and_window);
+        if !checksums {
+            put(words, 2, third);
+            put(words, 9, 0);
+            return total as usize;
         }
+        put(words, 2, third | u32::from(Sum::of_words(ip).finish()));
+        let sum = Sum::of_words(tcp)
+            .add_u32(u32::from(protocol::TCP))
+            .add_u32(total - ipv4::HEADER_LEN as u32);
+        put(words, 9, u32::from(sum.finish()) << 16);
         total as usize
     }
+}
+
+/// Writes a word of headers, and returns what it adds to their sum: each is summed when it is known, so that none waits in
+/// memory for the others, to be read again by another width.
+#[inline(always)]
+fn put(words: &mut [[u8; 4]], at: usize, word: u32) -> u64 {
+    let word = word.to_be();
+    words[at] = word.to_ne_bytes();
+    u64::from(word)
 }
 
 /// Octets of the least that TCP over IPv4 has in front of its payload: both headers without options.
