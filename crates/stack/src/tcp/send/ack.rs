@@ -53,6 +53,9 @@ pub(crate) fn is_ordinary(tcb: &Tcb) -> bool {
 
 /// As [`process`], where nothing is lost, urgent or probed for, and SEG.ACK acknowledges something new and echoes no
 /// mark.
+///
+/// The acknowledgment of a FIN alone, here as there, is no round-trip sample and opens no congestion window: nothing follows
+/// that either could serve.
 #[inline(never)]
 pub(crate) fn progress(
     tcb: &mut Tcb,
@@ -63,10 +66,12 @@ pub(crate) fn progress(
     seg: &Arrived,
 ) {
     let flight = tcb.outstanding();
-    measure(tcb, now, config, trace, seg.ack, Some(seg.timestamps));
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
+    if octets > 0 {
+        measure(tcb, now, config, trace, seg.ack, Some(seg.timestamps));
+    }
     if tcb.send.is_some() {
         release_octets(tcb, pool, octets);
     }
@@ -87,11 +92,14 @@ pub(crate) fn progress(
     tcb.facts.remove(Fact::R1_TOLD);
     tcb.rtt.on_progress();
     tcb.first_again = 0;
-    let limited = tcb.facts.contains(Fact::APP_LIMITED);
-    let mss = u32::from(tcb.snd_mss);
-    let change = tcb
-        .congestion
-        .on_ack(now, acked, tcb.srtt(), flight, mss, limited);
+    let change = if octets > 0 {
+        let limited = tcb.facts.contains(Fact::APP_LIMITED);
+        let mss = u32::from(tcb.snd_mss);
+        tcb.congestion
+            .on_ack(now, acked, tcb.srtt(), flight, mss, limited)
+    } else {
+        None
+    };
     if tcb.outstanding() == 0 {
         tcb.stalled_since = Instant::NEVER;
         tcb.rexmt_at = Instant::NEVER;
@@ -144,10 +152,12 @@ fn take_blocks(tcb: &mut Tcb, seg: &Segment) -> News {
 /// SEG.ACK moves SND.UNA: the retained copies before it go, and what waited for them is told. Returns the octets of
 /// sequence space that it acknowledged.
 fn advance(tcb: &mut Tcb, cx: &mut Scope<'_>, seg: &Segment) -> u32 {
-    measure_any(tcb, cx, seg);
     let acked = seg.ack.since(tcb.snd_una);
     let fin = acknowledges_fin(tcb, seg.ack);
     let octets = acked - u32::from(fin);
+    if octets > 0 {
+        measure_any(tcb, cx, seg);
+    }
     release_octets(tcb, cx.pool, octets);
     tcb.snd_una = seg.ack;
     tcb.stats.bytes_acked += u64::from(octets);
@@ -333,8 +343,8 @@ fn recover(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32, echo: bool) -
 }
 
 fn grow(tcb: &mut Tcb, cx: &Scope<'_>, acked: u32, flight: u32, echo: bool) -> Option<CongestionChange> {
-    if echo {
-        return None; // a marked window does not grow (RFC 3168 section 6.1.2)
+    if echo || acked == 1 && tcb.fin_out == FinOut::Acked {
+        return None; // a marked window does not grow (RFC 3168 section 6.1.2), and none for a FIN alone
     }
     let limited = tcb.facts.contains(Fact::APP_LIMITED);
     tcb.congestion
