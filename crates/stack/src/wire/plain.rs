@@ -142,7 +142,8 @@ impl Bare<'_> {
         let addresses = put(words, 3, self.source.to_bits()) + put(words, 4, self.destination.to_bits());
         let length_and_class = u32::from(self.traffic_class) << 16 | total;
         let mut ip = put(words, 0, u32::from(VERSION_AND_LENGTH) << 24 | length_and_class);
-        ip += put(words, 1, u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT));
+        let second = u32::from(self.identification) << 16 | u32::from(DONT_FRAGMENT);
+        ip += put(words, 1, second);
         let third = u32::from(self.hop_limit) << 24 | u32::from(protocol::TCP) << 16;
         ip += addresses + u64::from(third.to_be());
         let ports = u32::from(self.source_port) << 16 | u32::from(self.destination_port);
