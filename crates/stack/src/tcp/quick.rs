@@ -16,7 +16,7 @@ use super::conn::{AckOwed, Fact, FinOut, Phase, ProbeOwed, Recovery, Tcb};
 use super::dispatch::Around;
 use super::ecn;
 use super::egress::{Kind as Sends, Plan};
-use super::scope::announce;
+use super::scope::has_news;
 use super::sent;
 use super::table::{Slot, Tcp};
 use super::timers::Look;
@@ -57,7 +57,21 @@ impl Stack {
         if self.tcp.general_only {
             return None;
         }
-        self.quick_short(now, next, out)
+        // Told apart here, where it costs those nothing that need many registers.
+        if next.is_connection() {
+            self.quick_short(now, next, out)
+        } else {
+            self.quick_other(now, next, out)
+        }
+    }
+
+    /// As [`Stack::quick`], of what is no connection.
+    #[inline(never)]
+    fn quick_other(&mut self, now: Instant, next: Entry, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
+        match next.kind() {
+            Kind::HalfOpen => self.quick_syn_ack(now, next.slot(), out),
+            _ => self.quick_last_ack(now, next.slot(), out),
+        }
     }
 
     /// As [`Stack::quick`], as the head of a frame.
@@ -71,22 +85,15 @@ impl Stack {
         sent.map(|(meta, _)| meta)
     }
 
-    /// As [`Stack::quick`]; what no connection sends is left to others.
+    /// As [`Stack::quick`], of a connection or of one that is to be.
     #[inline(never)]
     fn quick_short(&mut self, now: Instant, entry: Entry, out: &mut [u8; ROOM]) -> Option<(TxMeta, usize)> {
         let slot = entry.slot();
-        if !entry.is_connection() {
-            return match entry.kind() {
-                Kind::HalfOpen => self.quick_syn_ack(now, slot, out),
-                _ => self.quick_last_ack(now, slot, out),
-            };
-        }
         let Stack {
             config,
             trace,
             ip,
             tcp,
-            events,
             ..
         } = self;
         let Some(Slot::Open(tcb)) = tcp.tables.sockets.at_mut(slot) else {
@@ -130,7 +137,7 @@ impl Stack {
                     tcb.wakes_at = at;
                     tcp.wheel.schedule(&mut tcb.wheel, entry.raw(), at);
                 }
-                announce(tcb, events);
+                debug_assert!(!has_news(tcb), "told when it came");
             }
             None => {
                 cold_path();
@@ -254,8 +261,11 @@ fn has_deadlines(extra: &Extra) -> bool {
     !extra.end_at.is_never() || extra.options.user_timeout.is_some() || extra.options.keepalive.is_some()
 }
 
-/// The facts of which the short way wants timestamps alone.
-const FACTS: Fact = Fact::TIMESTAMPS.union(Fact::PROBING).union(Fact::DOUBTED);
+/// The facts of which the short way wants timestamps alone. Who reads no more is told so where news are looked for.
+const FACTS: Fact = Fact::TIMESTAMPS
+    .union(Fact::PROBING)
+    .union(Fact::DOUBTED)
+    .union(Fact::NO_READ);
 
 /// All that the connection has to send, if it is one short segment that nothing holds back.
 #[inline(always)]

@@ -112,11 +112,17 @@ pub(crate) fn kick(tcb: &mut Tcb, ready: &mut Line<Entry>) {
 /// Tells the application what the connection's steps have gathered.
 #[inline]
 pub(crate) fn announce(tcb: &mut Tcb, events: &mut Events) {
-    let nobody = tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED);
-    if !tcb.pending.is_empty() && !tcb.pending.contains(Readiness::QUEUED) && !nobody {
+    if has_news(tcb) {
         tcb.pending.insert(Readiness::QUEUED);
         events.push(tcb.id);
     }
+}
+
+/// Whether there is something that the application is not told yet.
+#[inline]
+pub(crate) fn has_news(tcb: &Tcb) -> bool {
+    let nobody = tcb.facts.intersects(Fact::ORPHAN | Fact::UNACCEPTED);
+    !tcb.pending.is_empty() && !tcb.pending.contains(Readiness::QUEUED) && !nobody
 }
 
 /// Traces a change of the congestion window.
