@@ -279,21 +279,13 @@ fn raw_short(bytes: &[u8]) -> u64 {
         let (sum, carry) = total.overflowing_add(u64::from_ne_bytes(*word));
         total = sum + u64::from(carry);
     }
-    let mut last = wrap(total);
-    let (half, rest) = match rest.split_first_chunk::<4>() {
-        Some((half, rest)) => (u32::from_ne_bytes(*half), rest),
-        None => (0, rest),
-    };
-    last += u64::from(half);
-    let end = match *rest {
-        [a] => [a, 0, 0, 0],
-        [a, b] => [a, b, 0, 0],
-        [a, b, c] => [a, b, c, 0],
-        _ => [0; 4],
-    };
-    last + u64::from(u32::from_ne_bytes(end))
+    match rest.is_empty() {
+        true => wrap(total),
+        false => wrap(total) + raw_tiny(rest),
+    }
 }
 
+#[inline(never)]
 fn raw_long(bytes: &[u8]) -> u64 {
     let (rounds, rest) = bytes.as_chunks::<ROUND>();
     let mut total = raw_short(rest);
