@@ -94,7 +94,8 @@ impl Socket {
     /// Sends a datagram to an address.
     ///
     /// # Errors
-    /// As [`Socket::send`]; `PermissionDenied` for broadcast without [`SockOpt::Broadcast`]; `NetworkUnreachable`.
+    /// As [`Socket::send`]; `PermissionDenied` for broadcast without [`SockOpt::Broadcast`](super::SockOpt::Broadcast);
+    /// `NetworkUnreachable`.
     pub fn sendto(&self, data: &[u8], flags: Flags, address: impl ToAddress) -> io::Result<usize> {
         let address = self.address(address)?;
         self.transmit(data, flags, Some(&address))
